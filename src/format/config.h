@@ -1,0 +1,113 @@
+/* format/config.h - config.json, as transformers 4 and 5 write it, read into one plain struct.
+ *
+ * Version 5 moved the RoPE settings into `rope_parameters` and `torch_dtype` to `dtype`; both are read.
+ * Everything is range-checked here, and cross-checked (heads divide, head_dim * heads fits), so the
+ * code that builds the model can trust it. Fields a family does not use keep their defaults.
+ *
+ * Thread: immutable after load.  Memory: the struct owns nothing but itself.
+ * Source: transformers 4.40 - 5.17 configuration files; MLX `quantization` block. */
+#pragma once
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "tensor/quant.h"
+#include "wire/json.h"
+
+#define KRS_CONFIG_MAX_LAYERS  1024 /* the deepest public model has 126 */
+#define KRS_CONFIG_MAX_HEADS   1024
+#define KRS_CONFIG_MAX_WIDTH   (1 << 20) /* hidden and feed-forward sizes */
+#define KRS_CONFIG_MAX_VOCAB   (1 << 22)
+#define KRS_CONFIG_MAX_CONTEXT (1 << 26)
+#define KRS_CONFIG_MAX_BYTES   (16u << 20) /* config.json; real ones stay under 100 KiB */
+#define KRS_CONFIG_MAX_EOS     16
+
+typedef enum krs_rope_kind {
+    KRS_ROPE_DEFAULT,
+    KRS_ROPE_LINEAR,
+    KRS_ROPE_LLAMA3,
+    KRS_ROPE_YARN,
+} krs_rope_kind;
+
+typedef struct krs_rope_config {
+    krs_rope_kind kind;
+    double theta;
+    double factor;           /* linear, llama3, yarn; 1 otherwise */
+    double low_freq_factor;  /* llama3 */
+    double high_freq_factor; /* llama3 */
+    double beta_fast;        /* yarn, default 32 */
+    double beta_slow;        /* yarn, default 1 */
+    double attention_factor; /* yarn; 0 = derive from factor (and mscale) */
+    double mscale;           /* yarn; 0 = absent */
+    double mscale_all_dim;   /* yarn; 0 = absent */
+    bool is_truncated;       /* yarn `truncate`, default true */
+    int64_t original_max_positions;
+} krs_rope_config;
+
+typedef struct krs_quant_override {
+    char module[128]; /* "model.layers.0.mlp.down_proj" */
+    krs_quant quant;  /* kind NONE: this module is dense */
+} krs_quant_override;
+
+typedef struct krs_model_config {
+    char model_type[64];
+    char architecture[128]; /* first of `architectures`, "" when absent */
+    int32_t n_layers;
+    int32_t n_heads;
+    int32_t n_kv_heads;
+    int32_t head_dim;
+    int64_t hidden;
+    int64_t ffn;
+    int64_t vocab;
+    int64_t max_positions;
+    double norm_eps;
+    char activation[32];     /* hidden_act */
+    bool is_tied;            /* tie_word_embeddings */
+    bool has_attention_bias; /* attention_bias (llama: q, k, v and o) */
+    bool has_mlp_bias;
+    int64_t window;                                     /* sliding window in tokens, 0 = none */
+    uint64_t window_layers[KRS_CONFIG_MAX_LAYERS / 64]; /* bit l: layer l is windowed */
+    krs_rope_config rope;
+    krs_quant quant;               /* default of every linear and the embedding */
+    krs_quant_override *overrides; /* [n_overrides], owned */
+    uint32_t n_overrides;
+    krs_dtype dtype; /* as declared; KRS_DTYPE_COUNT when absent */
+    uint32_t eos_ids[KRS_CONFIG_MAX_EOS];
+    uint32_t n_eos;
+    int64_t bos_id; /* -1 when absent */
+    const krs_alloc *alloc;
+} krs_model_config;
+
+/* Read dir/config.json. Errors: KRS_ENOENT, KRS_EFORMAT / KRS_EINVAL (field, value, limit),
+ * KRS_EUNSUPPORTED (rope type, quantisation method), KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_model_config_load(const char *dir, const krs_alloc *alloc,
+                                              krs_model_config *out, krs_error *err);
+/* The same from parsed JSON (borrowed). */
+KRS_MUST_USE krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc,
+                                              krs_model_config *out, krs_error *err);
+void krs_model_config_deinit(krs_model_config *config);
+
+/* The quantisation of one module ("model.layers.3.mlp.up_proj"). */
+krs_quant krs_model_config_quant(const krs_model_config *config, krs_str module);
+
+static inline bool krs_model_config_is_windowed(const krs_model_config *config, int32_t layer)
+{
+    return config->window > 0 && (config->window_layers[layer / 64] >> (layer % 64) & 1u) != 0;
+}
+
+/* generation_config.json: the model's own sampling defaults. Absent fields are -1 (or NAN for reals);
+ * eos ids here win over config.json's. A missing file is KRS_OK with nothing set. */
+typedef struct krs_generation_config {
+    double temperature;
+    double top_p;
+    double min_p;
+    double repetition_penalty;
+    int64_t top_k;
+    int32_t do_sample; /* 0, 1, or -1 */
+    uint32_t eos_ids[KRS_CONFIG_MAX_EOS];
+    uint32_t n_eos;
+    int64_t bos_id;
+} krs_generation_config;
+
+KRS_MUST_USE krs_status krs_generation_config_load(const char *dir, krs_generation_config *out,
+                                                   krs_error *err);

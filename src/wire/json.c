@@ -1,0 +1,258 @@
+/* wire/json.c - see json.h.
+ * Jansson's own nesting limit (2048) is too deep for recursive readers on small stacks, so depth is
+ * checked here, on the text, before any tree exists. */
+#include "wire/json.h"
+
+#include <math.h>
+
+/* Deepest nesting of brackets outside strings. Cheap, exact for valid JSON, and a lower bound never
+ * matters for invalid text, which the parser refuses. */
+static size_t nesting_of(krs_str text)
+{
+    size_t depth = 0;
+    size_t deepest = 0;
+    bool is_string = false;
+    for (size_t i = 0; i < text.len; i++) {
+        const char c = text.ptr[i];
+        if (is_string) {
+            i += c == '\\';
+            is_string = c != '"';
+        } else if (c == '"') {
+            is_string = true;
+        } else if (c == '[' || c == '{') {
+            deepest = ++depth > deepest ? depth : deepest;
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **out, krs_error *err)
+{
+    *out = NULL;
+    if (text.len > limits->max_bytes) {
+        return krs_fail(err, KRS_ETOOLARGE, "JSON of %zu bytes, limit %zu", text.len,
+                        limits->max_bytes);
+    }
+    if (nesting_of(text) > KRS_JSON_MAX_DEPTH) {
+        return krs_fail(err, KRS_EINVAL, "JSON nested deeper than %d", KRS_JSON_MAX_DEPTH);
+    }
+    json_error_t why;
+    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL |
+                         (limits->is_duplicate_ok ? 0u : (size_t)JSON_REJECT_DUPLICATES);
+    *out = json_loadb(text.ptr ? text.ptr : "", text.len, flags, &why);
+    if (*out) {
+        return KRS_OK;
+    }
+    if (json_error_code(&why) == json_error_out_of_memory) {
+        return krs_fail(err, KRS_ENOMEM, "JSON: out of memory");
+    }
+    return krs_fail(err, KRS_EINVAL, "JSON line %d column %d: %s", why.line, why.column, why.text);
+}
+
+static int append_piece(const char *piece, size_t n, void *ctx)
+{
+    krs_buf *out = ctx;
+    return krs_buf_append(out, piece, n) == KRS_OK ? 0 : -1;
+}
+
+krs_status krs_json_write(const json_t *value, krs_buf *out)
+{
+    const size_t before = out->len;
+    if (json_dump_callback(value, append_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0) {
+        return KRS_OK;
+    }
+    out->len = before; /* all or nothing */
+    if (out->data) {
+        out->data[before] = '\0';
+    }
+    return out->max_bytes - before < 2 || out->cap > out->max_bytes ? KRS_ETOOLARGE : KRS_ENOMEM;
+}
+
+/* Length of the valid UTF-8 character at s, or 0. Table 3-7 of the Unicode standard. */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+    if (s[0] < 0x80) {
+        return 1;
+    }
+    size_t n;
+    unsigned low = 0x80;
+    unsigned high = 0xBF;
+    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
+        n = 2;
+    } else if (s[0] >= 0xE0 && s[0] <= 0xEF) {
+        n = 3;
+        low = s[0] == 0xE0 ? 0xA0 : low;
+        high = s[0] == 0xED ? 0x9F : high;
+    } else if (s[0] >= 0xF0 && s[0] <= 0xF4) {
+        n = 4;
+        low = s[0] == 0xF0 ? 0x90 : low;
+        high = s[0] == 0xF4 ? 0x8F : high;
+    } else {
+        return 0;
+    }
+    if (left < n || s[1] < low || s[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < n; i++) {
+        if ((s[i] & 0xC0u) != 0x80u) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+static krs_status write_char(const unsigned char *s, size_t n, krs_buf *out)
+{
+    if (n == 0) {
+        return krs_buf_append(out, "\xEF\xBF\xBD", 3);
+    }
+    switch (s[0]) {
+    case '"':
+        return krs_buf_append(out, "\\\"", 2);
+    case '\\':
+        return krs_buf_append(out, "\\\\", 2);
+    case '\n':
+        return krs_buf_append(out, "\\n", 2);
+    case '\r':
+        return krs_buf_append(out, "\\r", 2);
+    case '\t':
+        return krs_buf_append(out, "\\t", 2);
+    default:
+        return s[0] < 0x20 ? krs_buf_printf(out, "\\u%04x", s[0]) : krs_buf_append(out, s, n);
+    }
+}
+
+krs_status krs_json_write_string(krs_str text, krs_buf *out)
+{
+    krs_status status = krs_buf_append_char(out, '"');
+    const unsigned char *s = (const unsigned char *)text.ptr;
+    size_t i = 0;
+    while (status == KRS_OK && i < text.len) {
+        const size_t n = utf8_length(s + i, text.len - i);
+        status = write_char(s + i, n, out);
+        i += n ? n : 1;
+    }
+    return status == KRS_OK ? krs_buf_append_char(out, '"') : status;
+}
+
+static const char *type_name(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return "a number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    default:
+        return "null";
+    }
+}
+
+/* The field's value, or NULL when absent or null. */
+static json_t *field_of(const json_t *object, const char *field)
+{
+    json_t *value = json_object_get(object, field);
+    return json_is_null(value) ? NULL : value;
+}
+
+static krs_status fail_type(krs_error *err, const char *field, const char *want, const json_t *got)
+{
+    return krs_fail_field(err, KRS_EINVAL, field, "%s: want %s, got %s", field, want,
+                          type_name(got));
+}
+
+krs_status krs_json_get_int(const json_t *object, const char *field, int64_t min, int64_t max,
+                            int64_t *out, krs_error *err)
+{
+    const json_t *value = field_of(object, field);
+    if (!value) {
+        return KRS_OK;
+    }
+    int64_t n;
+    if (json_is_integer(value)) {
+        n = json_integer_value(value);
+    } else if (json_is_real(value) && floor(json_real_value(value)) == json_real_value(value) &&
+               fabs(json_real_value(value)) < 9e15) {
+        n = (int64_t)json_real_value(value);
+    } else {
+        return fail_type(err, field, "an integer", value);
+    }
+    if (n < min || n > max) {
+        return krs_fail_field(err, KRS_EINVAL, field, "%s: %lld, want %lld..%lld", field,
+                              (long long)n, (long long)min, (long long)max);
+    }
+    *out = n;
+    return KRS_OK;
+}
+
+krs_status krs_json_get_double(const json_t *object, const char *field, double min, double max,
+                               double *out, krs_error *err)
+{
+    const json_t *value = field_of(object, field);
+    if (!value) {
+        return KRS_OK;
+    }
+    if (!json_is_number(value)) {
+        return fail_type(err, field, "a number", value);
+    }
+    const double x = json_number_value(value);
+    if (!(x >= min && x <= max)) {
+        return krs_fail_field(err, KRS_EINVAL, field, "%s: %g, want %g..%g", field, x, min, max);
+    }
+    *out = x;
+    return KRS_OK;
+}
+
+krs_status krs_json_get_bool(const json_t *object, const char *field, bool *out, krs_error *err)
+{
+    const json_t *value = field_of(object, field);
+    if (!value) {
+        return KRS_OK;
+    }
+    if (!json_is_boolean(value)) {
+        return fail_type(err, field, "true or false", value);
+    }
+    *out = json_is_true(value);
+    return KRS_OK;
+}
+
+krs_status krs_json_get_str(const json_t *object, const char *field, size_t max_bytes, krs_str *out,
+                            krs_error *err)
+{
+    const json_t *value = field_of(object, field);
+    if (!value) {
+        return KRS_OK;
+    }
+    if (!json_is_string(value)) {
+        return fail_type(err, field, "a string", value);
+    }
+    if (json_string_length(value) > max_bytes) {
+        return krs_fail_field(err, KRS_EINVAL, field, "%s: %zu bytes, limit %zu", field,
+                              json_string_length(value), max_bytes);
+    }
+    *out = (krs_str){json_string_value(value), json_string_length(value)};
+    return KRS_OK;
+}
+
+krs_status krs_json_get_tree(const json_t *object, const char *field, json_type type, json_t **out,
+                             krs_error *err)
+{
+    json_t *value = field_of(object, field);
+    if (!value) {
+        return KRS_OK;
+    }
+    if (json_typeof(value) != type) {
+        return fail_type(err, field, type == JSON_OBJECT ? "an object" : "an array", value);
+    }
+    *out = value;
+    return KRS_OK;
+}
