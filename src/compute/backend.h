@@ -1,0 +1,109 @@
+/* compute/backend.h - the port behind which a device runs programs.
+ *
+ *   backend (a device in use) --compile--> exec (program + scratch + KV on it) --submit/collect--> logits
+ *
+ * Shaped for devices that run behind the caller's back: submit queues a step and returns, collect
+ * waits for the oldest one queued. The CPU backends do the work inside submit. At most
+ * KRS_EXEC_MAX_IN_FLIGHT steps may be queued, so an engine can plan step n + 1 while step n runs.
+ * docs/adr/0005 walks a CUDA decode step through this port.
+ *
+ * All memory a step needs is taken in _exec_new, after _plan told how much: submit and collect never
+ * allocate. Device failure is a status (KRS_EDEVICE) and sticky: the exec refuses work after it.
+ *
+ * Thread: one owner (the engine thread) per exec.  Memory: see above. */
+#pragma once
+
+#include "compute/program.h"
+
+#define KRS_EXEC_MAX_IN_FLIGHT 2
+#define KRS_KV_BLOCK_TOKENS                                                                        \
+    16 /* tokens of one KV block: small waste at the end, few table entries */
+#define KRS_EXEC_MAX_ROWS       8192 /* tokens of one step */
+#define KRS_EXEC_MAX_SEQS       1024 /* sequences of one step */
+#define KRS_BACKEND_MAX_THREADS 512
+
+typedef struct krs_backend krs_backend;
+typedef struct krs_exec krs_exec;
+
+typedef struct krs_exec_limits {
+    uint32_t max_rows;       /* tokens in one step, 1 .. KRS_EXEC_MAX_ROWS */
+    uint32_t max_seqs;       /* sequences in one step, 1 .. KRS_EXEC_MAX_SEQS */
+    uint32_t max_logit_rows; /* rows whose logits are wanted in one step, <= max_rows */
+    uint32_t n_kv_blocks;    /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
+    krs_dtype kv_dtype;      /* F32, F16 or BF16 */
+} krs_exec_limits;
+
+/* What an exec will take, before it takes it. */
+typedef struct krs_exec_plan {
+    uint64_t
+        weight_bytes; /* bytes the program's matrices occupy in files: read through the mapping */
+    uint64_t copied_bytes; /* of device copies or repacked weights, beyond the mapping */
+    uint64_t kv_bytes;
+    uint64_t scratch_bytes; /* activations, tables, logits */
+} krs_exec_plan;
+
+/* Rows of one sequence in a step: rows [row_begin, row_begin + n_rows) are its tokens at positions
+ * n_past .. n_past + n_rows - 1. blocks covers all of them: position p lies in blocks[p / 16]. */
+typedef struct krs_step_seq {
+    uint32_t row_begin;
+    uint32_t n_rows;
+    uint32_t n_past;
+    uint32_t n_blocks;
+    const uint32_t *blocks; /* [n_blocks], each below n_kv_blocks */
+} krs_step_seq;
+
+/* One step. All arrays borrowed until the matching collect returns. */
+typedef struct krs_step {
+    uint32_t n_rows;
+    uint32_t n_seqs;
+    uint32_t n_logit_rows;
+    const uint32_t *tokens;     /* [n_rows], each below the vocabulary */
+    const krs_step_seq *seqs;   /* [n_seqs], in row order, covering all rows */
+    const uint32_t *logit_rows; /* [n_logit_rows], ascending */
+} krs_step;
+
+typedef struct krs_step_result {
+    const float *logits; /* [n_logit_rows, vocab] f32 in host memory, valid until the next submit */
+    uint32_t n_logit_rows;
+} krs_step_result;
+
+typedef struct krs_backend_options {
+    size_t size;       /* sizeof(krs_backend_options) */
+    int32_t n_threads; /* 0: as many as this process may use */
+    const char *isa; /* cpu: best instruction set to use, "avx512bf16" ... "portable"; NULL: all */
+} krs_backend_options;
+
+#define KRS_BACKEND_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(krs_backend_options), 0, NULL                                                       \
+    }
+
+/* name: "ref", "cpu" or "cuda:N". options: NULL = defaults.
+ * Errors: KRS_EINVAL (unknown name), KRS_EUNSUPPORTED (not in this build or machine), KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_backend_open(const char *name, const krs_backend_options *options,
+                                         const krs_alloc *alloc, krs_backend **out, krs_error *err);
+void krs_backend_close(krs_backend *backend);
+
+/* One line for people: "cpu: 2 threads, avx512bf16". Borrowed until close. */
+const char *krs_backend_describe(const krs_backend *backend);
+
+/* The KV type the backend likes best: F32 on ref, F16 on cpu. */
+krs_dtype krs_backend_kv_dtype(const krs_backend *backend);
+
+/* Errors: KRS_EINVAL (a limit out of range), KRS_EUNSUPPORTED (an op or dtype, named),
+ * KRS_EINTERNAL (krs_program_check). */
+KRS_MUST_USE krs_status krs_exec_plan_of(krs_backend *backend, const krs_program *program,
+                                         const krs_exec_limits *limits, krs_exec_plan *out,
+                                         krs_error *err);
+
+/* program: borrowed, outlives the exec. Errors: as krs_exec_plan_of, and KRS_ENOMEM, KRS_EDEVICE. */
+KRS_MUST_USE krs_status krs_exec_new(krs_backend *backend, const krs_program *program,
+                                     const krs_exec_limits *limits, krs_exec **out, krs_error *err);
+void krs_exec_free(krs_exec *exec);
+
+/* Errors: KRS_EINVAL (the step breaks a limit or names a token or block out of range; nothing ran),
+ * KRS_EBUSY (KRS_EXEC_MAX_IN_FLIGHT reached), KRS_EDEVICE (sticky). */
+KRS_MUST_USE krs_status krs_exec_submit(krs_exec *exec, const krs_step *step, krs_error *err);
+
+/* Results of the oldest submitted step, waiting for it. Errors: KRS_EAGAIN (none), KRS_EDEVICE. */
+KRS_MUST_USE krs_status krs_exec_collect(krs_exec *exec, krs_step_result *out, krs_error *err);

@@ -1,0 +1,139 @@
+/* compute/program.h - one step of a model, written down as a list of coarse ops over rows.
+ *
+ * The model describes a step once, when it is bound; a backend compiles the list once (plans memory,
+ * uploads or repacks weights, fuses neighbours, captures a graph) and then runs it for every step.
+ * Nothing about a particular step is in the program, which is what lets a device capture it.
+ *
+ * Rows are tokens: a step has n_rows of them, from any number of sequences, in any mix of prefill
+ * and decode. Activations live in slots: slot s is f32 [n_rows, width(s)]; a backend may keep a slot
+ * in another type where its tolerance (docs/numerics.md) allows. Ops run in list order.
+ *
+ * The rule every backend keeps: what an op computes for a row depends on that row, its sequence's
+ * KV and the weights only; the order of every reduction is fixed by the op's shape. So a row's bytes
+ * do not change with the other rows of the step, with chunking, or with the number of threads.
+ *
+ * Thread: built by one owner, immutable after.  Memory: krs_program owns its arrays and borrows the
+ * matrices' bytes from the model's files. */
+#pragma once
+
+#include "base/alloc.h"
+#include "tensor/quant.h"
+
+#define KRS_PROGRAM_MAX_OPS      65536 /* 126 layers of about 20 ops use 2,500 */
+#define KRS_PROGRAM_MAX_SLOTS    64
+#define KRS_PROGRAM_MAX_MATRICES (1u << 20)
+#define KRS_NO_MATRIX            UINT32_MAX
+
+typedef uint32_t krs_slot; /* index into krs_program.slots */
+
+typedef enum krs_rows {
+    KRS_ROWS_ALL,    /* one row per token of the step */
+    KRS_ROWS_LOGITS, /* one row per token whose logits are wanted */
+} krs_rows;
+
+typedef struct krs_slot_shape {
+    int64_t width;
+    krs_rows rows;
+} krs_slot_shape;
+
+typedef enum krs_activation {
+    KRS_ACT_SILU,      /* x * sigmoid(x) */
+    KRS_ACT_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)) */
+    KRS_ACT_GELU_TANH, /* the tanh approximation */
+} krs_activation;
+
+typedef enum krs_op_kind {
+    /* out[r] = scale * matrix row token[r] */
+    KRS_OP_EMBED,
+    /* RMS norm: in is cut into norm.n_groups equal parts, each divided by sqrt(mean(x^2) + eps) and
+     * multiplied by the vector (width of one part). n_groups 1: the whole row; n_heads: qk-norm. */
+    KRS_OP_RMS_NORM,
+    /* out[r] = matrix * in[r] (+ bias) */
+    KRS_OP_LINEAR,
+    /* Rotate, in place, the first 2 * n_freqs elements of each head of in, HF "half" layout: pairs
+     * (i, i + n_freqs), angle = position * inv_freq[i] in f32, cos and sin times rope.scale. */
+    KRS_OP_ROPE,
+    /* Append K (in) and V (in2) of every row to its sequence's KV of attention.layer. */
+    KRS_OP_KV_WRITE,
+    /* out = softmax(scale * q K^T) V per head, over positions (p - window, p] of the row's own
+     * sequence (window 0: all up to p); q in `in`, K and V from the KV of attention.layer. */
+    KRS_OP_ATTENTION,
+    /* out = act(in) * in2 */
+    KRS_OP_GLU,
+    /* out = in + in2; out may be in */
+    KRS_OP_ADD,
+    /* out (a KRS_ROWS_LOGITS slot) = the rows of in whose logits are wanted */
+    KRS_OP_TAKE_ROWS,
+    KRS_OP_KIND_COUNT
+} krs_op_kind;
+
+typedef struct krs_op {
+    krs_op_kind kind;
+    krs_slot in;
+    krs_slot in2;
+    krs_slot out;
+    uint32_t matrix; /* index into krs_program.matrices, or KRS_NO_MATRIX */
+    uint32_t bias;   /* the same, a vector (n_out = 1), or KRS_NO_MATRIX */
+    union {
+        struct {
+            float scale;
+        } embed;
+        struct {
+            float eps;
+            int32_t n_groups;
+        } norm;
+        struct {
+            int32_t n_heads;
+            int32_t head_dim;
+            int32_t n_freqs; /* rotated elements / 2, at most head_dim / 2 */
+            uint32_t freqs;  /* first of n_freqs values in krs_program.floats */
+            float scale;     /* YaRN's attention factor; 1 otherwise */
+        } rope;
+        struct {
+            int32_t layer;
+            int32_t n_heads;
+            int32_t n_kv_heads;
+            int32_t head_dim;
+            int32_t window; /* tokens, 0 = all */
+            float scale;    /* usually 1 / sqrt(head_dim) */
+        } attention;        /* KV_WRITE reads layer, n_kv_heads and head_dim */
+        struct {
+            krs_activation act;
+        } glu;
+    };
+} krs_op;
+
+typedef struct krs_program {
+    const krs_alloc *alloc;
+    krs_op *ops;
+    uint32_t n_ops;
+    uint32_t cap_ops;
+    krs_slot_shape slots[KRS_PROGRAM_MAX_SLOTS];
+    uint32_t n_slots;
+    krs_matrix *matrices;
+    uint32_t n_matrices;
+    uint32_t cap_matrices;
+    float *floats; /* small constant tables (inverse frequencies) */
+    uint32_t n_floats;
+    int32_t n_kv_layers; /* layers that keep KV; attention.layer is below it */
+    int32_t n_kv_heads;
+    int32_t head_dim;
+    int64_t max_positions;
+    krs_slot logits; /* a KRS_ROWS_LOGITS slot of width vocab */
+} krs_program;
+
+void krs_program_init(krs_program *program, const krs_alloc *alloc);
+void krs_program_deinit(krs_program *program);
+
+/* The builders. Errors: KRS_ETOOLARGE (a ceiling above), KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_program_add_slot(krs_program *program, int64_t width, krs_rows rows,
+                                             krs_slot *out);
+KRS_MUST_USE krs_status krs_program_add_matrix(krs_program *program, const krs_matrix *matrix,
+                                               uint32_t *out);
+KRS_MUST_USE krs_status krs_program_add_floats(krs_program *program, const float *values,
+                                               uint32_t n, uint32_t *out);
+KRS_MUST_USE krs_status krs_program_add_op(krs_program *program, const krs_op *op);
+
+/* Is every op's every index and shape consistent? A model bug otherwise: KRS_EINTERNAL, naming the op.
+ * Backends call it once, so their kernels need not check. */
+KRS_MUST_USE krs_status krs_program_check(const krs_program *program, krs_error *err);
