@@ -1,0 +1,119 @@
+/* model/model.c - see model.h.
+ * Opening is three steps that each either hold or leave nothing: read the configuration, map the
+ * tensors, build the program. The order matters for the message: a folder of an unknown family should
+ * say so, not that its tensors have unexpected names.
+ *
+ * Memory: the model owns configuration, mappings and program, and frees them in reverse. */
+#include "model/model.h"
+
+#include "model/bind.h"
+#include "model/decoder.h"
+
+#define F16_BYTES 2
+
+struct krs_model {
+    const krs_alloc *alloc;
+    krs_model_config config;
+    krs_safetensors *tensors;
+    krs_program program;
+    krs_model_stats stats;
+};
+
+static krs_status find_family(const krs_model_config *config, const krs_family **out,
+                              krs_error *err)
+{
+    *out = krs_family_find(config->model_type);
+    if (*out != NULL) {
+        return KRS_OK;
+    }
+    char known[128];
+    krs_family_list(known, sizeof(known));
+    return krs_fail(err, KRS_EUNSUPPORTED,
+                    "config.json: architecture \"%.60s\" is not known here (%s)",
+                    config->model_type, known);
+}
+
+static uint64_t kv_bytes_per_token(const krs_model_config *config)
+{
+    return UINT64_C(2) * (uint64_t)config->n_layers * (uint64_t)config->n_kv_heads *
+           (uint64_t)config->head_dim * F16_BYTES;
+}
+
+static krs_status build(krs_model *model, const krs_family *family, krs_error *err)
+{
+    krs_binder binder;
+    krs_binder_init(&binder, family, &model->config, model->tensors, &model->program,
+                    &model->stats);
+    const krs_status status = krs_decoder_build(&binder, err);
+    model->stats.file_bytes = krs_safetensors_file_bytes(model->tensors);
+    model->stats.kv_bytes_per_token_f16 = kv_bytes_per_token(&model->config);
+    return status;
+}
+
+krs_status krs_model_open(const char *dir, const krs_model_options *options, const krs_alloc *alloc,
+                          krs_model **out, krs_error *err)
+{
+    static const krs_model_options defaults = KRS_MODEL_OPTIONS_INIT;
+    const krs_model_options *opt = options != NULL ? options : &defaults;
+    *out = NULL;
+    if (opt->size != sizeof(*opt)) {
+        return krs_fail(err, KRS_EINVAL, "model options: size %zu, want %zu", opt->size,
+                        sizeof(*opt));
+    }
+    krs_model *model = krs_alloc_zero(alloc, sizeof(*model));
+    if (model == NULL) {
+        return krs_fail(err, KRS_ENOMEM, "model: %zu bytes", sizeof(*model));
+    }
+    model->alloc = alloc;
+    const krs_family *family = NULL;
+    krs_status status = krs_model_config_load(dir, alloc, &model->config, err);
+    if (status != KRS_OK) {
+        krs_alloc_free(alloc, model);
+        return status;
+    }
+    krs_program_init(&model->program, alloc);
+    status = find_family(&model->config, &family, err);
+    if (status == KRS_OK) {
+        status = krs_safetensors_open(dir, opt->map_mode, alloc, &model->tensors, err);
+    }
+    if (status == KRS_OK) {
+        status = build(model, family, err);
+    }
+    if (status != KRS_OK) {
+        krs_model_close(model);
+        return status;
+    }
+    *out = model;
+    return KRS_OK;
+}
+
+void krs_model_close(krs_model *model)
+{
+    if (model == NULL) {
+        return;
+    }
+    krs_program_deinit(&model->program);
+    krs_safetensors_close(model->tensors);
+    krs_model_config_deinit(&model->config);
+    krs_alloc_free(model->alloc, model);
+}
+
+const krs_program *krs_model_program(const krs_model *model)
+{
+    return &model->program;
+}
+
+const krs_model_config *krs_model_config_of(const krs_model *model)
+{
+    return &model->config;
+}
+
+const krs_safetensors *krs_model_tensors(const krs_model *model)
+{
+    return model->tensors;
+}
+
+krs_model_stats krs_model_stats_of(const krs_model *model)
+{
+    return model->stats;
+}
