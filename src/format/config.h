@@ -14,13 +14,16 @@
 #include "tensor/quant.h"
 #include "wire/json.h"
 
-#define KRS_CONFIG_MAX_LAYERS  1024 /* the deepest public model has 126 */
-#define KRS_CONFIG_MAX_HEADS   1024
-#define KRS_CONFIG_MAX_WIDTH   (1 << 20) /* hidden and feed-forward sizes */
-#define KRS_CONFIG_MAX_VOCAB   (1 << 22)
-#define KRS_CONFIG_MAX_CONTEXT (1 << 26)
-#define KRS_CONFIG_MAX_BYTES   (16u << 20) /* config.json; real ones stay under 100 KiB */
-#define KRS_CONFIG_MAX_EOS     16
+#define KRS_CONFIG_MAX_LAYERS    1024 /* the deepest public model has 126 */
+#define KRS_CONFIG_MAX_HEADS     1024
+#define KRS_CONFIG_MAX_WIDTH     (1 << 20) /* hidden and feed-forward sizes */
+#define KRS_CONFIG_MAX_VOCAB     (1 << 22)
+#define KRS_CONFIG_MAX_CONTEXT   (1 << 26)
+#define KRS_CONFIG_MAX_BYTES     (16u << 20) /* config.json; real ones stay under 100 KiB */
+#define KRS_CONFIG_MAX_EOS       16
+#define KRS_CONFIG_MAX_HEAD_DIM  4096
+#define KRS_CONFIG_MAX_OVERRIDES 65536 /* modules of the deepest models, experts apart */
+#define KRS_CONFIG_MODULE_BYTES  128 /* longest module name with its NUL; real ones stay under 80 */
 
 typedef enum krs_rope_kind {
     KRS_ROPE_DEFAULT,
@@ -34,7 +37,7 @@ typedef struct krs_rope_config {
     double theta;
     double factor;           /* linear, llama3, yarn; 1 otherwise */
     double low_freq_factor;  /* llama3 */
-    double high_freq_factor; /* llama3 */
+    double high_freq_factor; /* llama3; >= low_freq_factor, and may equal it */
     double beta_fast;        /* yarn, default 32 */
     double beta_slow;        /* yarn, default 1 */
     double attention_factor; /* yarn; 0 = derive from factor (and mscale) */
@@ -45,8 +48,8 @@ typedef struct krs_rope_config {
 } krs_rope_config;
 
 typedef struct krs_quant_override {
-    char module[128]; /* "model.layers.0.mlp.down_proj" */
-    krs_quant quant;  /* kind NONE: this module is dense */
+    char module[KRS_CONFIG_MODULE_BYTES]; /* "model.layers.0.mlp.down_proj" */
+    krs_quant quant;                      /* kind NONE: this module is dense */
 } krs_quant_override;
 
 typedef struct krs_model_config {
@@ -78,11 +81,14 @@ typedef struct krs_model_config {
     const krs_alloc *alloc;
 } krs_model_config;
 
-/* Read dir/config.json. Errors: KRS_ENOENT, KRS_EFORMAT / KRS_EINVAL (field, value, limit),
- * KRS_EUNSUPPORTED (rope type, quantisation method), KRS_ENOMEM. */
+/* Read dir/config.json. Errors: KRS_ENOENT, KRS_EFORMAT (no JSON object, numbers that contradict each
+ * other), KRS_EINVAL (field, value, limit), KRS_EUNSUPPORTED (rope type, layer type, quantisation
+ * method), KRS_ENOMEM. On failure *out owns nothing and is zero except for model_type, where that could
+ * be read, so that a caller who does not know the family can say that first. */
 KRS_MUST_USE krs_status krs_model_config_load(const char *dir, const krs_alloc *alloc,
                                               krs_model_config *out, krs_error *err);
-/* The same from parsed JSON (borrowed). */
+/* The same from parsed JSON (borrowed). Multimodal configs: sizes come from `text_config`, model_type
+ * from the outside. */
 KRS_MUST_USE krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc,
                                               krs_model_config *out, krs_error *err);
 void krs_model_config_deinit(krs_model_config *config);
@@ -109,5 +115,8 @@ typedef struct krs_generation_config {
     int64_t bos_id;
 } krs_generation_config;
 
+/* From parsed JSON (borrowed). On failure nothing is set. */
+KRS_MUST_USE krs_status krs_generation_config_read(const json_t *root, krs_generation_config *out,
+                                                   krs_error *err);
 KRS_MUST_USE krs_status krs_generation_config_load(const char *dir, krs_generation_config *out,
                                                    krs_error *err);

@@ -1,0 +1,32 @@
+/* format/config_priv.h - the parts of the config reader, one per topic, joined by config.c.
+ *
+ * Thread: any.  Memory: only krs_config_read_quant allocates (config->overrides). */
+#pragma once
+
+#include "format/config.h"
+#include "os/file.h"
+
+/* Largest context length, factor and frequency base that anybody has used, with a wide margin. */
+#define CONFIG_MAX_THETA  1e12
+#define CONFIG_MAX_FACTOR 1e6
+
+/* RoPE from rope_parameters (transformers 5) or rope_theta and rope_scaling (4); max_positions is
+ * already read. Errors: KRS_EINVAL, KRS_EUNSUPPORTED (a type, or a part of the head, that is not known). */
+KRS_MUST_USE krs_status krs_config_read_rope(const json_t *text, krs_model_config *config,
+                                             krs_error *err);
+
+/* MLX `quantization`, or the refusal of any other method. root: the outermost object. */
+KRS_MUST_USE krs_status krs_config_read_quant(const json_t *root, krs_model_config *config,
+                                              krs_error *err);
+
+/* eos_token_id: one id or a list, into ids[KRS_CONFIG_MAX_EOS]; absent or null leaves both untouched. */
+KRS_MUST_USE krs_status krs_config_read_eos(const json_t *object, uint32_t *ids, uint32_t *n,
+                                            krs_error *err);
+
+/* dir/name parsed into an object (json_decref). KRS_EFORMAT when it is no JSON object. */
+KRS_MUST_USE krs_status krs_config_parse_file(const char *dir, const char *name,
+                                              const krs_alloc *alloc, json_t **out, krs_error *err);
+
+/* A string field into out[max_bytes] (with its NUL); absent: untouched. */
+KRS_MUST_USE krs_status krs_config_copy_str(const json_t *object, const char *field, char *out,
+                                            size_t max_bytes, krs_error *err);
