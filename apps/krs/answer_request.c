@@ -1,0 +1,69 @@
+/* apps/krs/answer_request.c - the options of `run` and `chat` as a request. */
+#include "answer.h"
+
+#include <stdio.h>
+
+static krs_status copy_stops(const krs_config *config, krs_request *request)
+{
+    if (config->n_stops == 0) {
+        return KRS_OK;
+    }
+    krs_str *stops = krs_arena_array(&request->arena, config->n_stops, sizeof(*stops));
+    for (uint32_t i = 0; stops && i < config->n_stops; i++) {
+        stops[i] = krs_arena_copy(&request->arena, krs_str_of(config->stops[i]));
+        if (!stops[i].ptr) {
+            return KRS_ENOMEM;
+        }
+    }
+    request->stopping.stops = stops;
+    request->stopping.n_stops = config->n_stops;
+    return stops ? KRS_OK : KRS_ENOMEM;
+}
+
+static void copy_numbers(const krs_config *config, krs_request *request)
+{
+    krs_sampling *s = &request->sampling;
+    s->temperature = krs_config_real(config, KRS_OPTION_TEMPERATURE);
+    s->top_k = (int32_t)krs_config_int(config, KRS_OPTION_TOP_K);
+    s->top_p = krs_config_real(config, KRS_OPTION_TOP_P);
+    s->min_p = krs_config_real(config, KRS_OPTION_MIN_P);
+    s->repetition_penalty = krs_config_real(config, KRS_OPTION_REPETITION_PENALTY);
+    s->presence_penalty = krs_config_real(config, KRS_OPTION_PRESENCE_PENALTY);
+    s->frequency_penalty = krs_config_real(config, KRS_OPTION_FREQUENCY_PENALTY);
+    s->seed = (uint64_t)krs_config_int(config, KRS_OPTION_SEED);
+    request->stopping.max_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_TOKENS);
+}
+
+static krs_status copy_prompt(json_t *messages, krs_str prompt, krs_request *request)
+{
+    if (messages) {
+        request->prompt.kind = KRS_PROMPT_CHAT;
+        request->prompt.chat = json_pack("{s:O}", "messages", messages);
+        return request->prompt.chat ? KRS_OK : KRS_ENOMEM;
+    }
+    request->prompt.kind = KRS_PROMPT_TEXT;
+    request->prompt.text = krs_arena_copy(&request->arena, prompt);
+    return request->prompt.text.ptr ? KRS_OK : KRS_ENOMEM;
+}
+
+krs_status krs_answer_request(const krs_config *config, json_t *messages, krs_str prompt,
+                              krs_request **out, krs_error *err)
+{
+    krs_request *request = NULL;
+    krs_status status = krs_request_new(NULL, &request);
+    if (status == KRS_OK) {
+        copy_numbers(config, request);
+        status = copy_stops(config, request);
+    }
+    if (status == KRS_OK) {
+        status = copy_prompt(messages, prompt, request);
+    }
+    if (status != KRS_OK) {
+        krs_request_free(request);
+        *out = NULL;
+        return krs_fail(err, status, "request: out of memory");
+    }
+    (void)snprintf(request->correlation_id, sizeof(request->correlation_id), "cli");
+    *out = request;
+    return KRS_OK;
+}

@@ -1,0 +1,36 @@
+/* apps/krs/command.h - what the subcommands share: their prototypes, and one way to talk.
+ *
+ * Data goes to standard output, talk to standard error, failures become one line and the exit code of
+ * status.def. --json turns the failure line into {"error": {...}} for scripts.
+ *
+ * Thread: main only. */
+#pragma once
+
+#include "api/config.h"
+
+/* The program is broken or its output is gone (say, a closed pipe): beside the codes of status.def. */
+#define KRS_EXIT_BROKEN 1
+
+/* int krs_cmd_run(const krs_config *config): runs the command, returns the exit code. */
+#define KRS_COMMAND(id, function, name, min, max, arguments, summary)                              \
+    int krs_cmd_##function(const krs_config *config);
+#include "api/command.def"
+#undef KRS_COMMAND
+
+/* Print err ("krs: message") and return its status's exit code. */
+int krs_say_error(const krs_config *config, const krs_error *err);
+
+/* A note for people on standard error; nothing with --quiet. */
+void krs_say_note(const krs_config *config, const char *format, ...) KRS_PRINTF(2, 3);
+
+/* Print value as one line of JSON on standard output, release it, return 0 (or KRS_EXIT_BROKEN). */
+int krs_say_json(json_t *value);
+
+/* Flush standard output; KRS_EXIT_BROKEN when it cannot be written, else 0. */
+int krs_say_flush(void);
+
+/* krs --help and krs COMMAND --help, on standard output. */
+void krs_help_all(void);
+void krs_help_command(krs_command command);
+
+#define KRS_VERSION "0.1.0" /* as in CMakeLists.txt; a test compares them */
