@@ -19,7 +19,8 @@
 #define KRS_MAX_TOP_LOGPROBS       20   /* OpenAI's own limit */
 #define KRS_MAX_CHOICES            16   /* n; each is a sequence */
 #define KRS_MAX_TEMPERATURE        2.0
-#define KRS_MAX_PENALTY            2.0 /* presence, frequency: -2 .. 2 */
+#define KRS_MAX_BIAS               100.0 /* of one logit, either way: decides alone */
+#define KRS_MAX_PENALTY            2.0   /* presence, frequency: -2 .. 2 */
 #define KRS_MAX_REPETITION_PENALTY 10.0
 #define KRS_MAX_NEW_TOKENS         (1u << 20) /* of one answer; the context ends it sooner */
 #define KRS_MODEL_ID_BYTES         256

@@ -48,6 +48,8 @@ typedef struct krs_model_info {
     uint32_t context_tokens; /* longest sequence */
     uint32_t vocab;
     bool has_chat_template;
+    /* The model's own defaults (generation_config.json) over KRS_SAMPLING_INIT: start requests here. */
+    krs_sampling sampling;
 } krs_model_info;
 
 /* The functions an implementation supplies; self is its own object. */
