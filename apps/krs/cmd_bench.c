@@ -1,0 +1,190 @@
+/* apps/krs/cmd_bench.c - krs bench MODEL: load time, prefill and decode speed, and how close decode is
+ * to what memory allows.
+ *
+ * Decode at batch 1 reads every weight once a step, so its floor is weight bytes over read bandwidth,
+ * and the bandwidth is measured in the same run: on a shared machine a share of the ceiling means
+ * something, a bare tokens/s does not. Figures are medians. */
+#include "bench.h"
+#include "command.h"
+#include "compute/cpu/ceiling.h"
+#include "os/clock.h"
+#include "progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct report {
+    double open_s;    /* mapping, checking, binding */
+    double compile_s; /* planning and scratch: until the first step can run */
+    double bandwidth; /* bytes/s of plain reads with the same number of threads */
+    uint64_t weight_bytes;
+    uint64_t kv_bytes_per_token;
+    double *prefill_s; /* [repeat], sorted */
+    double *decode_s;  /* [repeat], sorted */
+    uint32_t n_runs;
+} report;
+
+static int compare(const void *a, const void *b)
+{
+    double x;
+    double y;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
+}
+
+static double median(const double *sorted, uint32_t n)
+{
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static krs_bench_options options_of(const krs_config *config)
+{
+    return (krs_bench_options){(uint32_t)krs_config_int(config, KRS_OPTION_PROMPT_TOKENS),
+                               (uint32_t)krs_config_int(config, KRS_OPTION_GEN_TOKENS),
+                               (uint32_t)krs_config_int(config, KRS_OPTION_STREAMS)};
+}
+
+static krs_status run_all(const krs_config *config, krs_bench *bench, report *r, krs_error *err)
+{
+    const uint32_t n = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
+    krs_progress progress;
+    krs_progress_start(&progress, config, "bench", n + 1);
+    krs_bench_times times;
+    /* One run to fault pages in and wake the clocks, not counted. */
+    krs_status status = krs_bench_run(bench, &times, err);
+    for (uint32_t i = 0; status == KRS_OK && i < n; i++) {
+        krs_progress_set(&progress, i + 1);
+        status = krs_bench_run(bench, &times, err);
+        r->prefill_s[i] = times.prefill_s;
+        r->decode_s[i] = times.decode_s;
+    }
+    krs_progress_end(&progress);
+    r->n_runs = n;
+    qsort(r->prefill_s, n, sizeof(double), compare);
+    qsort(r->decode_s, n, sizeof(double), compare);
+    return status;
+}
+
+static krs_dtype kv_dtype_of(const krs_config *config, const krs_backend *backend)
+{
+    const char *name = krs_config_text(config, KRS_OPTION_KV_DTYPE);
+    return strcmp(name, "f32") == 0    ? KRS_DTYPE_F32
+           : strcmp(name, "f16") == 0  ? KRS_DTYPE_F16
+           : strcmp(name, "bf16") == 0 ? KRS_DTYPE_BF16
+                                       : krs_backend_kv_dtype(backend);
+}
+
+static krs_status measure(const krs_config *config, krs_backend *backend, const krs_model *model,
+                          report *r, krs_error *err)
+{
+    const krs_bench_options options = options_of(config);
+    krs_bench *bench = NULL;
+    const uint64_t t0 = krs_os_now_ns();
+    krs_status status =
+        krs_bench_new(backend, model, &options, kv_dtype_of(config, backend), &bench, err);
+    r->compile_s = (double)(krs_os_now_ns() - t0) / 1e9;
+    const uint32_t n = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
+    r->prefill_s = krs_alloc_array(NULL, n, sizeof(double));
+    r->decode_s = krs_alloc_array(NULL, n, sizeof(double));
+    if (status == KRS_OK && (!r->prefill_s || !r->decode_s)) {
+        status = krs_fail(err, KRS_ENOMEM, "bench: out of memory");
+    }
+    if (status == KRS_OK) {
+        status = run_all(config, bench, r, err);
+    }
+    krs_bench_free(bench);
+    return status;
+}
+
+/* What the medians say. */
+typedef struct figures {
+    double prefill_tps;
+    double decode_tps;
+    double decode_bytes_ps;
+} figures;
+
+static figures figures_of(const krs_config *config, const report *r)
+{
+    const krs_bench_options o = options_of(config);
+    const double prefill_s = median(r->prefill_s, r->n_runs);
+    const double decode_s = median(r->decode_s, r->n_runs);
+    /* A step reads all weights once and each stream's KV so far. */
+    const double mean_past = o.n_prompt_tokens + o.n_gen_tokens / 2.0;
+    const double step_bytes =
+        (double)r->weight_bytes + o.n_streams * mean_past * (double)r->kv_bytes_per_token;
+    return (figures){o.n_prompt_tokens / prefill_s, (double)o.n_gen_tokens * o.n_streams / decode_s,
+                     step_bytes * o.n_gen_tokens / decode_s};
+}
+
+static int print_report(const krs_config *config, const krs_backend *backend, const report *r)
+{
+    const krs_bench_options o = options_of(config);
+    const figures f = figures_of(config, r);
+    if (krs_config_bool(config, KRS_OPTION_JSON)) {
+        return krs_say_json(
+            json_pack("{s:s, s:f, s:f, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I}", "device",
+                      krs_backend_describe(backend), "open_s", r->open_s, "compile_s", r->compile_s,
+                      "prompt_tokens", (int)o.n_prompt_tokens, "gen_tokens", (int)o.n_gen_tokens,
+                      "streams", (int)o.n_streams, "runs", (int)r->n_runs, "prefill_tokens_per_s",
+                      f.prefill_tps, "decode_tokens_per_s", f.decode_tps, "decode_bytes_per_s",
+                      f.decode_bytes_ps, "read_bandwidth_bytes_per_s", r->bandwidth, "weight_bytes",
+                      (json_int_t)r->weight_bytes));
+    }
+    (void)printf("device     %s\n", krs_backend_describe(backend));
+    (void)printf("load       %.1f ms to map and bind, %.1f ms to compile\n", r->open_s * 1e3,
+                 r->compile_s * 1e3);
+    (void)printf("prefill    %.1f tokens/s (%u tokens)\n", f.prefill_tps, o.n_prompt_tokens);
+    (void)printf("decode     %.1f tokens/s (%u stream%s, %u tokens each)\n", f.decode_tps,
+                 o.n_streams, o.n_streams == 1 ? "" : "s", o.n_gen_tokens);
+    (void)printf("bytes      %.1f GB/s in decode, %.0f %% of %.1f GB/s read bandwidth\n",
+                 f.decode_bytes_ps / 1e9, 100 * f.decode_bytes_ps / r->bandwidth,
+                 r->bandwidth / 1e9);
+    (void)printf("runs       %u after one to warm up, medians\n", r->n_runs);
+    return krs_say_flush();
+}
+
+static krs_status open_model(const krs_config *config, krs_model **out, report *r, krs_error *err)
+{
+    krs_model_options options = KRS_MODEL_OPTIONS_INIT;
+    options.map_mode =
+        krs_config_bool(config, KRS_OPTION_MMAP) ? KRS_OS_MAP_SHARED_PAGES : KRS_OS_MAP_COPY;
+    const uint64_t t0 = krs_os_now_ns();
+    const krs_status status = krs_model_open(config->positionals[0], &options, NULL, out, err);
+    r->open_s = (double)(krs_os_now_ns() - t0) / 1e9;
+    if (status == KRS_OK) {
+        const krs_model_stats stats = krs_model_stats_of(*out);
+        /* An untied embedding is looked up, not read whole. */
+        const bool is_tied = krs_model_config_of(*out)->is_tied;
+        r->weight_bytes = stats.attention_bytes + stats.ffn_bytes + stats.norm_bytes +
+                          (is_tied ? stats.embedding_bytes : stats.head_bytes);
+        r->kv_bytes_per_token = stats.kv_bytes_per_token_f16;
+    }
+    return status;
+}
+
+int krs_cmd_bench(const krs_config *config)
+{
+    krs_error err = KRS_ERROR_INIT;
+    report r = {0};
+    krs_model *model = NULL;
+    krs_backend *backend = NULL;
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
+    krs_status status = open_model(config, &model, &r, &err);
+    if (status == KRS_OK) {
+        status = krs_backend_open(krs_config_text(config, KRS_OPTION_DEVICE), &options, NULL,
+                                  &backend, &err);
+    }
+    if (status == KRS_OK) {
+        r.bandwidth = krs_cpu_read_bandwidth(options.n_threads);
+        status = measure(config, backend, model, &r, &err);
+    }
+    const int code =
+        status == KRS_OK ? print_report(config, backend, &r) : krs_say_error(config, &err);
+    krs_alloc_free(NULL, r.prefill_s);
+    krs_alloc_free(NULL, r.decode_s);
+    krs_backend_close(backend);
+    krs_model_close(model);
+    return code;
+}
