@@ -90,8 +90,7 @@ static void fill_rope(const decoder *d, const krs_decoder_step *step, krs_op *op
 
 static void fill_attention(const decoder *d, int32_t layer, krs_op *op)
 {
-    const bool is_windowed =
-        d->binder->family->has_window && krs_model_config_is_windowed(d->config, layer);
+    const bool is_windowed = krs_model_config_is_windowed(d->config, layer);
     op->attention.layer = layer;
     op->attention.n_heads = d->config->n_heads;
     op->attention.n_kv_heads = d->config->n_kv_heads;
@@ -179,6 +178,16 @@ static krs_status add_network(decoder *d, krs_error *err)
     return status == KRS_OK ? add_steps(d, family->after, 0, err) : status;
 }
 
+/* Sizes config.json may have and kernels may not. */
+static krs_status check_sizes(const krs_model_config *config, krs_error *err)
+{
+    if (config->head_dim > KRS_PROGRAM_MAX_HEAD_DIM) {
+        return krs_fail(err, KRS_EUNSUPPORTED, "config.json: head_dim %d, want at most %d",
+                        config->head_dim, KRS_PROGRAM_MAX_HEAD_DIM);
+    }
+    return KRS_OK;
+}
+
 krs_status krs_decoder_build(krs_binder *binder, krs_error *err)
 {
     decoder d = {.binder = binder, .program = binder->program, .config = binder->config};
@@ -187,7 +196,10 @@ krs_status krs_decoder_build(krs_binder *binder, krs_error *err)
     program->n_kv_heads = d.config->n_kv_heads;
     program->head_dim = d.config->head_dim;
     program->max_positions = d.config->max_positions;
-    krs_status status = find_activation(d.config->activation, &d.act, err);
+    krs_status status = check_sizes(d.config, err);
+    if (status == KRS_OK) {
+        status = find_activation(d.config->activation, &d.act, err);
+    }
     if (status == KRS_OK) {
         status = add_slots(&d, err);
     }

@@ -119,7 +119,6 @@ static const krs_family families[] = {
     {
         .model_type = "mistral",
         .names = llama_names,
-        .has_window = true,
         PRENORM_STEPS,
     },
     {
@@ -128,7 +127,6 @@ static const krs_family families[] = {
         .bias = {[KRS_ROLE_QUERY] = KRS_BIAS_ALWAYS,
                  [KRS_ROLE_KEY] = KRS_BIAS_ALWAYS,
                  [KRS_ROLE_VALUE] = KRS_BIAS_ALWAYS},
-        .has_window = true,
         PRENORM_STEPS,
     },
     {
@@ -138,7 +136,6 @@ static const krs_family families[] = {
                  [KRS_ROLE_KEY] = KRS_BIAS_ATTENTION,
                  [KRS_ROLE_VALUE] = KRS_BIAS_ATTENTION,
                  [KRS_ROLE_ATTENTION_OUT] = KRS_BIAS_ATTENTION},
-        .has_window = true,
         PRENORM_STEPS,
     },
 };

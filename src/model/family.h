@@ -7,7 +7,8 @@
  *   before[] once -> layer[] for each layer -> after[] once            each step: op, weight, slots
  *
  * A step whose weight the family does not have is left out, so families that differ by a norm share
- * one list.
+ * one list. Which layers are windowed format/config.c has resolved already: the defaults of absent
+ * fields differ by family there.
  *
  * Thread: constant tables.  Memory: static.
  * Source: transformers 5.17, models/{llama,mistral,qwen2,qwen3}; docs/models/. */
@@ -106,7 +107,6 @@ typedef struct krs_family {
     /* [KRS_ROLE_COUNT] module names, '#' standing for the layer; NULL: the family has no such weight */
     const char *const *names;
     krs_bias_rule bias[KRS_ROLE_COUNT];
-    bool has_window; /* obeys sliding_window; others ignore it, as transformers does */
     krs_decoder_steps before;
     krs_decoder_steps layer;
     krs_decoder_steps after;

@@ -19,12 +19,15 @@ struct krs_model {
     krs_model_stats stats;
 };
 
-static krs_status find_family(const krs_model_config *config, const krs_family **out,
-                              krs_error *err)
+/* Read config.json and find its family. The family is named first even when more is wrong: a file of an
+ * unknown family need not make sense to us. */
+static krs_status read_config(const char *dir, const krs_alloc *alloc, krs_model_config *config,
+                              const krs_family **out, krs_error *err)
 {
+    const krs_status status = krs_model_config_load(dir, alloc, config, err);
     *out = krs_family_find(config->model_type);
-    if (*out != NULL) {
-        return KRS_OK;
+    if (*out != NULL || (status != KRS_OK && config->model_type[0] == '\0')) {
+        return status;
     }
     char known[128];
     krs_family_list(known, sizeof(known));
@@ -65,14 +68,9 @@ krs_status krs_model_open(const char *dir, const krs_model_options *options, con
         return krs_fail(err, KRS_ENOMEM, "model: %zu bytes", sizeof(*model));
     }
     model->alloc = alloc;
-    const krs_family *family = NULL;
-    krs_status status = krs_model_config_load(dir, alloc, &model->config, err);
-    if (status != KRS_OK) {
-        krs_alloc_free(alloc, model);
-        return status;
-    }
     krs_program_init(&model->program, alloc);
-    status = find_family(&model->config, &family, err);
+    const krs_family *family = NULL;
+    krs_status status = read_config(dir, alloc, &model->config, &family, err);
     if (status == KRS_OK) {
         status = krs_safetensors_open(dir, opt->map_mode, alloc, &model->tensors, err);
     }

@@ -25,7 +25,7 @@ static float llama3_freq(const krs_rope_config *config, float freq)
     if (wavelength > (float)(context / low)) {
         return freq / (float)config->factor;
     }
-    if (wavelength < (float)(context / high)) {
+    if (wavelength < (float)(context / high) || high <= low) {
         return freq;
     }
     const float smooth = ((float)context / wavelength - (float)low) / (float)(high - low);
