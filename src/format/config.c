@@ -402,13 +402,14 @@ static krs_status read_all(const json_t *root, krs_model_config *config, krs_err
     if (status == KRS_OK) {
         status = read_shared(root, config, err);
     }
+    const json_t *inner = text ? text : root;
     if (status == KRS_OK && text) {
         status = read_shared(text, config, err);
     }
     if (status == KRS_OK) {
-        status = read_text(text ? text : root, config, err);
+        status = read_text(inner, config, err);
     }
-    return status == KRS_OK ? krs_config_read_quant(root, config, err) : status;
+    return status == KRS_OK ? krs_config_read_quant(root, inner, config, err) : status;
 }
 
 krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc, krs_model_config *out,

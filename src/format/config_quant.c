@@ -150,11 +150,15 @@ static krs_status find_block(const json_t *root, json_t **out, krs_error *err)
     return KRS_OK;
 }
 
-krs_status krs_config_read_quant(const json_t *root, krs_model_config *config, krs_error *err)
+krs_status krs_config_read_quant(const json_t *root, const json_t *text, krs_model_config *config,
+                                 krs_error *err)
 {
     json_t *block;
     config->quant = (krs_quant){KRS_QUANT_NONE, 0, 0};
     krs_status status = find_block(root, &block, err);
+    if (status == KRS_OK && !block) {
+        status = find_block(text, &block, err);
+    }
     if (status != KRS_OK || !block) {
         return status;
     }
