@@ -22,6 +22,9 @@
 #define KRS_PROGRAM_MAX_OPS      65536 /* 126 layers of about 20 ops use 2,500 */
 #define KRS_PROGRAM_MAX_SLOTS    64
 #define KRS_PROGRAM_MAX_MATRICES (1u << 20)
+#define KRS_PROGRAM_MAX_FLOATS   (1u << 20) /* 4 MiB: a few tables of inverse frequencies */
+#define KRS_PROGRAM_MAX_HEAD_DIM 1024 /* kernels keep a head's sums on the stack; models use 256 */
+#define KRS_PROGRAM_MAX_WIDTH    (1 << 24) /* elements of a row; the largest vocabularies have 2^18 */
 #define KRS_NO_MATRIX            UINT32_MAX
 
 typedef uint32_t krs_slot; /* index into krs_program.slots */
@@ -118,8 +121,8 @@ typedef struct krs_program {
     int32_t n_kv_layers; /* layers that keep KV; attention.layer is below it */
     int32_t n_kv_heads;
     int32_t head_dim;
-    int64_t max_positions;
-    krs_slot logits; /* a KRS_ROWS_LOGITS slot of width vocab */
+    int64_t max_positions; /* tokens of one sequence, 1 .. UINT32_MAX */
+    krs_slot logits;       /* a KRS_ROWS_LOGITS slot of width vocab */
 } krs_program;
 
 void krs_program_init(krs_program *program, const krs_alloc *alloc);
@@ -133,6 +136,9 @@ KRS_MUST_USE krs_status krs_program_add_matrix(krs_program *program, const krs_m
 KRS_MUST_USE krs_status krs_program_add_floats(krs_program *program, const float *values,
                                                uint32_t n, uint32_t *out);
 KRS_MUST_USE krs_status krs_program_add_op(krs_program *program, const krs_op *op);
+
+/* "linear", "rms norm", ...: for messages. */
+const char *krs_op_name(krs_op_kind kind);
 
 /* Is every op's every index and shape consistent? A model bug otherwise: KRS_EINTERNAL, naming the op.
  * Backends call it once, so their kernels need not check. */

@@ -1,0 +1,152 @@
+/* compute/host.c - see host.h: layout, allocation, release. */
+#include "compute/host.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+/* Put n * item_bytes at the next aligned offset after *end; false when sizes overflow. */
+static bool place(size_t *end, size_t n, size_t item_bytes, size_t *offset)
+{
+    size_t n_bytes;
+    size_t padded;
+    if (!krs_size_mul(n, item_bytes, &n_bytes) ||
+        !krs_size_round_up(n_bytes, KRS_HOST_ALIGN_BYTES, &padded)) {
+        return false;
+    }
+    *offset = *end;
+    return krs_size_add(*end, padded, end);
+}
+
+static bool place_slots(const krs_program *program, const krs_exec_limits *limits, size_t *end,
+                        krs_host_layout *out)
+{
+    bool fits = true;
+    for (uint32_t s = 0; s < program->n_slots && fits; s++) {
+        const krs_slot_shape *slot = &program->slots[s];
+        const size_t n_rows =
+            slot->rows == KRS_ROWS_ALL ? limits->max_rows : limits->max_logit_rows;
+        const size_t n = s == program->logits ? 0 : n_rows; /* that slot is logits[] */
+        fits = place(end, n * (size_t)slot->width, sizeof(float), &out->slots[s]);
+    }
+    const size_t n_logits =
+        (size_t)limits->max_logit_rows * (size_t)program->slots[program->logits].width;
+    for (int i = 0; i < KRS_EXEC_MAX_IN_FLIGHT && fits; i++) {
+        fits = place(end, n_logits, sizeof(float), &out->logits[i]);
+    }
+    return fits;
+}
+
+/* All factors are bounded by program_check and the limits except the number of blocks and layers. */
+static bool kv_bytes_of(const krs_kv_layout *kv, size_t *out)
+{
+    size_t n;
+    return krs_size_mul((size_t)kv->n_layers, (size_t)kv->n_blocks, &n) &&
+           krs_size_mul(n, (size_t)kv->n_heads, &n) &&
+           krs_size_mul(n, (size_t)(kv->k_head_elements + kv->v_head_elements), &n) &&
+           krs_size_mul(n, kv->element_bytes, &n) && krs_size_add(n, KRS_HOST_ALIGN_BYTES, out) &&
+           *out <= INT64_MAX;
+}
+
+krs_status krs_host_layout_of(const krs_program *program, const krs_exec_limits *limits,
+                              size_t struct_bytes, size_t extra_bytes, krs_host_layout *out,
+                              krs_error *err)
+{
+    *out = (krs_host_layout){.kv = krs_kv_layout_of(program, limits)};
+    size_t end = 0;
+    size_t self;
+    const bool fits = place(&end, 1, struct_bytes, &self) &&
+                      place(&end, limits->max_rows, sizeof(uint32_t), &out->positions) &&
+                      place(&end, limits->max_rows, sizeof(uint32_t), &out->row_seqs) &&
+                      place_slots(program, limits, &end, out) &&
+                      place(&end, 1, extra_bytes, &out->extra) &&
+                      krs_size_add(end, KRS_HOST_ALIGN_BYTES, &out->total_bytes) &&
+                      kv_bytes_of(&out->kv, &out->kv_bytes);
+    if (!fits) {
+        return krs_fail(err, KRS_ETOOLARGE,
+                        "a step of %u rows with %u KV blocks is larger than the address space",
+                        limits->max_rows, limits->n_kv_blocks);
+    }
+    return KRS_OK;
+}
+
+krs_exec_plan krs_host_plan_of(const krs_program *program, const krs_host_layout *layout)
+{
+    krs_exec_plan plan = {.kv_bytes = layout->kv_bytes, .scratch_bytes = layout->total_bytes};
+    for (uint32_t i = 0; i < program->n_matrices; i++) {
+        plan.weight_bytes += krs_matrix_data_bytes(&program->matrices[i]);
+        plan.weight_bytes += krs_matrix_scale_bytes(&program->matrices[i]);
+    }
+    return plan;
+}
+
+static unsigned char *aligned(void *block)
+{
+    const uintptr_t misfit = (uintptr_t)block % KRS_HOST_ALIGN_BYTES;
+    return (unsigned char *)block + (misfit ? KRS_HOST_ALIGN_BYTES - misfit : 0);
+}
+
+/* The first embedding's rows bound the tokens; programs without one take any. */
+static uint32_t vocab_of(const krs_program *program)
+{
+    uint32_t vocab = UINT32_MAX;
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const krs_op *op = &program->ops[i];
+        if (op->kind == KRS_OP_EMBED && program->matrices[op->matrix].n_out < vocab) {
+            vocab = (uint32_t)program->matrices[op->matrix].n_out;
+        }
+    }
+    return vocab;
+}
+
+static void wire_up(krs_host_exec *exec, unsigned char *scratch, const krs_host_layout *layout)
+{
+    exec->positions = (uint32_t *)(void *)(scratch + layout->positions);
+    exec->row_seqs = (uint32_t *)(void *)(scratch + layout->row_seqs);
+    for (uint32_t s = 0; s < exec->program->n_slots; s++) {
+        exec->slots[s] = (float *)(void *)(scratch + layout->slots[s]);
+    }
+    for (int i = 0; i < KRS_EXEC_MAX_IN_FLIGHT; i++) {
+        exec->logits[i] = (float *)(void *)(scratch + layout->logits[i]);
+    }
+    exec->extra = scratch + layout->extra;
+    exec->kv = layout->kv;
+    exec->k = aligned(exec->kv_block);
+    exec->v = exec->k + (size_t)krs_kv_layout_k_elements(&exec->kv) * exec->kv.element_bytes;
+    exec->vocab = vocab_of(exec->program);
+}
+
+krs_status krs_host_exec_new(krs_backend *backend, const krs_program *program,
+                             const krs_exec_limits *limits, const krs_host_layout *layout,
+                             size_t struct_bytes, krs_host_exec **out, krs_error *err)
+{
+    *out = NULL;
+    /* Neither block is cleared: that would touch every page of a cache that may never fill. Kernels
+     * read only what was written, or mask what they read. */
+    void *block = krs_alloc_bytes(backend->alloc, layout->total_bytes);
+    void *kv = block ? krs_alloc_bytes(backend->alloc, layout->kv_bytes) : NULL;
+    if (!kv) {
+        krs_alloc_free(backend->alloc, block);
+        return krs_fail(err, KRS_ENOMEM, "%zu bytes of scratch and %zu bytes of KV cache",
+                        layout->total_bytes, layout->kv_bytes);
+    }
+    unsigned char *scratch = aligned(block);
+    memset(scratch, 0, struct_bytes);
+    krs_host_exec *exec = (krs_host_exec *)(void *)scratch;
+    exec->base.backend = backend;
+    exec->program = program;
+    exec->limits = *limits;
+    exec->scratch_block = block;
+    exec->kv_block = kv;
+    wire_up(exec, scratch, layout);
+    *out = exec;
+    return KRS_OK;
+}
+
+void krs_host_exec_free(krs_exec *base)
+{
+    krs_host_exec *exec = (krs_host_exec *)base;
+    const krs_alloc *alloc = base->backend->alloc;
+    krs_alloc_free(alloc, exec->kv_block);
+    krs_alloc_free(alloc, exec->scratch_block); /* exec lies in it */
+}

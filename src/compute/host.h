@@ -1,0 +1,88 @@
+/* compute/host.h - what the backends that run on the CPU share: memory, row tables, queueing.
+ *
+ *   one scratch block:  [exec struct | row tables | slots ... | logits 0 | logits 1 | the backend's own]
+ *   one KV block:       [K of all layers | V of all layers]        (kv_layout.h)
+ *
+ * `ref` and `cpu` differ in how they compute, not in what surrounds computing; so the surroundings are
+ * here once, and a backend adds a function that runs all ops of the current step. Sizes come from one
+ * layout function that both the plan and the allocation use: the plan is exact by construction.
+ * Work is done inside submit, yet up to KRS_EXEC_MAX_IN_FLIGHT results wait to be collected, so
+ * callers written for an asynchronous device behave the same here.
+ *
+ * Thread: one owner per exec.  Memory: two allocations in _new, none after. */
+#pragma once
+
+#include "compute/backend_priv.h"
+#include "compute/kv_layout.h"
+
+#define KRS_HOST_ALIGN_BYTES 64 /* a cache line and a 512-bit vector */
+
+typedef struct krs_host_exec krs_host_exec;
+
+/* Byte offsets into the scratch block; total_bytes includes what alignment may cost. */
+typedef struct krs_host_layout {
+    size_t positions;
+    size_t row_seqs;
+    size_t slots[KRS_PROGRAM_MAX_SLOTS];
+    size_t logits[KRS_EXEC_MAX_IN_FLIGHT];
+    size_t extra;
+    size_t total_bytes;
+    size_t kv_bytes;
+    krs_kv_layout kv;
+} krs_host_layout;
+
+struct krs_host_exec {
+    krs_exec base;
+    const krs_program *program;
+    krs_exec_limits limits;
+    krs_kv_layout kv;
+    void *scratch_block; /* as allocated; this struct lies in it */
+    void *kv_block;
+    unsigned char *k;
+    unsigned char *v;
+    void *extra;                         /* the backend's own scratch, aligned */
+    uint32_t *positions;                 /* [max_rows] of the step's rows */
+    uint32_t *row_seqs;                  /* [max_rows] index of the row's sequence in the step */
+    float *slots[KRS_PROGRAM_MAX_SLOTS]; /* the logits slot points to the result being written */
+    float *logits[KRS_EXEC_MAX_IN_FLIGHT];
+    uint32_t n_logit_rows[KRS_EXEC_MAX_IN_FLIGHT];
+    uint64_t n_submitted;
+    uint64_t n_collected;
+    uint32_t vocab;       /* tokens must be below it */
+    const krs_step *step; /* while submit runs */
+    void (*run)(krs_host_exec *exec);
+};
+
+/* struct_bytes: of the backend's exec struct, which begins with a krs_host_exec; extra_bytes: of its
+ * own scratch. Errors: KRS_ETOOLARGE (sizes that do not fit the address space). */
+KRS_MUST_USE krs_status krs_host_layout_of(const krs_program *program,
+                                           const krs_exec_limits *limits, size_t struct_bytes,
+                                           size_t extra_bytes, krs_host_layout *out,
+                                           krs_error *err);
+
+/* The plan of a layout, except copied_bytes, which only the backend knows. */
+krs_exec_plan krs_host_plan_of(const krs_program *program, const krs_host_layout *layout);
+
+/* Allocate and wire up; *out begins a zeroed struct of struct_bytes. Errors: KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_host_exec_new(krs_backend *backend, const krs_program *program,
+                                          const krs_exec_limits *limits,
+                                          const krs_host_layout *layout, size_t struct_bytes,
+                                          krs_host_exec **out, krs_error *err);
+void krs_host_exec_free(krs_exec *exec);
+
+/* As backend.h. */
+KRS_MUST_USE krs_status krs_host_submit(krs_exec *exec, const krs_step *step, krs_error *err);
+KRS_MUST_USE krs_status krs_host_collect(krs_exec *exec, krs_step_result *out, krs_error *err);
+
+/* Rows of a slot in the current step. */
+static inline int64_t krs_host_n_rows(const krs_host_exec *exec, krs_slot slot)
+{
+    return exec->program->slots[slot].rows == KRS_ROWS_ALL ? exec->step->n_rows
+                                                           : exec->step->n_logit_rows;
+}
+
+/* Row r of a slot, [width] f32. */
+static inline float *krs_host_row(const krs_host_exec *exec, krs_slot slot, int64_t r)
+{
+    return exec->slots[slot] + r * exec->program->slots[slot].width;
+}

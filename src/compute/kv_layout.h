@@ -1,0 +1,68 @@
+/* compute/kv_layout.h - where K and V of a position lie, in the memory of the backends on the host.
+ *
+ *   K: [layer][block][kv head][element of the head][16 positions]     transposed inside a block
+ *   V: [layer][block][kv head][16 positions][padded element]
+ *
+ * K is transposed so that q.k for 16 positions runs along vector lanes with no horizontal sums, and a
+ * position's score never depends on its neighbours; V is row-wise so that the weighted sum of rows
+ * does the same along elements. V rows are padded to whole vectors; the padding is written as zeros.
+ *
+ * Thread: values; pure. */
+#pragma once
+
+#include "compute/backend.h"
+
+#define KRS_KV_LANES 16 /* V rows are padded to this many elements: one 512-bit vector of f32 */
+
+typedef struct krs_kv_layout {
+    size_t element_bytes;
+    int64_t head_dim;
+    int64_t padded_dim;      /* head_dim rounded up to KRS_KV_LANES */
+    int64_t k_head_elements; /* of one (block, head) in K */
+    int64_t v_head_elements; /* the same in V */
+    int64_t n_heads;
+    int64_t n_blocks;
+    int64_t n_layers;
+} krs_kv_layout;
+
+static inline krs_kv_layout krs_kv_layout_of(const krs_program *program,
+                                             const krs_exec_limits *limits)
+{
+    const int64_t dim = program->head_dim;
+    const int64_t padded = (dim + KRS_KV_LANES - 1) / KRS_KV_LANES * KRS_KV_LANES;
+    return (krs_kv_layout){
+        .element_bytes = krs_dtype_bytes(limits->kv_dtype),
+        .head_dim = dim,
+        .padded_dim = padded,
+        .k_head_elements = dim * KRS_KV_BLOCK_TOKENS,
+        .v_head_elements = padded * KRS_KV_BLOCK_TOKENS,
+        .n_heads = program->n_kv_heads,
+        .n_blocks = limits->n_kv_blocks,
+        .n_layers = program->n_kv_layers,
+    };
+}
+
+/* Index of the first element of (layer, block, head) in K; element d of position p % 16 is at
+ * + d * 16 + p % 16. */
+static inline int64_t krs_kv_layout_k(const krs_kv_layout *kv, int64_t layer, int64_t block,
+                                      int64_t head)
+{
+    return ((layer * kv->n_blocks + block) * kv->n_heads + head) * kv->k_head_elements;
+}
+
+/* The same in V; element d of position p % 16 is at + p % 16 * padded_dim + d. */
+static inline int64_t krs_kv_layout_v(const krs_kv_layout *kv, int64_t layer, int64_t block,
+                                      int64_t head)
+{
+    return ((layer * kv->n_blocks + block) * kv->n_heads + head) * kv->v_head_elements;
+}
+
+static inline int64_t krs_kv_layout_k_elements(const krs_kv_layout *kv)
+{
+    return kv->n_layers * kv->n_blocks * kv->n_heads * kv->k_head_elements;
+}
+
+static inline int64_t krs_kv_layout_v_elements(const krs_kv_layout *kv)
+{
+    return kv->n_layers * kv->n_blocks * kv->n_heads * kv->v_head_elements;
+}

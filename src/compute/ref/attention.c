@@ -1,0 +1,132 @@
+/* compute/ref/attention.c - the KV cache and softmax attention, straight from the definition.
+ * All scores of a head are kept, the maximum subtracted, sums in double. KV is rounded to the type the
+ * exec was given (f32 by default) when it is written, nowhere else.
+ * Source: Vaswani et al. 2017; grouped queries as in Ainslie et al. 2023, arXiv:2305.13245. */
+#include "compute/ref/ref.h"
+
+#include "base/check.h"
+
+#include <math.h>
+
+static void put(krs_dtype dtype, unsigned char *memory, int64_t index, float x)
+{
+    unsigned char *at = memory + (size_t)index * krs_dtype_bytes(dtype);
+    if (dtype == KRS_DTYPE_F32) {
+        memcpy(at, &x, sizeof(x));
+        return;
+    }
+    const uint16_t half = dtype == KRS_DTYPE_F16 ? krs_f16_of_f32(x) : krs_bf16_of_f32(x);
+    memcpy(at, &half, sizeof(half));
+}
+
+static double get(krs_dtype dtype, const unsigned char *memory, int64_t index)
+{
+    float x;
+    KRS_CHECK(krs_f32_of_any(dtype, memory + (size_t)index * krs_dtype_bytes(dtype), 1, &x));
+    return (double)x;
+}
+
+/* Where row r's sequence keeps position p. */
+static uint32_t block_of(const krs_host_exec *host, int64_t r, int64_t p)
+{
+    return host->step->seqs[host->row_seqs[r]].blocks[p / KRS_KV_BLOCK_TOKENS];
+}
+
+void krs_ref_kv_write(krs_ref_exec *exec, const krs_op *op)
+{
+    const krs_host_exec *host = &exec->host;
+    const krs_kv_layout *kv = &host->kv;
+    const krs_dtype dtype = host->limits.kv_dtype;
+    for (int64_t r = 0; r < host->step->n_rows; r++) {
+        const int64_t at = host->positions[r] % KRS_KV_BLOCK_TOKENS;
+        const uint32_t block = block_of(host, r, host->positions[r]);
+        const float *k_row = krs_host_row(host, op->in, r);
+        const float *v_row = krs_host_row(host, op->in2, r);
+        for (int64_t h = 0; h < kv->n_heads; h++) {
+            const int64_t k = krs_kv_layout_k(kv, op->attention.layer, block, h) + at;
+            const int64_t v =
+                krs_kv_layout_v(kv, op->attention.layer, block, h) + at * kv->padded_dim;
+            for (int64_t d = 0; d < kv->head_dim; d++) {
+                put(dtype, host->k, k + d * KRS_KV_BLOCK_TOKENS, k_row[h * kv->head_dim + d]);
+                put(dtype, host->v, v + d, v_row[h * kv->head_dim + d]);
+            }
+        }
+    }
+}
+
+typedef struct head_view {
+    const krs_host_exec *host;
+    int64_t row;
+    int64_t layer;
+    int64_t kv_head;
+    int64_t begin; /* first position seen */
+    int64_t end;   /* one past the last */
+} head_view;
+
+static double score(const head_view *view, const float *q, int64_t p)
+{
+    const krs_host_exec *host = view->host;
+    const int64_t k =
+        krs_kv_layout_k(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head) +
+        p % KRS_KV_BLOCK_TOKENS;
+    double sum = 0;
+    for (int64_t d = 0; d < host->kv.head_dim; d++) {
+        sum += (double)q[d] * get(host->limits.kv_dtype, host->k, k + d * KRS_KV_BLOCK_TOKENS);
+    }
+    return sum;
+}
+
+/* scores[p - begin] become weights that sum to 1. */
+static void softmax(double *scores, int64_t n)
+{
+    double top = scores[0];
+    for (int64_t i = 1; i < n; i++) {
+        top = scores[i] > top ? scores[i] : top;
+    }
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        scores[i] = exp(scores[i] - top);
+        sum += scores[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        scores[i] /= sum;
+    }
+}
+
+static void weigh_values(const head_view *view, const double *weights, float *out)
+{
+    const krs_host_exec *host = view->host;
+    double sums[KRS_PROGRAM_MAX_HEAD_DIM] = {0};
+    for (int64_t p = view->begin; p < view->end; p++) {
+        const int64_t v =
+            krs_kv_layout_v(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head) +
+            p % KRS_KV_BLOCK_TOKENS * host->kv.padded_dim;
+        for (int64_t d = 0; d < host->kv.head_dim; d++) {
+            sums[d] += weights[p - view->begin] * get(host->limits.kv_dtype, host->v, v + d);
+        }
+    }
+    for (int64_t d = 0; d < host->kv.head_dim; d++) {
+        out[d] = (float)sums[d];
+    }
+}
+
+void krs_ref_attention(krs_ref_exec *exec, const krs_op *op)
+{
+    const krs_host_exec *host = &exec->host;
+    const int64_t dim = host->kv.head_dim;
+    const int64_t group = op->attention.n_heads / op->attention.n_kv_heads;
+    for (int64_t r = 0; r < host->step->n_rows; r++) {
+        const int64_t end = (int64_t)host->positions[r] + 1;
+        const int64_t window = op->attention.window;
+        const int64_t begin = window > 0 && end > window ? end - window : 0;
+        for (int64_t h = 0; h < op->attention.n_heads; h++) {
+            const head_view view = {host, r, op->attention.layer, h / group, begin, end};
+            const float *q = krs_host_row(host, op->in, r) + h * dim;
+            for (int64_t p = begin; p < end; p++) {
+                exec->scores[p - begin] = score(&view, q, p) * (double)op->attention.scale;
+            }
+            softmax(exec->scores, end - begin);
+            weigh_values(&view, exec->scores, krs_host_row(host, op->out, r) + h * dim);
+        }
+    }
+}
