@@ -106,8 +106,9 @@ krs_status krs_error_wrap(krs_error *err, krs_status status, const char *format,
         char context[KRS_ERROR_MESSAGE_BYTES];
         va_list args;
         va_start(args, format);
-        (void)vsnprintf(context, sizeof(context), format, args);
+        const int n_context = vsnprintf(context, sizeof(context), format, args);
         va_end(args);
+        cut_whole(context, sizeof(context), n_context);
         char joined[2 * KRS_ERROR_MESSAGE_BYTES + 4];
         (void)snprintf(joined, sizeof(joined), "%s: %s", context, err->message);
         const int n = snprintf(err->message, sizeof(err->message), "%s", joined);

@@ -5,22 +5,12 @@
 /* Length that the first byte announces, and the range of the second byte. 0: no such first byte. */
 static size_t announced(unsigned char first, unsigned char *low, unsigned char *high)
 {
-    *low = 0x80;
-    *high = 0xBF;
-    if (first >= 0xC2 && first <= 0xDF) {
-        return 2;
+    *low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    *high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (first < 0xC2 || first > 0xF4) {
+        return 0;
     }
-    if (first >= 0xE0 && first <= 0xEF) {
-        *low = first == 0xE0 ? 0xA0 : 0x80;
-        *high = first == 0xED ? 0x9F : 0xBF;
-        return 3;
-    }
-    if (first >= 0xF0 && first <= 0xF4) {
-        *low = first == 0xF0 ? 0x90 : 0x80;
-        *high = first == 0xF4 ? 0x8F : 0xBF;
-        return 4;
-    }
-    return 0;
+    return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
 }
 
 size_t krs_utf8_length(const char *bytes, size_t left)

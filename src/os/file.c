@@ -1,8 +1,9 @@
 /* os/file.c - see file.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* mkostemp */
 #include "os/file.h"
 
 #include "base/fault.h"
+#include "os/errno_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,39 +15,13 @@
 
 #define READ_CHUNK_BYTES (256u * 1024u) /* one read call; large enough that calls do not count */
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-static krs_status status_of_errno(int code)
-{
-    switch (code) {
-    case ENOENT:
-    case ENOTDIR:
-        return KRS_ENOENT;
-    case EACCES:
-    case EPERM:
-        return KRS_EPERM;
-    case ENOMEM:
-        return KRS_ENOMEM;
-    case EEXIST:
-        return KRS_EEXIST;
-    default:
-        return KRS_EIO;
-    }
-}
-
-static krs_status fail_errno(krs_error *err, int code, const char *what, const char *path)
-{
-    return krs_fail_os(err, status_of_errno(code), code, "%s %s", what, base_name(path));
-}
-
 /* Read exactly n bytes, or fail; a file that shrank is KRS_EIO. */
 static krs_status read_exact(int fd, const char *path, unsigned char *out, size_t n, krs_error *err)
 {
     size_t done = 0;
+    if (krs_fault_hit(KRS_FAULT_FILE_READ)) {
+        return krs_os_fail_errno(err, EIO, "read", path);
+    }
     while (done < n) {
         const size_t want = n - done < READ_CHUNK_BYTES ? n - done : READ_CHUNK_BYTES;
         const ssize_t got = read(fd, out + done, want);
@@ -54,11 +29,11 @@ static krs_status read_exact(int fd, const char *path, unsigned char *out, size_
             continue;
         }
         if (got < 0) {
-            return fail_errno(err, errno, "read", path);
+            return krs_os_fail_errno(err, errno, "read", path);
         }
         if (got == 0) {
             return krs_fail(err, KRS_EIO, "read %s: it ended after %zu of %zu bytes",
-                            base_name(path), done, n);
+                            krs_os_base_name(path), done, n);
         }
         done += (size_t)got;
     }
@@ -68,11 +43,11 @@ static krs_status read_exact(int fd, const char *path, unsigned char *out, size_
 static krs_status map_pages(int fd, const char *path, size_t n, krs_os_map *out, krs_error *err)
 {
     if (krs_fault_hit(KRS_FAULT_FILE_MAP)) {
-        return fail_errno(err, EIO, "map", path);
+        return krs_os_fail_errno(err, EIO, "map", path);
     }
     void *data = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
-        return fail_errno(err, errno, "map", path);
+        return krs_os_fail_errno(err, errno, "map", path);
     }
     *out = (krs_os_map){data, n, false};
     return KRS_OK;
@@ -83,7 +58,7 @@ static krs_status map_copy(int fd, const char *path, size_t n, krs_os_map *out, 
     void *data = NULL;
     const int code = posix_memalign(&data, (size_t)sysconf(_SC_PAGESIZE), n);
     if (code != 0) {
-        return krs_fail(err, KRS_ENOMEM, "read %s: %zu bytes", base_name(path), n);
+        return krs_fail(err, KRS_ENOMEM, "read %s: %zu bytes", krs_os_base_name(path), n);
     }
     const krs_status status = read_exact(fd, path, data, n, err);
     if (status != KRS_OK) {
@@ -100,14 +75,14 @@ krs_status krs_os_map_open(const char *path, krs_os_map_mode mode, krs_os_map *o
     /* O_NONBLOCK: a FIFO in a model folder must not hang the open; no effect on regular files. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return fail_errno(err, errno, "open", path);
+        return krs_os_fail_errno(err, errno, "open", path);
     }
     krs_status status = KRS_OK;
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        status = fail_errno(err, errno, "stat", path);
+        status = krs_os_fail_errno(err, errno, "stat", path);
     } else if (!S_ISREG(st.st_mode)) {
-        status = krs_fail(err, KRS_EINVAL, "open %s: not a regular file", base_name(path));
+        status = krs_fail(err, KRS_EINVAL, "open %s: not a regular file", krs_os_base_name(path));
     } else if (st.st_size > 0) {
         status = mode == KRS_OS_MAP_COPY ? map_copy(fd, path, (size_t)st.st_size, out, err)
                                          : map_pages(fd, path, (size_t)st.st_size, out, err);
@@ -129,38 +104,60 @@ void krs_os_map_close(krs_os_map *map)
     *map = (krs_os_map){NULL, 0, false};
 }
 
+/* Room for another read: at least a byte, at most what the ceiling leaves. Memory is doubled and may
+ * exceed the ceiling; the read must not. */
+static krs_status make_room(krs_buf *out, size_t *room)
+{
+    const size_t left = out->max_bytes - out->len;
+    const size_t want = left < READ_CHUNK_BYTES ? left : READ_CHUNK_BYTES;
+    const krs_status status = krs_buf_reserve(out, want);
+    *room = want;
+    return status;
+}
+
+/* One read call into out, *n bytes of it; *n = 0 at the end. At the ceiling a single byte is tried, which
+ * tells "exactly full" from "too large". */
+static krs_status read_some(int fd, const char *path, krs_buf *out, size_t *n, krs_error *err)
+{
+    size_t room;
+    char probe;
+    *n = 0;
+    if (make_room(out, &room) != KRS_OK) {
+        return krs_fail(err, KRS_ENOMEM, "read %s: out of memory", krs_os_base_name(path));
+    }
+    ssize_t got;
+    do {
+        got = room > 0 ? read(fd, out->data + out->len, room) : read(fd, &probe, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return krs_os_fail_errno(err, errno, "read", path);
+    }
+    if (got > 0 && room == 0) {
+        return krs_fail(err, KRS_ETOOLARGE, "read %s: more than %zu bytes", krs_os_base_name(path),
+                        out->max_bytes);
+    }
+    *n = (size_t)got;
+    return KRS_OK;
+}
+
 static krs_status read_all(int fd, const char *path, krs_buf *out, krs_error *err)
 {
-    for (;;) {
-        krs_status status = krs_buf_reserve(out, 1);
-        size_t room = out->cap > out->len + 1 ? out->cap - out->len - 1 : 0;
-        if (status == KRS_OK && room < READ_CHUNK_BYTES && out->max_bytes - out->len > room) {
-            const size_t left = out->max_bytes - out->len;
-            status = krs_buf_reserve(out, left < READ_CHUNK_BYTES ? left : READ_CHUNK_BYTES);
-            room = out->cap - out->len - 1;
+    const size_t before = out->len;
+    size_t n = 0;
+    krs_status status = KRS_OK;
+    do {
+        status = krs_fault_hit(KRS_FAULT_FILE_READ) ? krs_os_fail_errno(err, EIO, "read", path)
+                                                    : read_some(fd, path, out, &n, err);
+        if (status == KRS_OK && n > 0) {
+            out->len += n;
+            out->data[out->len] = '\0';
         }
-        if (status == KRS_ENOMEM) {
-            return krs_fail(err, status, "read %s: out of memory", base_name(path));
-        }
-        char probe; /* at the ceiling: one byte more tells "exactly full" from "too large" */
-        const bool is_full = status == KRS_ETOOLARGE;
-        const ssize_t got = is_full ? read(fd, &probe, 1) : read(fd, out->data + out->len, room);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0 || krs_fault_hit(KRS_FAULT_FILE_READ)) {
-            return fail_errno(err, got < 0 ? errno : EIO, "read", path);
-        }
-        if (got == 0) {
-            return KRS_OK;
-        }
-        if (is_full) {
-            return krs_fail(err, KRS_ETOOLARGE, "read %s: more than %zu bytes", base_name(path),
-                            out->max_bytes);
-        }
-        out->len += (size_t)got;
-        out->data[out->len] = '\0';
+    } while (status == KRS_OK && n > 0);
+    if (status != KRS_OK && out->data) { /* all or nothing */
+        out->len = before;
+        out->data[before] = '\0';
     }
+    return status;
 }
 
 krs_status krs_os_file_read(const char *path, krs_buf *out, krs_error *err)
@@ -168,7 +165,7 @@ krs_status krs_os_file_read(const char *path, krs_buf *out, krs_error *err)
     const bool is_stdin = strcmp(path, "-") == 0;
     const int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return fail_errno(err, errno, "open", path);
+        return krs_os_fail_errno(err, errno, "open", path);
     }
     const krs_status status = read_all(fd, path, out, err);
     if (!is_stdin) {
@@ -181,18 +178,35 @@ static krs_status write_all(int fd, const char *path, const unsigned char *bytes
                             krs_error *err)
 {
     while (n > 0) {
-        const ssize_t put =
-            krs_fault_hit(KRS_FAULT_FILE_WRITE) ? (errno = ENOSPC, -1) : write(fd, bytes, n);
+        const ssize_t put = krs_fault_hit(KRS_FAULT_FILE_WRITE) ? (errno = ENOSPC, (ssize_t)-1)
+                                                                : write(fd, bytes, n);
         if (put < 0 && errno == EINTR) {
             continue;
         }
         if (put < 0) {
-            return fail_errno(err, errno, "write", path);
+            return krs_os_fail_errno(err, errno, "write", path);
         }
         bytes += put;
         n -= (size_t)put;
     }
-    return fsync(fd) == 0 ? KRS_OK : fail_errno(err, errno, "sync", path);
+    return fsync(fd) == 0 ? KRS_OK : krs_os_fail_errno(err, errno, "sync", path);
+}
+
+/* Fill the temporary file and give it its name. */
+static krs_status write_and_rename(int fd, const char *temporary, const char *path,
+                                   const void *bytes, size_t n_bytes, krs_error *err)
+{
+    krs_status status = write_all(fd, path, bytes, n_bytes, err);
+    if (status == KRS_OK && fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0) {
+        status = krs_os_fail_errno(err, errno, "chmod", path);
+    }
+    if (close(fd) != 0 && status == KRS_OK) {
+        status = krs_os_fail_errno(err, errno, "close", path);
+    }
+    if (status == KRS_OK && rename(temporary, path) != 0) {
+        status = krs_os_fail_errno(err, errno, "rename", path);
+    }
+    return status;
 }
 
 krs_status krs_os_file_write(const char *path, const void *bytes, size_t n_bytes, krs_error *err)
@@ -200,23 +214,14 @@ krs_status krs_os_file_write(const char *path, const void *bytes, size_t n_bytes
     char temporary[KRS_OS_PATH_BYTES];
     const int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
-        return krs_fail(err, KRS_ETOOLARGE, "write %s: path longer than %d bytes", base_name(path),
-                        KRS_OS_PATH_BYTES - 8);
+        return krs_fail(err, KRS_ETOOLARGE, "write %s: path longer than %d bytes",
+                        krs_os_base_name(path), KRS_OS_PATH_BYTES - 8);
     }
-    const int fd = mkstemp(temporary);
+    const int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
-        return fail_errno(err, errno, "create", path);
+        return krs_os_fail_errno(err, errno, "create", path);
     }
-    krs_status status = write_all(fd, path, bytes, n_bytes, err);
-    if (status == KRS_OK && fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0) {
-        status = fail_errno(err, errno, "chmod", path);
-    }
-    if (close(fd) != 0 && status == KRS_OK) {
-        status = fail_errno(err, errno, "close", path);
-    }
-    if (status == KRS_OK && rename(temporary, path) != 0) {
-        status = fail_errno(err, errno, "rename", path);
-    }
+    const krs_status status = write_and_rename(fd, temporary, path, bytes, n_bytes, err);
     if (status != KRS_OK) {
         (void)unlink(temporary);
     }
@@ -252,5 +257,5 @@ krs_status krs_os_dir_make(const char *path, krs_error *err)
     if (code == EEXIST && krs_os_path_kind(path) == KRS_OS_DIR) {
         return KRS_OK;
     }
-    return fail_errno(err, code, "create", path);
+    return krs_os_fail_errno(err, code, "create", path);
 }

@@ -3,6 +3,8 @@
  * checked here, on the text, before any tree exists. */
 #include "wire/json.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 
 /* Deepest nesting of brackets outside strings. Cheap, exact for valid JSON, and a lower bound never
@@ -51,56 +53,38 @@ krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **
     return krs_fail(err, KRS_EINVAL, "JSON line %d column %d: %s", why.line, why.column, why.text);
 }
 
+/* Where jansson writes to, and why it had to stop. */
+typedef struct json_sink {
+    krs_buf *out;
+    krs_status status;
+} json_sink;
+
 static int append_piece(const char *piece, size_t n, void *ctx)
 {
-    krs_buf *out = ctx;
-    return krs_buf_append(out, piece, n) == KRS_OK ? 0 : -1;
+    json_sink *sink = ctx;
+    sink->status = krs_buf_append(sink->out, piece, n);
+    return sink->status == KRS_OK ? 0 : -1;
+}
+
+/* Undo what was appended since out was before bytes long. */
+static krs_status roll_back(krs_buf *out, size_t before, krs_status status)
+{
+    out->len = before;
+    if (out->data) {
+        out->data[before] = '\0';
+    }
+    return status;
 }
 
 krs_status krs_json_write(const json_t *value, krs_buf *out)
 {
     const size_t before = out->len;
-    if (json_dump_callback(value, append_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0) {
+    json_sink sink = {out, KRS_OK};
+    if (json_dump_callback(value, append_piece, &sink, JSON_COMPACT | JSON_ENCODE_ANY) == 0) {
         return KRS_OK;
     }
-    out->len = before; /* all or nothing */
-    if (out->data) {
-        out->data[before] = '\0';
-    }
-    return out->max_bytes - before < 2 || out->cap > out->max_bytes ? KRS_ETOOLARGE : KRS_ENOMEM;
-}
-
-/* Length of the valid UTF-8 character at s, or 0. Table 3-7 of the Unicode standard. */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    size_t n;
-    unsigned low = 0x80;
-    unsigned high = 0xBF;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        n = 2;
-    } else if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        n = 3;
-        low = s[0] == 0xE0 ? 0xA0 : low;
-        high = s[0] == 0xED ? 0x9F : high;
-    } else if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        n = 4;
-        low = s[0] == 0xF0 ? 0x90 : low;
-        high = s[0] == 0xF4 ? 0x8F : high;
-    } else {
-        return 0;
-    }
-    if (left < n || s[1] < low || s[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < n; i++) {
-        if ((s[i] & 0xC0u) != 0x80u) {
-            return 0;
-        }
-    }
-    return n;
+    /* jansson fails by itself only when it has no memory for its own books. */
+    return roll_back(out, before, sink.status == KRS_OK ? KRS_ENOMEM : sink.status);
 }
 
 static krs_status write_char(const unsigned char *s, size_t n, krs_buf *out)
@@ -126,15 +110,19 @@ static krs_status write_char(const unsigned char *s, size_t n, krs_buf *out)
 
 krs_status krs_json_write_string(krs_str text, krs_buf *out)
 {
-    krs_status status = krs_buf_append_char(out, '"');
+    const size_t before = out->len;
     const unsigned char *s = (const unsigned char *)text.ptr;
+    krs_status status = krs_buf_append_char(out, '"');
     size_t i = 0;
     while (status == KRS_OK && i < text.len) {
-        const size_t n = utf8_length(s + i, text.len - i);
+        const size_t n = krs_utf8_length(text.ptr + i, text.len - i);
         status = write_char(s + i, n, out);
         i += n ? n : 1;
     }
-    return status == KRS_OK ? krs_buf_append_char(out, '"') : status;
+    if (status == KRS_OK) {
+        status = krs_buf_append_char(out, '"');
+    }
+    return status == KRS_OK ? KRS_OK : roll_back(out, before, status);
 }
 
 static const char *type_name(const json_t *value)
