@@ -1,17 +1,13 @@
 /* tests/unit/format/test_quant.c - our quantiser and its meaning against MLX's, bit for bit, on the
  * vectors of tests/data/quant (and, with KRS_TESTDATA, on all sizes and dtypes). */
 #include "format/safetensors.h"
+#include "support/cmocka.h"
 #include "tensor/quant.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #define ROWS 24
 #define COLS 384

@@ -1,14 +1,10 @@
 /* tests/unit/tensor/test_dtype.c - the scalar conversions against arithmetic that shares nothing with
  * them: ldexp for what a pattern means, midpoints between neighbours for how to round. */
+#include "support/cmocka.h"
 #include "tensor/dtype.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 
 /* The number that 1 + 5 + 10 bits mean, by definition. */
 static double meaning_of_f16(uint16_t x)

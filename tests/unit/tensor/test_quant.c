@@ -1,13 +1,9 @@
 /* tests/unit/tensor/test_quant.c - layouts, sizes and the meaning of packed codes, on numbers small
  * enough to check by hand. MLX's own vectors are held against this code in unit/format/test_quant.c. */
+#include "support/cmocka.h"
 #include "tensor/quant.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 
 static krs_matrix affine(int64_t n_out, int64_t n_in, int32_t bits, int32_t group)
 {
