@@ -116,6 +116,7 @@ const char *krs_finish_name(krs_finish finish);
 typedef struct krs_logprob {
     uint32_t token;
     float logprob; /* natural log, of the distribution before temperature and filters */
+    krs_str bytes; /* what the token stands for; filled by the runtime that delivers it */
 } krs_logprob;
 
 /* One chosen token. */

@@ -1,0 +1,290 @@
+/* front/openai_messages.c - a chat body to the variables of a chat template.
+ *
+ * Templates are written for transformers' conventions, which differ from the API's in three places,
+ * settled here: an array of text parts becomes one string (joined by newlines), the arguments of a
+ * tool call become an object instead of JSON inside a string, and the role "developer" becomes "system".
+ * Everything else of a message passes through untouched. */
+#include "front/openai_priv.h"
+
+#include <stdio.h>
+
+#define ROLE_MAX_BYTES      32
+#define FIELD_TEXT_BYTES    64 /* "messages[4095].tool_calls" */
+#define CONTENT_MAX_BYTES   KRS_REQUEST_MAX_BYTES
+#define ARGUMENTS_MAX_BYTES (1u << 20) /* of one tool call; real ones are under 100 KiB */
+
+/* Which message, and where to complain. */
+typedef struct place {
+    char field[FIELD_TEXT_BYTES];
+    krs_error *err;
+} place;
+
+static place place_of(size_t index, const char *member, krs_error *err)
+{
+    place at = {.err = err};
+    (void)snprintf(at.field, sizeof(at.field), "messages[%zu].%s", index, member);
+    return at;
+}
+
+static krs_status no_memory(krs_error *err)
+{
+    return krs_fail(err, KRS_ENOMEM, "messages: no memory");
+}
+
+static krs_status join_part(const json_t *part, bool is_first, krs_buf *text, const place *at)
+{
+    const char *type = json_string_value(json_object_get(part, "type"));
+    const json_t *value = json_object_get(part, "text");
+    if (!type || strcmp(type, "text") != 0) {
+        return krs_openai_refuse(at->err, at->field,
+                                 "part of type \"%.40s\", want only \"text\" parts",
+                                 type ? type : "");
+    }
+    if (!json_is_string(value)) {
+        return krs_openai_refuse(at->err, at->field, "a text part must hold a string `text`");
+    }
+    krs_status status = is_first ? KRS_OK : krs_buf_append_char(text, '\n');
+    if (status == KRS_OK) {
+        status = krs_buf_append(text, json_string_value(value), json_string_length(value));
+    }
+    return status == KRS_OK ? KRS_OK : no_memory(at->err);
+}
+
+/* Replace an array of parts by its text. */
+static krs_status flatten_parts(json_t *message, const json_t *parts, const place *at)
+{
+    krs_buf text;
+    krs_buf_init(&text, NULL, CONTENT_MAX_BYTES);
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(parts); i++) {
+        status = join_part(json_array_get(parts, i), i == 0, &text, at);
+    }
+    if (status == KRS_OK &&
+        json_object_set_new(message, "content",
+                            json_stringn(text.data ? text.data : "", text.len)) != 0) {
+        status = no_memory(at->err);
+    }
+    krs_buf_deinit(&text);
+    return status;
+}
+
+/* Content: a string, or parts; null only where tool calls stand in its place. */
+static krs_status fix_content(json_t *message, const place *at)
+{
+    const json_t *content = json_object_get(message, "content");
+    if (json_is_array(content)) {
+        return flatten_parts(message, content, at);
+    }
+    if (json_is_string(content)) {
+        return KRS_OK;
+    }
+    const bool has_calls = json_array_size(json_object_get(message, "tool_calls")) > 0;
+    if (content && !json_is_null(content)) {
+        return krs_openai_refuse(at->err, at->field, "want a string or an array of text parts");
+    }
+    return has_calls ? KRS_OK : krs_openai_refuse(at->err, at->field, "missing");
+}
+
+/* "arguments": "{\"a\": 1}" becomes {"a": 1}. */
+static krs_status fix_arguments(json_t *function, const place *at)
+{
+    const json_t *arguments = json_object_get(function, "arguments");
+    if (!arguments || json_is_object(arguments)) {
+        return KRS_OK;
+    }
+    const krs_json_limits limits = {ARGUMENTS_MAX_BYTES, false};
+    json_t *parsed = NULL;
+    const krs_str text = {json_string_value(arguments), json_string_length(arguments)};
+    if (!json_is_string(arguments) || krs_json_parse(text, &limits, &parsed, NULL) != KRS_OK ||
+        !json_is_object(parsed)) {
+        json_decref(parsed);
+        return krs_openai_refuse(at->err, at->field, "arguments must be a JSON object in a string");
+    }
+    return json_object_set_new(function, "arguments", parsed) == 0 ? KRS_OK : no_memory(at->err);
+}
+
+static krs_status fix_tool_calls(json_t *message, const place *at)
+{
+    const json_t *calls = json_object_get(message, "tool_calls");
+    if (!calls || json_is_null(calls)) {
+        return KRS_OK;
+    }
+    if (!json_is_array(calls)) {
+        return krs_openai_refuse(at->err, at->field, "want an array");
+    }
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(calls); i++) {
+        json_t *function = json_object_get(json_array_get(calls, i), "function");
+        if (!json_is_string(json_object_get(function, "name"))) {
+            return krs_openai_refuse(at->err, at->field, "entry %zu has no function.name", i);
+        }
+        status = fix_arguments(function, at);
+    }
+    return status;
+}
+
+static krs_status fix_role(json_t *message, const place *at)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (!role) {
+        return krs_openai_refuse(at->err, at->field, "missing, want a string");
+    }
+    if (strcmp(role, "developer") == 0) {
+        return json_object_set_new(message, "role", json_string("system")) == 0
+                   ? KRS_OK
+                   : no_memory(at->err);
+    }
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (strcmp(role, roles[i]) == 0) {
+            return KRS_OK;
+        }
+    }
+    return krs_openai_refuse(at->err, at->field,
+                             "\"%.*s\", want system, developer, user, assistant or tool",
+                             ROLE_MAX_BYTES, role);
+}
+
+static krs_status fix_message(json_t *message, size_t i, krs_error *err)
+{
+    place at = place_of(i, "role", err);
+    if (!json_is_object(message)) {
+        return krs_openai_refuse(err, "messages", "entry %zu is not an object", i);
+    }
+    krs_status status = fix_role(message, &at);
+    if (status == KRS_OK) {
+        at = place_of(i, "content", err);
+        status = fix_content(message, &at);
+    }
+    if (status == KRS_OK) {
+        at = place_of(i, "tool_calls", err);
+        status = fix_tool_calls(message, &at);
+    }
+    if (status == KRS_OK && json_object_get(message, "function_call")) {
+        at = place_of(i, "function_call", err);
+        status = krs_openai_refuse(err, at.field, "not supported; use tool_calls");
+    }
+    return status;
+}
+
+/* The body's messages, checked and fixed in a copy. */
+static krs_status copy_messages(const krs_openai_reader *reader, json_t *chat)
+{
+    const json_t *given = json_object_get(reader->body, "messages");
+    const size_t n = json_array_size(given);
+    if (!json_is_array(given) || n == 0) {
+        return krs_openai_refuse(reader->err, "messages", "want a non-empty array");
+    }
+    if (n > KRS_OPENAI_MAX_MESSAGES) {
+        return krs_openai_refuse(reader->err, "messages", "%zu messages, limit %d", n,
+                                 KRS_OPENAI_MAX_MESSAGES);
+    }
+    json_t *messages = json_deep_copy(given);
+    if (!messages || json_object_set_new(chat, "messages", messages) != 0) {
+        return no_memory(reader->err);
+    }
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < n; i++) {
+        status = fix_message(json_array_get(messages, i), i, reader->err);
+    }
+    return status;
+}
+
+/* tool_choice: "auto", or "none", which takes the tools out of the model's sight. */
+static krs_status read_choice(const krs_openai_reader *reader, bool *is_none)
+{
+    const json_t *choice = json_object_get(reader->body, "tool_choice");
+    *is_none = false;
+    if (!choice || json_is_null(choice)) {
+        return KRS_OK;
+    }
+    const char *text = json_string_value(choice);
+    *is_none = text && strcmp(text, "none") == 0;
+    if (*is_none || (text && strcmp(text, "auto") == 0)) {
+        return KRS_OK;
+    }
+    return krs_openai_refuse(reader->err, "tool_choice",
+                             "only \"auto\" and \"none\" are supported");
+}
+
+static krs_status check_tool(const krs_openai_reader *reader, const json_t *tool, size_t i)
+{
+    const char *type = json_string_value(json_object_get(tool, "type"));
+    const json_t *function = json_object_get(tool, "function");
+    if (!type || strcmp(type, "function") != 0) {
+        return krs_openai_refuse(reader->err, "tools", "entry %zu: type must be \"function\"", i);
+    }
+    if (!json_is_string(json_object_get(function, "name"))) {
+        return krs_openai_refuse(reader->err, "tools", "entry %zu has no function.name", i);
+    }
+    return KRS_OK;
+}
+
+static krs_status copy_tools(const krs_openai_reader *reader, json_t *chat)
+{
+    json_t *tools = NULL;
+    bool is_none = false;
+    krs_status status = krs_json_get_tree(reader->body, "tools", JSON_ARRAY, &tools, reader->err);
+    if (status == KRS_OK) {
+        status = read_choice(reader, &is_none);
+    }
+    if (status == KRS_OK && json_array_size(tools) > KRS_OPENAI_MAX_TOOLS) {
+        status = krs_openai_refuse(reader->err, "tools", "%zu tools, limit %d",
+                                   json_array_size(tools), KRS_OPENAI_MAX_TOOLS);
+    }
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(tools); i++) {
+        status = check_tool(reader, json_array_get(tools, i), i);
+    }
+    if (status != KRS_OK || is_none || json_array_size(tools) == 0) {
+        return status;
+    }
+    return json_object_set_new(chat, "tools", json_deep_copy(tools)) == 0 ? KRS_OK
+                                                                          : no_memory(reader->err);
+}
+
+/* Further variables of the template, as the client names them. */
+static krs_status copy_kwargs(const krs_openai_reader *reader, json_t *chat)
+{
+    json_t *kwargs = NULL;
+    krs_status status =
+        krs_json_get_tree(reader->body, "chat_template_kwargs", JSON_OBJECT, &kwargs, reader->err);
+    for (void *it = json_object_iter(kwargs); it && status == KRS_OK;
+         it = json_object_iter_next(kwargs, it)) {
+        const char *key = json_object_iter_key(it);
+        if (json_object_get(chat, key)) {
+            return krs_openai_refuse(reader->err, "chat_template_kwargs",
+                                     "\"%.40s\" has a field of its own", key);
+        }
+        if (json_object_set_new(chat, key, json_deep_copy(json_object_iter_value(it))) != 0) {
+            status = no_memory(reader->err);
+        }
+    }
+    return status;
+}
+
+krs_status krs_openai_read_chat(const krs_openai_reader *reader, json_t **out)
+{
+    bool has_prompt = true;
+    krs_status status =
+        krs_json_get_bool(reader->body, "add_generation_prompt", &has_prompt, reader->err);
+    json_t *chat = json_object();
+    if (!chat ||
+        json_object_set_new(chat, "add_generation_prompt", json_boolean(has_prompt)) != 0) {
+        status = no_memory(reader->err);
+    }
+    if (status == KRS_OK) {
+        status = copy_messages(reader, chat);
+    }
+    if (status == KRS_OK) {
+        status = copy_tools(reader, chat);
+    }
+    if (status == KRS_OK) {
+        status = copy_kwargs(reader, chat);
+    }
+    if (status != KRS_OK) {
+        json_decref(chat);
+        return status;
+    }
+    *out = chat;
+    return KRS_OK;
+}

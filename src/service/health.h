@@ -1,0 +1,24 @@
+/* service/health.h - two questions an orchestrator asks, answered without running a token.
+ *
+ * Live: the engine thread went round its loop within KRS_SERVICE_ALIVE_NS; if not, restart the process.
+ * Ready: a request sent now would be taken; if not, send it elsewhere and leave the process alone.
+ *
+ * Thread: any. */
+#pragma once
+
+#include "service/service.h"
+
+typedef struct krs_service_health {
+    bool is_live;
+    bool is_ready;
+    const char *reason; /* why not ready (or not live), static; "" when both hold */
+    uint64_t heartbeat_age_ns;
+    krs_runtime_health runtime;
+    uint32_t n_in_flight;
+    uint32_t max_in_flight;
+} krs_service_health;
+
+krs_service_health krs_service_health_of(krs_service *service);
+
+/* "starting", "ready", "draining", "failed", "stopped". */
+const char *krs_runtime_state_name(krs_runtime_state state);
