@@ -1,0 +1,91 @@
+/* sample/select.c - see select.h. Pivots are the median of three fixed places: no randomness, so equal
+ * input takes equal time, and ids are distinct, so equal logits do not degrade it. */
+#include "sample/select.h"
+
+static void swap(krs_candidate *a, krs_candidate *b)
+{
+    const krs_candidate t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* Put the median of first, middle and last at c[0]. */
+static void choose_pivot(krs_candidate *c, uint32_t n)
+{
+    krs_candidate *a = &c[0];
+    krs_candidate *b = &c[n / 2];
+    krs_candidate *d = &c[n - 1];
+    if (krs_candidate_is_before(*a, *b)) {
+        swap(a, b); /* now b is before a */
+    }
+    if (krs_candidate_is_before(*a, *d)) {
+        return; /* b, a, d */
+    }
+    swap(a, krs_candidate_is_before(*b, *d) ? d : b);
+}
+
+/* Partition around a pivot; returns its final index: [0, i) are before it, (i, n) after. */
+static uint32_t partition(krs_candidate *c, uint32_t n)
+{
+    choose_pivot(c, n);
+    const krs_candidate pivot = c[0];
+    uint32_t i = 0;
+    uint32_t j = n;
+    for (;;) {
+        do {
+            i++;
+        } while (i < n && krs_candidate_is_before(c[i], pivot));
+        do {
+            j--;
+        } while (krs_candidate_is_before(pivot, c[j]));
+        if (i >= j) {
+            break;
+        }
+        swap(&c[i], &c[j]);
+    }
+    swap(&c[0], &c[j]);
+    return j;
+}
+
+krs_candidate krs_select_kth(krs_candidate *c, uint32_t n, uint32_t k)
+{
+    uint32_t want = k - 1;
+    while (n > 1) {
+        const uint32_t at = partition(c, n);
+        if (at == want) {
+            return c[at];
+        }
+        if (want < at) {
+            n = at;
+        } else {
+            c += at + 1;
+            n -= at + 1;
+            want -= at + 1;
+        }
+    }
+    return c[0];
+}
+
+krs_candidate krs_select_mass(krs_candidate *c, uint32_t n, double mass)
+{
+    double before = 0.0; /* weight of all that is known to be in the run */
+    while (n > 1) {
+        const uint32_t at = partition(c, n);
+        double better = before;
+        for (uint32_t i = 0; i < at; i++) {
+            better += (double)c[i].weight;
+        }
+        if (at > 0 && better >= mass) {
+            n = at;
+            continue;
+        }
+        better += (double)c[at].weight;
+        if (better >= mass || at + 1 == n) {
+            return c[at];
+        }
+        before = better;
+        c += at + 1;
+        n -= at + 1;
+    }
+    return c[0];
+}
