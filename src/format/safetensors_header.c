@@ -288,7 +288,7 @@ static krs_status check_layout(st_table *table, uint32_t first, const st_section
                                krs_error *err)
 {
     const uint32_t n = table->n_entries - first;
-    st_entry *entries = table->entries + first;
+    st_entry *entries = n > 0 ? table->entries + first : NULL;
     if (n > 1) {
         qsort(entries, n, sizeof(entries[0]), by_offset);
     }

@@ -1,6 +1,8 @@
 /* format/scan.c - see scan.h. */
 #include "format/scan.h"
 
+#include "base/utf8.h"
+
 static krs_status fail_at(const krs_scan *scan, krs_error *err, const char *want)
 {
     if (scan->at >= scan->text.len) {
@@ -47,42 +49,6 @@ krs_status krs_scan_item(krs_scan *scan, char close, size_t n, bool *has_item, k
     scan->at += n > 0;
     *has_item = true;
     return KRS_OK;
-}
-
-/* Which bytes may lead a character, which may follow it at once, and how long it is. */
-typedef struct utf8_form {
-    unsigned char first, last;
-    unsigned char low, high;
-    unsigned char length;
-} utf8_form;
-
-static const utf8_form utf8_forms[] = {
-    {0x20, 0x7F, 0, 0, 1},       {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
-    {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
-    {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
-};
-
-static bool has_form(const utf8_form *form, const unsigned char *s, size_t left)
-{
-    if (form->length > left || (form->length > 1 && (s[1] < form->low || s[1] > form->high))) {
-        return false;
-    }
-    size_t n = 2;
-    while (n < form->length && (s[n] & 0xC0u) == 0x80u) {
-        n++;
-    }
-    return n >= form->length;
-}
-
-/* Length of the valid, printable-in-JSON UTF-8 character at s[left], or 0. */
-static size_t char_length(const unsigned char *s, size_t left)
-{
-    for (size_t i = 0; i < sizeof(utf8_forms) / sizeof(utf8_forms[0]); i++) {
-        if (s[0] >= utf8_forms[i].first && s[0] <= utf8_forms[i].last) {
-            return has_form(&utf8_forms[i], s, left) ? utf8_forms[i].length : 0;
-        }
-    }
-    return 0; /* a bare control character, or a byte that leads nothing */
 }
 
 static int hex_of(char c)
@@ -179,7 +145,7 @@ static size_t put_utf8(uint32_t c, char *out)
 /* Walk to the closing quote, checking every character. */
 static krs_status find_close(krs_scan *scan, bool *has_escape, krs_error *err)
 {
-    const unsigned char *s = (const unsigned char *)scan->text.ptr;
+    const char *s = scan->text.ptr;
     *has_escape = false;
     while (scan->at < scan->text.len && s[scan->at] != '"') {
         uint32_t c;
@@ -188,7 +154,8 @@ static krs_status find_close(krs_scan *scan, bool *has_escape, krs_error *err)
             *has_escape = true;
             n = escape_at(scan->text, scan->at, &c);
         } else {
-            n = char_length(s + scan->at, scan->text.len - scan->at);
+            const bool is_control = (unsigned char)s[scan->at] < 0x20;
+            n = is_control ? 0 : krs_utf8_length(s + scan->at, scan->text.len - scan->at);
         }
         if (n == 0) {
             return fail_at(scan, err, "a valid UTF-8 character or escape in a string");
