@@ -45,6 +45,9 @@ static void cut_whole(char *text, size_t capacity, int wanted)
 }
 
 static void fill(krs_error *err, krs_status status, const char *field, const char *format,
+                 va_list args) KRS_PRINTF(4, 0);
+
+static void fill(krs_error *err, krs_status status, const char *field, const char *format,
                  va_list args)
 {
     *err = (krs_error)KRS_ERROR_INIT;

@@ -37,6 +37,10 @@ krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **
         return krs_fail(err, KRS_ETOOLARGE, "JSON of %zu bytes, limit %zu", text.len,
                         limits->max_bytes);
     }
+    if (text.len > 0 && memchr(text.ptr, 0, text.len)) {
+        /* jansson loses a NUL byte after a number instead of refusing it. */
+        return krs_fail(err, KRS_EINVAL, "JSON: holds a NUL byte");
+    }
     if (nesting_of(text) > KRS_JSON_MAX_DEPTH) {
         return krs_fail(err, KRS_EINVAL, "JSON nested deeper than %d", KRS_JSON_MAX_DEPTH);
     }
