@@ -1,6 +1,8 @@
 /* compute/host.c - see host.h: layout, allocation, release. */
 #include "compute/host.h"
 
+#include "compute/step_check.h"
+
 #include "base/checked.h"
 
 #include <string.h>
@@ -86,19 +88,6 @@ static unsigned char *aligned(void *block)
     return (unsigned char *)block + (misfit ? KRS_HOST_ALIGN_BYTES - misfit : 0);
 }
 
-/* The first embedding's rows bound the tokens; programs without one take any. */
-static uint32_t vocab_of(const krs_program *program)
-{
-    uint32_t vocab = UINT32_MAX;
-    for (uint32_t i = 0; i < program->n_ops; i++) {
-        const krs_op *op = &program->ops[i];
-        if (op->kind == KRS_OP_EMBED && program->matrices[op->matrix].n_out < vocab) {
-            vocab = (uint32_t)program->matrices[op->matrix].n_out;
-        }
-    }
-    return vocab;
-}
-
 static void wire_up(krs_host_exec *exec, unsigned char *scratch, const krs_host_layout *layout)
 {
     exec->positions = (uint32_t *)(void *)(scratch + layout->positions);
@@ -113,7 +102,7 @@ static void wire_up(krs_host_exec *exec, unsigned char *scratch, const krs_host_
     exec->kv = layout->kv;
     exec->k = aligned(exec->kv_block);
     exec->v = exec->k + (size_t)krs_kv_layout_k_elements(&exec->kv) * exec->kv.element_bytes;
-    exec->vocab = vocab_of(exec->program);
+    exec->vocab = krs_step_vocab_of(exec->program);
 }
 
 krs_status krs_host_exec_new(krs_backend *backend, const krs_program *program,

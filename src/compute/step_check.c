@@ -1,0 +1,109 @@
+/* compute/step_check.c - see step_check.h. */
+#include "compute/step_check.h"
+
+uint32_t krs_step_vocab_of(const krs_program *program)
+{
+    uint32_t vocab = UINT32_MAX;
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const krs_op *op = &program->ops[i];
+        if (op->kind == KRS_OP_EMBED && program->matrices[op->matrix].n_out < vocab) {
+            vocab = (uint32_t)program->matrices[op->matrix].n_out;
+        }
+    }
+    return vocab;
+}
+
+static krs_status check_counts(const krs_exec_limits *limits, const krs_step *step, krs_error *err)
+{
+    if (step->n_rows == 0 || step->n_rows > limits->max_rows) {
+        return krs_fail(err, KRS_EINVAL, "step: %u rows, want 1..%u", step->n_rows,
+                        limits->max_rows);
+    }
+    if (step->n_seqs == 0 || step->n_seqs > limits->max_seqs) {
+        return krs_fail(err, KRS_EINVAL, "step: %u sequences, want 1..%u", step->n_seqs,
+                        limits->max_seqs);
+    }
+    if (step->n_logit_rows > limits->max_logit_rows) {
+        return krs_fail(err, KRS_EINVAL, "step: %u rows of logits, want at most %u",
+                        step->n_logit_rows, limits->max_logit_rows);
+    }
+    return KRS_OK;
+}
+
+static krs_status check_blocks(const krs_program *program, const krs_exec_limits *limits,
+                               const krs_step_seq *seq, uint32_t index, krs_error *err)
+{
+    const uint64_t n_tokens = (uint64_t)seq->n_past + seq->n_rows;
+    if (n_tokens > (uint64_t)program->max_positions) {
+        return krs_fail(err, KRS_EINVAL, "step: sequence %u would reach %llu tokens, limit %lld",
+                        index, (unsigned long long)n_tokens, (long long)program->max_positions);
+    }
+    if (program->n_kv_layers == 0) {
+        return KRS_OK;
+    }
+    if ((uint64_t)seq->n_blocks * KRS_KV_BLOCK_TOKENS < n_tokens) {
+        return krs_fail(err, KRS_EINVAL, "step: sequence %u has %u blocks for %llu tokens", index,
+                        seq->n_blocks, (unsigned long long)n_tokens);
+    }
+    for (uint32_t b = 0; b < seq->n_blocks; b++) {
+        if (seq->blocks[b] >= limits->n_kv_blocks) {
+            return krs_fail(err, KRS_EINVAL, "step: sequence %u names block %u, want below %u",
+                            index, seq->blocks[b], limits->n_kv_blocks);
+        }
+    }
+    return KRS_OK;
+}
+
+static krs_status check_seqs(const krs_program *program, const krs_exec_limits *limits,
+                             const krs_step *step, krs_error *err)
+{
+    uint32_t next_row = 0;
+    for (uint32_t i = 0; i < step->n_seqs; i++) {
+        const krs_step_seq *seq = &step->seqs[i];
+        if (seq->row_begin != next_row || seq->n_rows == 0 ||
+            seq->n_rows > step->n_rows - next_row) {
+            return krs_fail(err, KRS_EINVAL,
+                            "step: sequence %u has rows %u + %u, want them to follow row %u", i,
+                            seq->row_begin, seq->n_rows, next_row);
+        }
+        const krs_status status = check_blocks(program, limits, seq, i, err);
+        if (status != KRS_OK) {
+            return status;
+        }
+        next_row += seq->n_rows;
+    }
+    if (next_row != step->n_rows) {
+        return krs_fail(err, KRS_EINVAL, "step: the sequences have %u rows, the step %u", next_row,
+                        step->n_rows);
+    }
+    return KRS_OK;
+}
+
+static krs_status check_rows(uint32_t vocab, const krs_step *step, krs_error *err)
+{
+    for (uint32_t r = 0; r < step->n_rows; r++) {
+        if (step->tokens[r] >= vocab) {
+            return krs_fail(err, KRS_EINVAL, "step: row %u is token %u, the vocabulary has %u", r,
+                            step->tokens[r], vocab);
+        }
+    }
+    for (uint32_t i = 0; i < step->n_logit_rows; i++) {
+        const uint32_t row = step->logit_rows[i];
+        if (row >= step->n_rows || (i > 0 && row <= step->logit_rows[i - 1])) {
+            return krs_fail(err, KRS_EINVAL,
+                            "step: logit row %u is %u, want ascending and below %u", i, row,
+                            step->n_rows);
+        }
+    }
+    return KRS_OK;
+}
+
+krs_status krs_step_check(const krs_program *program, const krs_exec_limits *limits, uint32_t vocab,
+                          const krs_step *step, krs_error *err)
+{
+    krs_status status = check_counts(limits, step, err);
+    if (status == KRS_OK) {
+        status = check_seqs(program, limits, step, err);
+    }
+    return status == KRS_OK ? check_rows(vocab, step, err) : status;
+}
