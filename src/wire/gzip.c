@@ -1,6 +1,7 @@
 /* wire/gzip.c - see gzip.h. */
 #include "wire/gzip.h"
 
+#define ZLIB_CONST /* next_in points to const */
 #include <zlib.h>
 
 #define STEP_BYTES (256u << 10) /* output room asked for at a time */
@@ -39,7 +40,7 @@ static krs_status step(z_stream *z, krs_str *in, krs_buf *out, int *rc, krs_erro
         return status;
     }
     const uInt n_in = (uInt)(in->len < IN_BYTES ? in->len : IN_BYTES);
-    z->next_in = (z_const Bytef *)in->ptr;
+    z->next_in = (const Bytef *)in->ptr;
     z->avail_in = n_in;
     z->next_out = (Bytef *)(out->data + out->len);
     z->avail_out = (uInt)room;

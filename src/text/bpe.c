@@ -1,0 +1,263 @@
+/* text/bpe.c - encoding one piece: first symbols, the word cache, and the model interface.
+ *
+ * The cache is direct-mapped, one cache line per slot, and replaces without asking: natural text
+ * repeats its words so much that anything smarter measured no better. It never allocates after
+ * creation, and its contents cannot change a result. */
+#include "text/bpe_priv.h"
+
+#include "text/bytelevel.h"
+#include "text/unicode.h"
+
+#define CACHE_SLOTS     (1u << 15) /* 2 MiB per encoder: the working vocabulary of long texts */
+#define CACHE_KEY_BYTES 23         /* longer words are too rare to be worth a line */
+#define CACHE_IDS       8
+#define HASH_SEED       0x627065u
+
+typedef struct cached_word {
+    uint64_t hash;
+    uint32_t ids[CACHE_IDS];
+    uint8_t n_ids; /* 0: empty slot */
+    uint8_t n_key;
+    char key[CACHE_KEY_BYTES - 1];
+} cached_word;
+
+typedef struct scratch {
+    const krs_alloc *alloc;
+    krs_bpe_room room;
+    krs_idlist symbols;
+    krs_buf spelled; /* a byte-level piece in its alphabet, for whole-word look-up */
+    cached_word *cache;
+} scratch;
+
+static void scratch_free(void *ptr)
+{
+    scratch *s = ptr;
+    if (s) {
+        krs_bpe_room_deinit(&s->room);
+        krs_idlist_deinit(&s->symbols);
+        krs_buf_deinit(&s->spelled);
+        krs_alloc_free(s->alloc, s->cache);
+        krs_alloc_free(s->alloc, s);
+    }
+}
+
+static void *scratch_new(const void *self, const krs_alloc *alloc)
+{
+    (void)self;
+    scratch *s = krs_alloc_zero(alloc, sizeof(*s));
+    if (!s) {
+        return NULL;
+    }
+    s->alloc = alloc;
+    s->room.alloc = alloc;
+    krs_idlist_init(&s->symbols, alloc, KRS_BPE_MAX_WORD_BYTES);
+    krs_buf_init(&s->spelled, alloc, 2 * (size_t)KRS_BPE_MAX_WORD_BYTES);
+    s->cache = krs_alloc_array(alloc, CACHE_SLOTS, sizeof(s->cache[0]));
+    if (!s->cache) {
+        scratch_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* The run of unknown characters not yet written: the Rust library writes it only when the next known
+ * character (not byte) comes, so that order is kept here too. */
+typedef struct unknown {
+    bool is_open;
+} unknown;
+
+static krs_status close_unknown(const krs_bpe *bpe, unknown *u, krs_idlist *out)
+{
+    if (!u->is_open) {
+        return KRS_OK;
+    }
+    u->is_open = false;
+    return krs_idlist_push(out, (uint32_t)bpe->options.unk_id);
+}
+
+static krs_status open_unknown(const krs_bpe *bpe, unknown *u, krs_str what, krs_idlist *out,
+                               krs_error *err)
+{
+    if (bpe->options.unk_id < 0) {
+        return krs_fail(err, KRS_EINVAL,
+                        "text: \"%.*s\" has no token, and the tokenizer no unknown token",
+                        KRS_STR_ARGS(what));
+    }
+    if (u->is_open && bpe->options.has_fused_unk) {
+        return KRS_OK;
+    }
+    const krs_status status = close_unknown(bpe, u, out);
+    u->is_open = true;
+    return status;
+}
+
+static bool can_fall_back(const krs_bpe *bpe, krs_str c)
+{
+    if (!bpe->options.has_byte_fallback || bpe->options.is_byte_level) {
+        return false;
+    }
+    for (size_t i = 0; i < c.len; i++) {
+        if (bpe->byte_ids[(unsigned char)c.ptr[i]] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One symbol that has an id (>= 0), or the next best thing for c. */
+static krs_status add_symbol(const krs_bpe *bpe, int64_t id, krs_str c, unknown *u, krs_idlist *out,
+                             krs_error *err)
+{
+    if (id >= 0) {
+        const krs_status status = close_unknown(bpe, u, out);
+        return status == KRS_OK ? krs_idlist_push(out, (uint32_t)id) : status;
+    }
+    if (!can_fall_back(bpe, c)) {
+        return open_unknown(bpe, u, c, out, err);
+    }
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < c.len; i++) {
+        status = krs_idlist_push(out, (uint32_t)bpe->byte_ids[(unsigned char)c.ptr[i]]);
+    }
+    return status;
+}
+
+static krs_status first_symbols(const krs_bpe *bpe, krs_str word, krs_idlist *out, krs_error *err)
+{
+    out->n = 0;
+    krs_status status = krs_idlist_reserve(out, word.len);
+    unknown u = {false};
+    for (size_t i = 0, n = 0; status == KRS_OK && i < word.len; i += n) {
+        krs_str c = {word.ptr + i, word.len - i};
+        int64_t id;
+        if (bpe->options.is_byte_level) {
+            n = 1;
+            id = bpe->byte_ids[(unsigned char)word.ptr[i]];
+        } else {
+            (void)krs_utf8_decode(c, &n);
+            id = krs_vocab_find(bpe->vocab, (krs_str){c.ptr, n});
+        }
+        c.len = n;
+        status = add_symbol(bpe, id, c, &u, out, err);
+    }
+    return status == KRS_OK ? close_unknown(bpe, &u, out) : status;
+}
+
+/* The piece as one token, or -1. */
+static int64_t whole_word(const krs_bpe *bpe, scratch *s, krs_str word)
+{
+    if (!bpe->options.is_byte_level) {
+        return krs_vocab_find(bpe->vocab, word);
+    }
+    krs_buf_reset(&s->spelled);
+    if (krs_buf_reserve(&s->spelled, 2 * word.len) != KRS_OK) {
+        return -1;
+    }
+    for (size_t i = 0; i < word.len; i++) {
+        s->spelled.len += krs_utf8_encode(krs_bytelevel_char((unsigned char)word.ptr[i]),
+                                          s->spelled.data + s->spelled.len);
+    }
+    return krs_vocab_find(bpe->vocab, krs_buf_view(&s->spelled));
+}
+
+static krs_status encode_uncached(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
+                                  krs_error *err)
+{
+    const int64_t id = bpe->options.is_whole_word_ok ? whole_word(bpe, s, word) : -1;
+    if (id >= 0) {
+        return krs_idlist_push(out, (uint32_t)id);
+    }
+    krs_status status = first_symbols(bpe, word, &s->symbols, err);
+    if (status == KRS_OK) {
+        status = krs_bpe_merge(bpe, &s->room, s->symbols.ids, &s->symbols.n);
+    }
+    return status == KRS_OK ? krs_idlist_append(out, s->symbols.ids, s->symbols.n) : status;
+}
+
+static void remember(cached_word *slot, uint64_t hash, krs_str word, const uint32_t *ids, size_t n)
+{
+    if (n == 0 || n > CACHE_IDS) {
+        return;
+    }
+    slot->hash = hash;
+    slot->n_ids = (uint8_t)n;
+    slot->n_key = (uint8_t)word.len;
+    memcpy(slot->key, word.ptr, word.len);
+    memcpy(slot->ids, ids, n * sizeof(ids[0]));
+}
+
+static krs_status encode_word(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
+                              krs_error *err)
+{
+    if (word.len >= CACHE_KEY_BYTES) {
+        return encode_uncached(bpe, s, word, out, err);
+    }
+    const uint64_t hash = krs_str_hash(word, HASH_SEED);
+    cached_word *slot = &s->cache[hash & (CACHE_SLOTS - 1)];
+    if (slot->n_ids > 0 && slot->hash == hash &&
+        krs_str_equal((krs_str){slot->key, slot->n_key}, word)) {
+        return krs_idlist_append(out, slot->ids, slot->n_ids);
+    }
+    const size_t before = out->n;
+    const krs_status status = encode_uncached(bpe, s, word, out, err);
+    if (status == KRS_OK) {
+        remember(slot, hash, word, out->ids + before, out->n - before);
+    }
+    return status;
+}
+
+/* End of the first part of text that no merge can leave: before a U+2581 that follows another
+ * character. */
+static size_t part_end(krs_str text)
+{
+    const krs_str space = KRS_STR("\xE2\x96\x81");
+    size_t at = 0;
+    while (krs_str_starts_with((krs_str){text.ptr + at, text.len - at}, space)) {
+        at += space.len;
+    }
+    const size_t end = krs_str_find(text, space, at);
+    return end == SIZE_MAX ? text.len : end;
+}
+
+static krs_status encode_parts(const krs_bpe *bpe, scratch *s, krs_str text, krs_idlist *out,
+                               krs_error *err)
+{
+    krs_status status = KRS_OK;
+    while (status == KRS_OK && text.len > 0) {
+        const size_t n = part_end(text);
+        if (n > KRS_BPE_MAX_WORD_BYTES) {
+            return krs_fail(err, KRS_ETOOLARGE, "text: one word of %zu bytes, limit %u", n,
+                            KRS_BPE_MAX_WORD_BYTES);
+        }
+        status = encode_word(bpe, s, (krs_str){text.ptr, n}, out, err);
+        text = (krs_str){text.ptr + n, text.len - n};
+    }
+    return status;
+}
+
+static krs_status encode(const void *self, void *ptr, krs_str piece, krs_idlist *out,
+                         krs_error *err)
+{
+    const krs_bpe *bpe = self;
+    scratch *s = ptr;
+    if (bpe->can_split && !bpe->options.is_whole_word_ok) {
+        return encode_parts(bpe, s, piece, out, err);
+    }
+    if (piece.len > KRS_BPE_MAX_WORD_BYTES) {
+        return krs_fail(err, KRS_ETOOLARGE, "text: one word of %zu bytes, limit %u", piece.len,
+                        KRS_BPE_MAX_WORD_BYTES);
+    }
+    return encode_word(bpe, s, piece, out, err);
+}
+
+static void free_self(void *self)
+{
+    krs_bpe_free(self);
+}
+
+krs_text_model krs_bpe_seal(krs_bpe *bpe)
+{
+    static const krs_text_model_ops ops = {free_self, scratch_new, scratch_free, encode};
+    krs_buf_deinit(&bpe->joined);
+    return (krs_text_model){&ops, bpe};
+}

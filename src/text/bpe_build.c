@@ -1,0 +1,118 @@
+/* text/bpe_build.c - building the pair table and what follows from it.
+ *
+ * Splitting at U+2581 (can_split) is exact when no merge makes a token in which U+2581 follows another
+ * character: a symbol that spans such a place would have to come from a merge, and merges on the two
+ * sides never look at each other. It also needs U+2581 itself to be a token, so that it ends a run of
+ * unknown characters where it stands. */
+#include "text/bpe_priv.h"
+
+#include "text/bytelevel.h"
+#include "text/unicode.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+
+static int64_t byte_id(const krs_vocab *vocab, const krs_bpe_options *options, unsigned char byte)
+{
+    char text[8];
+    size_t n = 0;
+    if (options->is_byte_level) {
+        n = krs_utf8_encode(krs_bytelevel_char(byte), text);
+    } else if (options->has_byte_fallback) {
+        n = (size_t)snprintf(text, sizeof(text), "<0x%02X>", byte);
+    }
+    return n > 0 ? krs_vocab_find(vocab, (krs_str){text, n}) : -1;
+}
+
+krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, size_t n_merges,
+                       const krs_alloc *alloc, krs_bpe **out, krs_error *err)
+{
+    *out = NULL;
+    if (n_merges > KRS_VOCAB_MAX_IDS) {
+        return krs_fail(err, KRS_ETOOLARGE, "tokenizer: model.merges: %zu, limit %u", n_merges,
+                        KRS_VOCAB_MAX_IDS);
+    }
+    size_t n_slots = 16;
+    while (n_slots < 2 * n_merges) {
+        n_slots *= 2;
+    }
+    krs_bpe *bpe = krs_alloc_zero(alloc, sizeof(*bpe));
+    krs_bpe_pair *pairs = krs_alloc_array(alloc, n_slots, sizeof(pairs[0]));
+    if (!bpe || !pairs) {
+        krs_alloc_free(alloc, bpe);
+        krs_alloc_free(alloc, pairs);
+        return krs_fail(err, KRS_ENOMEM, "tokenizer: out of memory for %zu merges", n_merges);
+    }
+    for (size_t i = 0; i < n_slots; i++) {
+        pairs[i].key = KRS_BPE_NO_PAIR;
+    }
+    *bpe = (krs_bpe){.alloc = alloc,
+                     .vocab = vocab,
+                     .options = *options,
+                     .pairs = pairs,
+                     .mask = n_slots - 1,
+                     .max_merges = n_merges};
+    for (unsigned byte = 0; byte < 256; byte++) {
+        bpe->byte_ids[byte] = byte_id(vocab, options, (unsigned char)byte);
+    }
+    bpe->can_split = !options->is_byte_level && krs_vocab_find(vocab, KRS_STR("\xE2\x96\x81")) >= 0;
+    krs_buf_init(&bpe->joined, alloc, KRS_BPE_MAX_WORD_BYTES);
+    *out = bpe;
+    return KRS_OK;
+}
+
+void krs_bpe_free(krs_bpe *bpe)
+{
+    if (bpe) {
+        krs_buf_deinit(&bpe->joined);
+        krs_alloc_free(bpe->alloc, bpe->pairs);
+        krs_alloc_free(bpe->alloc, bpe);
+    }
+}
+
+/* Does U+2581 follow another character in text? */
+static bool has_late_space(krs_str text)
+{
+    const krs_str space = KRS_STR("\xE2\x96\x81");
+    size_t at = 0;
+    while (krs_str_starts_with((krs_str){text.ptr + at, text.len - at}, space)) {
+        at += space.len;
+    }
+    return krs_str_find(text, space, at) != SIZE_MAX;
+}
+
+static void put_pair(krs_bpe *bpe, uint64_t key, uint32_t id)
+{
+    size_t slot = krs_bpe_slot(bpe, key);
+    while (bpe->pairs[slot].key != KRS_BPE_NO_PAIR && bpe->pairs[slot].key != key) {
+        slot = (slot + 1) & bpe->mask;
+    }
+    bpe->pairs[slot] = (krs_bpe_pair){key, (uint32_t)bpe->n_merges, id};
+}
+
+krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
+{
+    KRS_CHECK(bpe->n_merges < bpe->max_merges);
+    krs_buf_reset(&bpe->joined);
+    krs_status status = krs_buf_append_str(&bpe->joined, left);
+    if (status == KRS_OK) {
+        status = krs_buf_append_str(&bpe->joined, right);
+    }
+    if (status != KRS_OK) {
+        return krs_fail(err, status, "tokenizer: model.merges[%zu]: no room", bpe->n_merges);
+    }
+    const krs_str sum = krs_buf_view(&bpe->joined);
+    const int64_t left_id = krs_vocab_find(bpe->vocab, left);
+    const int64_t right_id = krs_vocab_find(bpe->vocab, right);
+    const int64_t sum_id = krs_vocab_find(bpe->vocab, sum);
+    if (left_id < 0 || right_id < 0 || sum_id < 0) {
+        const krs_str missing = left_id < 0 ? left : right_id < 0 ? right : sum;
+        return krs_fail(err, KRS_EFORMAT, "tokenizer: model.merges[%zu]: \"%.*s\" is no token",
+                        bpe->n_merges, KRS_STR_ARGS(missing));
+    }
+    put_pair(bpe, krs_bpe_key((uint32_t)left_id, (uint32_t)right_id), (uint32_t)sum_id);
+    bpe->can_split = bpe->can_split && !has_late_space(sum);
+    bpe->n_merges++;
+    return KRS_OK;
+}

@@ -1,0 +1,71 @@
+/* text/bpe_priv.h - the pair table and the merging, shared by bpe.c and bpe_merge.c. */
+#pragma once
+
+#include "text/bpe.h"
+
+#include "base/buf.h"
+
+#define KRS_BPE_NO_PAIR UINT64_MAX /* key of an empty slot: ids never reach 2^32 - 1 */
+#define KRS_BPE_NO_RANK UINT32_MAX
+
+typedef struct krs_bpe_pair {
+    uint64_t key; /* left << 32 | right */
+    uint32_t rank;
+    uint32_t id; /* what the pair becomes */
+} krs_bpe_pair;
+
+struct krs_bpe {
+    const krs_alloc *alloc;
+    const krs_vocab *vocab;
+    krs_bpe_options options;
+    krs_bpe_pair *pairs; /* [mask + 1], linear probing, at most half full */
+    size_t mask;
+    size_t n_merges; /* added so far: the next rank */
+    size_t max_merges;
+    int64_t byte_ids[256]; /* byte-level: the symbol of a byte; else "<0xXX>"; -1: none */
+    bool can_split;        /* no merge makes "x U+2581" */
+    krs_buf joined;        /* while adding: the sum of the two halves */
+};
+
+/* Scratch of the long-word merge; grows, and is given back after an unusually long word. */
+typedef struct krs_bpe_room {
+    const krs_alloc *alloc;
+    uint64_t *heap; /* [2 * cap] rank << 32 | position; the smallest on top */
+    uint32_t *next; /* [cap] position of the symbol to the right, or n */
+    uint32_t *prev; /* [cap] to the left; the first has itself */
+    size_t cap;
+    size_t n_heap;
+} krs_bpe_room;
+
+static inline uint64_t krs_bpe_key(uint32_t left, uint32_t right)
+{
+    return (uint64_t)left << 32 | right;
+}
+
+/* The finaliser of MurmurHash3: both ids reach the low bits. */
+static inline size_t krs_bpe_slot(const krs_bpe *bpe, uint64_t key)
+{
+    key ^= key >> 33;
+    key *= 0xFF51AFD7ED558CCDu;
+    key ^= key >> 33;
+    return (size_t)key & bpe->mask;
+}
+
+/* The pair's merge, or NULL. */
+static inline const krs_bpe_pair *krs_bpe_find(const krs_bpe *bpe, uint32_t left, uint32_t right)
+{
+    const uint64_t key = krs_bpe_key(left, right);
+    size_t slot = krs_bpe_slot(bpe, key);
+    while (bpe->pairs[slot].key != key) {
+        if (bpe->pairs[slot].key == KRS_BPE_NO_PAIR) {
+            return NULL;
+        }
+        slot = (slot + 1) & bpe->mask;
+    }
+    return &bpe->pairs[slot];
+}
+
+/* Merge ids[*n] in place until no pair has a rank. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_bpe_merge(const krs_bpe *bpe, krs_bpe_room *room, uint32_t *ids,
+                                      size_t *n);
+void krs_bpe_room_deinit(krs_bpe_room *room);

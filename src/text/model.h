@@ -1,0 +1,27 @@
+/* text/model.h - what the rest of the tokenizer knows about its model: pieces in, ids out.
+ *
+ * BPE is the one kind today (text/bpe.h). Unigram and WordPiece will implement the same four calls and
+ * a reader; nothing else in this folder asks which kind it has.
+ *
+ * Thread: the model is immutable; scratch has one owner.  Memory: each side from its own alloc. */
+#pragma once
+
+#include "text/idlist.h"
+
+#include "base/str.h"
+
+typedef struct krs_text_model_ops {
+    void (*free)(void *self);
+    /* Working memory and caches for one thread; NULL when there is no memory. */
+    void *(*scratch_new)(const void *self, const krs_alloc *alloc);
+    void (*scratch_free)(void *scratch);
+    /* Append the ids of one pre-tokenised piece (well-formed UTF-8, not empty).
+     * Errors: KRS_EINVAL (cannot be said), KRS_ETOOLARGE, KRS_ENOMEM. */
+    krs_status (*encode)(const void *self, void *scratch, krs_str piece, krs_idlist *out,
+                         krs_error *err);
+} krs_text_model_ops;
+
+typedef struct krs_text_model {
+    const krs_text_model_ops *ops; /* NULL: none yet */
+    void *self;
+} krs_text_model;

@@ -1,0 +1,49 @@
+/* text/normalize.h - the normaliser: a fixed list of rewrites of the whole text.
+ *
+ * Sequences in the file are flattened by the reader. Each step reads one buffer and writes another;
+ * steps that change nothing on this text (NFC on ASCII) still cost a copy, which is far below what
+ * follows.
+ *
+ * Thread: immutable after the last add; buffers belong to the caller. */
+#pragma once
+
+#include "text/pattern.h"
+#include "text/unicode.h"
+
+#define KRS_NORMALIZER_MAX_STEPS 32 /* real files have up to 6 */
+
+typedef enum krs_normalizer_kind {
+    KRS_NORMALIZER_FORM,    /* form */
+    KRS_NORMALIZER_PREPEND, /* content, before a text that is not empty */
+    KRS_NORMALIZER_REPLACE, /* pattern by content */
+    KRS_NORMALIZER_STRIP,   /* white space on the sides asked for */
+    KRS_NORMALIZER_LOWERCASE,
+} krs_normalizer_kind;
+
+typedef struct krs_normalizer_step {
+    krs_normalizer_kind kind;
+    krs_unicode_form form;
+    krs_pattern *pattern; /* owned */
+    char *content;        /* owned, from alloc */
+    size_t n_content;
+    bool has_left;
+    bool has_right;
+} krs_normalizer_step;
+
+typedef struct krs_normalizer {
+    const krs_alloc *alloc;
+    krs_normalizer_step steps[KRS_NORMALIZER_MAX_STEPS];
+    size_t n_steps;
+} krs_normalizer;
+
+void krs_normalizer_deinit(krs_normalizer *normalizer);
+
+/* Append a step, which is owned from now on, also on failure. Errors: KRS_ETOOLARGE. */
+KRS_MUST_USE krs_status krs_normalizer_add(krs_normalizer *normalizer,
+                                           const krs_normalizer_step *step);
+
+/* *out: the normal form of text, borrowed from buffers (two, swapped) or text itself.
+ * Errors: KRS_EINVAL (match limit), KRS_ETOOLARGE, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_normalizer_apply(const krs_normalizer *normalizer,
+                                             krs_pattern_room *room, krs_str text,
+                                             krs_buf buffers[2], krs_str *out);
