@@ -34,13 +34,17 @@ macro(krs_setup)
 
   add_library(krs_flags INTERFACE)
   target_include_directories(krs_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
-  target_compile_options(
-    krs_flags
-    INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
-              -Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Wformat=2 -Wwrite-strings
-              -fno-math-errno -ffp-contract=off)
+  set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
+      -Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Wformat=2 -Wwrite-strings
+      -fno-math-errno -ffp-contract=off)
   if(KRS_WERROR)
-    target_compile_options(krs_flags INTERFACE -Werror)
+    list(APPEND warnings -Werror)
+  endif()
+  target_compile_options(krs_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:${warnings}>)
+  if(KRS_CUDA)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(CMAKE_CUDA_STANDARD 17)
   endif()
   if(KRS_SANITIZE STREQUAL "address")
     set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -53,7 +57,7 @@ macro(krs_setup)
   if(KRS_COVERAGE)
     list(APPEND sanitize --coverage)
   endif()
-  target_compile_options(krs_flags INTERFACE ${sanitize})
+  target_compile_options(krs_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:${sanitize}>)
   target_link_options(krs_flags INTERFACE ${sanitize})
   target_link_libraries(krs_flags INTERFACE Threads::Threads m)
 endmacro()

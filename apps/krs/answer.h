@@ -36,8 +36,3 @@ KRS_MUST_USE krs_status krs_answer_run(krs_runtime *runtime, krs_request *reques
 
 /* {"text", "finish_reason", "usage": {...}}; a new reference. */
 json_t *krs_answer_json(const krs_answer *answer);
-
-/* Start the runtime of this process from the options (model folder, device, threads, context ...).
- * Prints the memory plan as a note. Errors: those of opening a model and an engine. */
-KRS_MUST_USE krs_status krs_local_open(const krs_config *config, const char *model_dir,
-                                       krs_runtime **out, krs_error *err);

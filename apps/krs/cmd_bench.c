@@ -7,6 +7,7 @@
 #include "bench.h"
 #include "command.h"
 #include "compute/cpu/ceiling.h"
+#include "local.h"
 #include "os/clock.h"
 #include "progress.h"
 
@@ -68,11 +69,8 @@ static krs_status run_all(const krs_config *config, krs_bench *bench, report *r,
 
 static krs_dtype kv_dtype_of(const krs_config *config, const krs_backend *backend)
 {
-    const char *name = krs_config_text(config, KRS_OPTION_KV_DTYPE);
-    return strcmp(name, "f32") == 0    ? KRS_DTYPE_F32
-           : strcmp(name, "f16") == 0  ? KRS_DTYPE_F16
-           : strcmp(name, "bf16") == 0 ? KRS_DTYPE_BF16
-                                       : krs_backend_kv_dtype(backend);
+    const krs_dtype dtype = krs_local_kv_dtype(config);
+    return dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(backend) : dtype;
 }
 
 static krs_status measure(const krs_config *config, krs_backend *backend, const krs_model *model,

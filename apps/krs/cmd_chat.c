@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "answer.h"
 #include "command.h"
+#include "local.h"
 #include "os/term.h"
 
 #include <editline/readline.h>
@@ -109,11 +110,12 @@ int krs_cmd_chat(const krs_config *config)
 {
     krs_error err = KRS_ERROR_INIT;
     krs_os_signals signals = {-1};
+    const krs_engine_options options = krs_local_options(config, config->positionals[0]);
     chat c = {.config = config, .is_terminal = krs_os_is_terminal(0)};
     /* Threads of the runtime inherit the blocked signals; at the prompt they are libedit's again. */
     krs_status status = krs_os_signals_open(&signals, &err);
     if (status == KRS_OK) {
-        status = krs_local_open(config, config->positionals[0], &c.runtime, &err);
+        status = krs_local_open(config, &options, &c.runtime, &err);
     }
     krs_os_signals_close(&signals);
     if (status != KRS_OK) {

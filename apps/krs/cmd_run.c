@@ -1,6 +1,7 @@
 /* apps/krs/cmd_run.c - krs run MODEL [PROMPT]: one answer on standard output. */
 #include "answer.h"
 #include "command.h"
+#include "local.h"
 #include "os/file.h"
 
 #define PROMPT_MAX_BYTES (16u << 20) /* a prompt from standard input; far above any context */
@@ -64,6 +65,7 @@ int krs_cmd_run(const krs_config *config)
     krs_buf_init(&prompt, NULL, PROMPT_MAX_BYTES);
     krs_os_signals signals = {-1};
     krs_runtime *runtime = NULL;
+    const krs_engine_options options = krs_local_options(config, config->positionals[0]);
     krs_answer answer;
     krs_answer_init(&answer);
     krs_status status = read_prompt(config, &prompt, &err);
@@ -71,7 +73,7 @@ int krs_cmd_run(const krs_config *config)
         status = krs_os_signals_open(&signals, &err);
     }
     if (status == KRS_OK) {
-        status = krs_local_open(config, config->positionals[0], &runtime, &err);
+        status = krs_local_open(config, &options, &runtime, &err);
     }
     if (status == KRS_OK) {
         status = answer_prompt(config, krs_buf_view(&prompt), runtime, &signals, &answer, &err);

@@ -1,6 +1,7 @@
 /* compute/backend.c - see backend.h: backends by name, and the checks they all share. */
 #include "compute/backend_priv.h"
 
+#include "compute/cuda/cuda.h"
 #include "compute/ref/ref.h"
 
 #include <string.h>
@@ -14,6 +15,31 @@ static const struct {
 } backends[] = {
     {"ref", krs_ref_open},
 };
+
+#ifdef KRS_HAS_CUDA
+/* name: "cuda:" and a device number of at most four digits. */
+static krs_status open_cuda(const char *name, const krs_alloc *alloc, krs_backend **out,
+                            krs_error *err)
+{
+    int ordinal = 0;
+    const char *digit = name + 5;
+    while (*digit >= '0' && *digit <= '9' && digit - name < 9) {
+        ordinal = ordinal * 10 + (*digit++ - '0');
+    }
+    if (*digit != '\0' || digit == name + 5) {
+        return krs_fail(err, KRS_EINVAL, "device \"%.40s\": want cuda:N", name);
+    }
+    return krs_cuda_open(ordinal, alloc, out, err);
+}
+#else
+static krs_status open_cuda(const char *name, const krs_alloc *alloc, krs_backend **out,
+                            krs_error *err)
+{
+    (void)alloc;
+    (void)out;
+    return krs_fail(err, KRS_EUNSUPPORTED, "device %.40s: this build has no CUDA backend", name);
+}
+#endif
 
 static krs_status check_options(const krs_backend_options *options, krs_error *err)
 {
@@ -44,7 +70,7 @@ krs_status krs_backend_open(const char *name, const krs_backend_options *options
         }
     }
     if (strncmp(name, "cuda:", 5) == 0) {
-        return krs_fail(err, KRS_EUNSUPPORTED, "device %s: this build has no CUDA backend", name);
+        return open_cuda(name, alloc, out, err);
     }
     return krs_fail(err, KRS_EINVAL, "device \"%.40s\": want cpu, ref or cuda:N", name);
 }

@@ -1,0 +1,56 @@
+/* apps/krs/local.c - see local.h. */
+#include "local.h"
+
+#include "command.h"
+
+#define PLAN_TEXT_BYTES 256 /* one line */
+
+krs_dtype krs_local_kv_dtype(const krs_config *config)
+{
+    static const struct {
+        const char *name;
+        krs_dtype dtype;
+    } known[] = {{"f32", KRS_DTYPE_F32}, {"f16", KRS_DTYPE_F16}, {"bf16", KRS_DTYPE_BF16}};
+    const char *name = krs_config_text(config, KRS_OPTION_KV_DTYPE);
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            return known[i].dtype;
+        }
+    }
+    return KRS_DTYPE_COUNT;
+}
+
+krs_engine_options krs_local_options(const krs_config *config, const char *model_dir)
+{
+    krs_engine_options options = KRS_ENGINE_OPTIONS_INIT;
+    options.model_dir = model_dir;
+    options.device = krs_config_text(config, KRS_OPTION_DEVICE);
+    options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
+    options.map_mode =
+        krs_config_bool(config, KRS_OPTION_MMAP) ? KRS_OS_MAP_SHARED_PAGES : KRS_OS_MAP_COPY;
+    options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);
+    options.kv_dtype = krs_local_kv_dtype(config);
+    options.memory_bytes = (uint64_t)krs_config_int(config, KRS_OPTION_MEMORY);
+    if (config->command != KRS_COMMAND_SERVE) {
+        options.max_seqs = 1; /* one user, one answer at a time */
+        return options;
+    }
+    options.model_id = krs_config_text(config, KRS_OPTION_MODEL_ID);
+    options.max_seqs = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_SEQS);
+    options.max_waiting = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_WAITING);
+    options.kv_tokens = (uint64_t)krs_config_int(config, KRS_OPTION_KV_TOKENS);
+    options.n_prep_threads = (uint32_t)krs_config_int(config, KRS_OPTION_PREP_THREADS);
+    return options;
+}
+
+krs_status krs_local_open(const krs_config *config, const krs_engine_options *options,
+                          krs_runtime **out, krs_error *err)
+{
+    const krs_status status = krs_engine_open(options, out, err);
+    if (status == KRS_OK) {
+        char text[PLAN_TEXT_BYTES];
+        krs_engine_plan_text(krs_engine_plan_of(*out), text, sizeof(text));
+        krs_say_note(config, "%s", text);
+    }
+    return status;
+}
