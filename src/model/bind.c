@@ -288,8 +288,8 @@ krs_status krs_binder_bind(krs_binder *binder, krs_role role, int32_t layer, krs
     }
     const krs_part part = krs_role_shape_of(role)->part;
     tensor_name name = module_name(binder, role, layer);
-    krs_matrix weight;
-    krs_matrix bias;
+    krs_matrix weight = {0};
+    krs_matrix bias = {0};
     bool has_bias = false;
     krs_status status = bind_weight(binder, role, &name, &weight, err);
     if (status == KRS_OK) {
