@@ -168,7 +168,7 @@ static krs_status check_claim(const st_claim *claim, krs_dtype *dtype, uint64_t 
         const krs_str shown = krs_st_is_plain(claim->dtype) ? claim->dtype : KRS_STR("?");
         return krs_fail(err, KRS_EUNSUPPORTED, "dtype %.*s is unknown", ST_NAME_ARGS(shown));
     }
-    uint64_t n_bytes;
+    uint64_t n_bytes = 0;
     const krs_status status = claimed_bytes(claim, *dtype, &n_bytes, err);
     if (status != KRS_OK) {
         return status;
