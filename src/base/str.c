@@ -38,7 +38,8 @@ static uint64_t mix(uint64_t h)
 
 uint64_t krs_str_hash(krs_str s, uint64_t seed)
 {
-    uint64_t h = mix(seed ^ s.len);
+    /* Not mix(seed ^ len): it would meet mix(word) below on equal terms and let the two swap places. */
+    uint64_t h = mix(seed) ^ (s.len * 0x9E3779B97F4A7C15u);
     const char *p = s.ptr;
     size_t left = s.len;
     while (left >= 8) {
@@ -51,7 +52,7 @@ uint64_t krs_str_hash(krs_str s, uint64_t seed)
     if (left > 0) {
         uint64_t tail = 0;
         memcpy(&tail, p, left);
-        h = (h ^ mix(tail + left)) * 0x100000001B3u;
+        h = (h ^ mix(tail)) * 0x100000001B3u;
     }
     return mix(h);
 }
