@@ -1,4 +1,5 @@
 /* base/fault and base/check: armed points fire once, and a broken invariant ends the process. */
+#define _POSIX_C_SOURCE 200809L
 #include "base/check.h"
 #include "base/fault.h"
 #include "support/cmocka.h"

@@ -1,4 +1,5 @@
 /* os/cpu: the parsers on the texts that kernels write, and the answers within what must hold. */
+#define _POSIX_C_SOURCE 200809L
 #include "os/cpu.h"
 #include "support/cmocka.h"
 
