@@ -1,0 +1,223 @@
+/* text/tokenizer: the same ids and texts as the Rust library, for every vector we have.
+ *
+ * tests/data/tokenizers holds a few real tokenizers; more are checked when KRS_TESTDATA names a folder
+ * of them. Two-sequence encoding ("pairs") is not checked: there is no call for it. */
+#include "support/tokenizers.h"
+
+#include <stdlib.h>
+
+/* Every case of a folder, both directions. */
+static void check_vectors(const char *folder)
+{
+    krs_tokenizer *t = krs_test_tokenizer_at(folder);
+    krs_encoder *e = krs_test_encoder(t);
+    json_t *root = krs_test_vectors(folder);
+    const json_t *cases = json_object_get(root, "cases");
+    assert_true(json_array_size(cases) > 300);
+    assert_int_equal(krs_tokenizer_vocab_size(t),
+                     json_integer_value(json_object_get(root, "vocab_size")));
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        const krs_str text = krs_test_str(json_object_get(c, "text"));
+        const json_t *ids = json_object_get(c, "ids");
+        krs_test_encodes(e, text, false, ids);
+        krs_test_decodes(t, ids, false, krs_test_str(json_object_get(c, "decoded")));
+        const json_t *special = json_object_get(c, "ids_special");
+        if (special) {
+            krs_test_encodes(e, text, true, special);
+            krs_test_decodes(t, special, true, krs_test_str(json_object_get(c, "decoded_skip")));
+        }
+    }
+    json_decref(root);
+    krs_encoder_free(e);
+    krs_tokenizer_free(t);
+}
+
+static void equals_the_rust_library_on_kept_vectors(void **state)
+{
+    static const char *const names[] = {"tiny-bpe-640", "gpt-2", "smollm2", "qwen3", "phi-3"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char folder[KRS_OS_PATH_BYTES];
+        (void)snprintf(folder, sizeof(folder), "%s/%s", KRS_TEST_TOKENIZERS, names[i]);
+        check_vectors(folder);
+    }
+}
+
+static void equals_the_rust_library_on_other_vectors(void **state)
+{
+    static const char *const names[] = {
+        "gpt-2",
+        "gpt-oss",
+        "llama-3.1",
+        "qwen2.5",
+        "qwen3",
+        "smollm2",
+        "pythia-410m",
+        "tiny-bpe-640",
+        "phi-3",
+        "llama-2-tinyllama",
+        "mistral-7b-instruct-v0.3",
+    };
+    (void)state;
+    const char *data = getenv("KRS_TESTDATA");
+    if (!data) {
+        print_message("skipped: KRS_TESTDATA is not set\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char folder[KRS_OS_PATH_BYTES];
+        (void)snprintf(folder, sizeof(folder), "%s/tokenizers/%s", data, names[i]);
+        check_vectors(folder);
+    }
+}
+
+/* Text of n repeated characters through a real tokenizer and back. */
+static void round_trip(const char *name, const char *unit, size_t n)
+{
+    krs_tokenizer *t = krs_test_tokenizer(name);
+    krs_encoder *e = krs_test_encoder(t);
+    krs_buf text;
+    krs_buf back;
+    krs_buf_init(&text, NULL, KRS_TEST_TEXT_BYTES);
+    krs_buf_init(&back, NULL, KRS_TEST_TEXT_BYTES);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(krs_buf_append_str(&text, krs_str_of(unit)), KRS_OK);
+    }
+    krs_ids ids;
+    krs_error err = KRS_ERROR_INIT;
+    if (krs_encode(e, krs_buf_view(&text), false, &ids, &err) != KRS_OK) {
+        fail_msg("%s, %zu times \"%s\": %s", name, n, unit, err.message);
+    }
+    assert_int_equal(krs_decode(t, ids.ids, ids.n, false, &back, NULL), KRS_OK);
+    assert_true(krs_str_equal(krs_buf_view(&text), krs_buf_view(&back)));
+    krs_buf_deinit(&text);
+    krs_buf_deinit(&back);
+    krs_encoder_free(e);
+    krs_tokenizer_free(t);
+}
+
+/* Each of these took quadratic time in some tokenizer or other; here ctest's limit would end it. */
+static void a_megabyte_of_one_thing_is_no_trouble(void **state)
+{
+    static const char *const names[] = {"gpt-2", "qwen3", "phi-3"};
+    static const char *const units[] = {
+        "a", "A", "1", " ", "\n", "!", "ab", "\xC3\xA9", "\xE4\xB8\xAD", "\xCC\x81", "'s", "<|im_"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (size_t k = 0; k < sizeof(units) / sizeof(units[0]); k++) {
+            round_trip(names[i], units[k], (1u << 20) / strlen(units[k]));
+        }
+    }
+}
+
+static void broken_utf8_counts_as_replacement_characters(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer("gpt-2");
+    krs_encoder *e = krs_test_encoder(t);
+    krs_encoder *e2 = krs_test_encoder(t);
+    krs_ids broken;
+    krs_ids repaired;
+    assert_int_equal(krs_encode(e,
+                                KRS_STR("a\xFF"
+                                        "b\xE2\x82 \xF0\x9F\x98"),
+                                false, &broken, NULL),
+                     KRS_OK);
+    assert_int_equal(krs_encode(e2,
+                                KRS_STR("a\xEF\xBF\xBD"
+                                        "b\xEF\xBF\xBD \xEF\xBF\xBD"),
+                                false, &repaired, NULL),
+                     KRS_OK);
+    assert_int_equal(broken.n, repaired.n);
+    assert_memory_equal(broken.ids, repaired.ids, broken.n * sizeof(broken.ids[0]));
+    krs_encoder_free(e);
+    krs_encoder_free(e2);
+    krs_tokenizer_free(t);
+}
+
+static void tokens_are_found_by_text_and_told_by_bytes(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer("qwen3");
+    assert_int_equal(krs_tokenizer_id_of(t, KRS_STR("<|im_end|>")), 151645);
+    assert_int_equal(krs_tokenizer_id_of(t, KRS_STR("no such token")), -1);
+    assert_true(krs_tokenizer_is_special(t, 151645));
+    assert_false(krs_tokenizer_is_special(t, 0));
+    assert_false(krs_tokenizer_is_special(t, UINT32_MAX));
+    /* Byte-level undone: U+0120 in the file is a space. */
+    const int64_t space_a = krs_tokenizer_id_of(t, KRS_STR("\xC4\xA0"
+                                                           "a"));
+    assert_true(space_a >= 0);
+    assert_true(krs_str_equal(krs_tokenizer_token_bytes(t, (uint32_t)space_a), KRS_STR(" a")));
+    assert_int_equal(krs_tokenizer_token_bytes(t, UINT32_MAX).len, 0);
+    krs_tokenizer_free(t);
+    /* Byte fallback undone, and U+2581. */
+    t = krs_test_tokenizer("phi-3");
+    const int64_t newline = krs_tokenizer_id_of(t, KRS_STR("<0x0A>"));
+    const int64_t the = krs_tokenizer_id_of(t, KRS_STR("\xE2\x96\x81the"));
+    assert_true(krs_str_equal(krs_tokenizer_token_bytes(t, (uint32_t)newline), KRS_STR("\n")));
+    assert_true(krs_str_equal(krs_tokenizer_token_bytes(t, (uint32_t)the), KRS_STR(" the")));
+    krs_tokenizer_free(t);
+}
+
+/* The bytes of the tokens, end to end, are the text: what constrained decoding relies on. */
+static void bytes_of_tokens_add_up_to_the_text(void **state)
+{
+    static const char text[] = "na\xC3\xAFve \xF0\x9F\x98\x80 \xE6\x97\xA5\xE6\x9C\xAC\n\tx = 1;";
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer("gpt-2");
+    krs_encoder *e = krs_test_encoder(t);
+    krs_ids ids;
+    assert_int_equal(krs_encode(e, krs_str_of(text), false, &ids, NULL), KRS_OK);
+    krs_buf sum;
+    krs_buf_init(&sum, NULL, KRS_TEST_TEXT_BYTES);
+    for (size_t i = 0; i < ids.n; i++) {
+        assert_int_equal(krs_buf_append_str(&sum, krs_tokenizer_token_bytes(t, ids.ids[i])),
+                         KRS_OK);
+    }
+    assert_string_equal(sum.data, text);
+    krs_buf_deinit(&sum);
+    krs_encoder_free(e);
+    krs_tokenizer_free(t);
+}
+
+static void an_id_past_the_vocabulary_is_refused_by_name(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer("tiny-bpe-640");
+    const uint32_t ids[] = {70, 640};
+    krs_buf out;
+    krs_buf_init(&out, NULL, 100);
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(krs_decode(t, ids, 2, false, &out, &err), KRS_EINVAL);
+    assert_non_null(strstr(err.message, "ids[1]: 640"));
+    assert_int_equal(out.len, 0); /* all or nothing */
+    krs_buf_deinit(&out);
+    krs_tokenizer_free(t);
+}
+
+static void a_missing_file_is_not_found(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = NULL;
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(krs_tokenizer_load("/nonexistent/tokenizer.json", NULL, &t, &err), KRS_ENOENT);
+    assert_null(t);
+    assert_int_equal(krs_tokenizer_load(KRS_TEST_TOKENIZERS, NULL, &t, &err), KRS_ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_rust_library_on_kept_vectors),
+        cmocka_unit_test(equals_the_rust_library_on_other_vectors),
+        cmocka_unit_test(a_megabyte_of_one_thing_is_no_trouble),
+        cmocka_unit_test(broken_utf8_counts_as_replacement_characters),
+        cmocka_unit_test(tokens_are_found_by_text_and_told_by_bytes),
+        cmocka_unit_test(bytes_of_tokens_add_up_to_the_text),
+        cmocka_unit_test(an_id_past_the_vocabulary_is_refused_by_name),
+        cmocka_unit_test(a_missing_file_is_not_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
