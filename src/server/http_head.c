@@ -112,6 +112,19 @@ static krs_http_refusal parse_target(krs_str target, krs_http_request *request)
     return accepted;
 }
 
+static krs_http_refusal parse_version(krs_str version, krs_http_request *request)
+{
+    if (!krs_str_starts_with(version, KRS_STR("HTTP/")) || version.len != 8 ||
+        version.ptr[6] != '.') {
+        return refuse(400, "The request line must end with HTTP/1.1 or HTTP/1.0.");
+    }
+    if (version.ptr[5] != '1' || (version.ptr[7] != '0' && version.ptr[7] != '1')) {
+        return refuse(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.");
+    }
+    request->minor_version = version.ptr[7] - '0';
+    return accepted;
+}
+
 static krs_http_refusal parse_request_line(krs_str line, krs_http_request *request)
 {
     const size_t first = krs_str_find(line, KRS_STR(" "), 0);
@@ -121,21 +134,16 @@ static krs_http_refusal parse_request_line(krs_str line, krs_http_request *reque
         return refuse(400, "The request line must be: method, target, version.");
     }
     request->method = cut(line, 0, first);
-    const krs_str version = cut(line, second + 1, line.len);
     if (!is_token(request->method)) {
         return refuse(400, "The method is not a token.");
     }
     if (request->method.len > METHOD_MAX_BYTES) {
         return refuse(501, "The method is not known here.");
     }
-    if (!krs_str_starts_with(version, KRS_STR("HTTP/")) || version.len != 8 ||
-        version.ptr[6] != '.') {
-        return refuse(400, "The request line must end with HTTP/1.1 or HTTP/1.0.");
+    const krs_http_refusal refusal = parse_version(cut(line, second + 1, line.len), request);
+    if (refusal.status != 0) {
+        return refusal;
     }
-    if (version.ptr[5] != '1' || (version.ptr[7] != '0' && version.ptr[7] != '1')) {
-        return refuse(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.");
-    }
-    request->minor_version = version.ptr[7] - '0';
     const krs_str target = cut(line, first + 1, second);
     if (target.len > KRS_HTTP_MAX_TARGET_BYTES) {
         return refuse(414, "The request target is longer than 8192 bytes.");

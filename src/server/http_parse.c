@@ -41,6 +41,12 @@ void krs_http_parser_reset(krs_http_parser *parser)
     parser->fail_text = NULL;
 }
 
+void krs_http_parser_drop_body(krs_http_parser *parser)
+{
+    krs_buf_deinit(&parser->body);
+    parser->request.body = KRS_STR("");
+}
+
 bool krs_http_parser_is_idle(const krs_http_parser *parser)
 {
     return parser->phase == KRS_HTTP_HEAD && parser->head.len == 0;

@@ -82,6 +82,9 @@ void krs_http_parser_reset(krs_http_parser *parser);
  * caller sees a complete head before the body is asked for. In DONE and FAILED nothing is used. */
 size_t krs_http_feed(krs_http_parser *parser, const char *bytes, size_t n);
 
+/* Give up the body's memory once it has been read; the request's body view is empty after. */
+void krs_http_parser_drop_body(krs_http_parser *parser);
+
 /* Has anything of a request arrived? (An idle connection may be closed without a word.) */
 bool krs_http_parser_is_idle(const krs_http_parser *parser);
 

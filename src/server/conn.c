@@ -1,0 +1,308 @@
+/* server/conn.c - one connection: bytes in, requests out, and when to let go.
+ *
+ *            complete request           response written, keep-alive
+ *   READING ------------------> ANSWERING ------------------> READING ...
+ *      | bad request, timeout       | last response               \-- peer gone, write error: DEAD
+ *      v                            v
+ *   LINGER (flush, end output, drop input) --peer closes or 2 s--> DEAD --reaped--> freed
+ *
+ * Reading never stops while an answer runs, because that is how a vanished peer is seen; what it sends
+ * ahead is kept up to a bound and read when the answer is out (pipelining). */
+#include "os/clock.h"
+#include "os/socket.h"
+#include "server/server_priv.h"
+
+static void arm(krs_conn *conn, uint32_t ms)
+{
+    const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
+    (void)evtimer_add(conn->timer, &after);
+}
+
+static struct evbuffer *input_of(const krs_conn *conn)
+{
+    return bufferevent_get_input(conn->bev);
+}
+
+static size_t output_left(const krs_conn *conn)
+{
+    return evbuffer_get_length(bufferevent_get_output(conn->bev));
+}
+
+void krs_conn_abort(krs_conn *conn, krs_cancel_reason reason)
+{
+    if (conn->state == KRS_CONN_DEAD) {
+        return;
+    }
+    if (conn->exchange) {
+        krs_exchange_abandon(conn->exchange, reason);
+    }
+    conn->state = KRS_CONN_DEAD;
+    (void)bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
+    (void)evtimer_del(conn->timer);
+    krs_io_forget_conn(conn);
+}
+
+/* Nothing more will be sent: let the peer read what is on its way before the socket goes. */
+static void linger(krs_conn *conn)
+{
+    conn->state = KRS_CONN_LINGER;
+    arm(conn, KRS_CONN_WRITE_MS);
+    if (output_left(conn) == 0) {
+        if (conn->is_eof) {
+            krs_conn_abort(conn, KRS_CANCEL_GONE);
+            return;
+        }
+        krs_os_socket_end_output(bufferevent_getfd(conn->bev));
+        arm(conn, KRS_CONN_LINGER_MS);
+    }
+}
+
+static void name_request(krs_conn *conn)
+{
+    const krs_str given = krs_http_header_of(&conn->parser.request, "x-request-id");
+    if (!given.ptr || !krs_service_adopt_name(given, conn->correlation_id)) {
+        krs_service_name(conn->correlation_id);
+    }
+}
+
+/* The request is there: who is it, and will another follow? */
+static void begin_response(krs_conn *conn)
+{
+    conn->state = KRS_CONN_ANSWERING;
+    conn->started_ns = krs_os_now_ns();
+    conn->is_keep_alive = conn->parser.phase == KRS_HTTP_DONE &&
+                          conn->parser.request.is_keep_alive && !conn->io->is_draining;
+    name_request(conn);
+    (void)evtimer_del(conn->timer);
+}
+
+static void count_response(const krs_conn *conn)
+{
+    const krs_service *service = conn->io->server->service;
+    krs_metrics *metrics = krs_service_metrics(service);
+    const uint64_t took_ns = krs_os_now_ns() - conn->started_ns;
+    const krs_metric class = conn->status < 400   ? KRS_METRIC_HTTP_2XX
+                             : conn->status < 500 ? KRS_METRIC_HTTP_4XX
+                                                  : KRS_METRIC_HTTP_5XX;
+    krs_metrics_add(metrics, class, 1);
+    krs_metrics_observe(metrics, KRS_METRIC_HTTP_DURATION, took_ns);
+    const krs_log_field fields[] = {
+        krs_log_str("method", conn->parser.request.method),
+        krs_log_str("path", conn->parser.request.path),
+        krs_log_int("status", conn->status),
+        krs_log_int("duration_ms", (int64_t)(took_ns / KRS_NS_PER_MS)),
+    };
+    krs_log_write(krs_service_log(service), KRS_LOG_DEBUG, "http.answered", conn->correlation_id,
+                  fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+static void process(krs_conn *conn);
+
+void krs_conn_finish(krs_conn *conn)
+{
+    count_response(conn);
+    if (!conn->is_keep_alive || conn->io->is_draining) {
+        linger(conn);
+        return;
+    }
+    krs_http_parser_reset(&conn->parser);
+    conn->state = KRS_CONN_READING;
+    arm(conn, KRS_CONN_IDLE_MS);
+    process(conn);
+}
+
+/* The phase of the request has changed; act on it. */
+static void advance(krs_conn *conn)
+{
+    krs_http_parser *parser = &conn->parser;
+    switch (parser->phase) {
+    case KRS_HTTP_BODY:
+        arm(conn, KRS_CONN_BODY_MS);
+        if (parser->request.expects_continue) {
+            static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+            (void)bufferevent_write(conn->bev, line, sizeof(line) - 1);
+        }
+        break;
+    case KRS_HTTP_DONE:
+        begin_response(conn);
+        krs_routes_dispatch(conn);
+        break;
+    case KRS_HTTP_FAILED:
+        begin_response(conn);
+        krs_conn_respond_refusal(conn, parser->fail_status, parser->fail_text, NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Feed the first contiguous piece of the input to the parser. */
+static void feed_piece(krs_conn *conn)
+{
+    struct evbuffer *input = input_of(conn);
+    struct evbuffer_iovec piece;
+    if (evbuffer_peek(input, -1, NULL, &piece, 1) < 1) {
+        return;
+    }
+    if (krs_http_parser_is_idle(&conn->parser)) {
+        arm(conn, KRS_CONN_HEAD_MS);
+    }
+    const krs_http_phase before = conn->parser.phase;
+    const size_t used = krs_http_feed(&conn->parser, piece.iov_base, piece.iov_len);
+    (void)evbuffer_drain(input, used);
+    if (conn->parser.phase != before) {
+        advance(conn);
+    }
+}
+
+/* Read as many requests as there are, up to one whose answer takes time. A response that is written at
+ * once comes back here through krs_conn_finish; the flag makes that a loop, not a recursion. */
+static void process(krs_conn *conn)
+{
+    if (conn->is_processing) {
+        return;
+    }
+    conn->is_processing = true;
+    while (conn->state == KRS_CONN_READING && evbuffer_get_length(input_of(conn)) > 0) {
+        feed_piece(conn);
+    }
+    conn->is_processing = false;
+}
+
+static void drop_input(const krs_conn *conn)
+{
+    struct evbuffer *input = input_of(conn);
+    (void)evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+static void on_read(struct bufferevent *bev, void *ctx)
+{
+    krs_conn *conn = ctx;
+    (void)bev;
+    if (conn->state == KRS_CONN_READING) {
+        process(conn);
+    }
+    if (conn->state == KRS_CONN_LINGER) {
+        drop_input(conn);
+    }
+    if (conn->state == KRS_CONN_ANSWERING &&
+        evbuffer_get_length(input_of(conn)) > KRS_CONN_MAX_PIPELINED_BYTES) {
+        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    }
+}
+
+/* Called when the output has been handed to the system whole. */
+static void on_written(struct bufferevent *bev, void *ctx)
+{
+    krs_conn *conn = ctx;
+    (void)bev;
+    if (conn->state == KRS_CONN_LINGER) {
+        linger(conn);
+    }
+}
+
+static void on_eof(krs_conn *conn)
+{
+    conn->is_eof = true;
+    if (conn->state == KRS_CONN_READING || conn->state == KRS_CONN_LINGER) {
+        conn->is_keep_alive = false;
+        linger(conn); /* responses to earlier requests may still be on their way */
+    } else {
+        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *ctx)
+{
+    krs_conn *conn = ctx;
+    (void)bev;
+    if (conn->state == KRS_CONN_DEAD) {
+        return;
+    }
+    if (what & BEV_EVENT_EOF) {
+        on_eof(conn);
+    } else if (what & BEV_EVENT_TIMEOUT) {
+        krs_conn_abort(conn, KRS_CANCEL_SLOW);
+    } else if (what & BEV_EVENT_ERROR) {
+        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    krs_conn *conn = ctx;
+    (void)fd;
+    (void)what;
+    if (conn->state == KRS_CONN_READING && !krs_http_parser_is_idle(&conn->parser)) {
+        begin_response(conn);
+        conn->is_keep_alive = false;
+        krs_conn_respond_refusal(conn, 408, "The request did not arrive in time.", NULL);
+    } else {
+        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    }
+}
+
+void krs_conn_drain(krs_conn *conn)
+{
+    if (conn->state == KRS_CONN_READING && krs_http_parser_is_idle(&conn->parser)) {
+        conn->is_keep_alive = false;
+        linger(conn);
+    }
+}
+
+void krs_conn_free(krs_conn *conn)
+{
+    if (conn->timer) {
+        event_free(conn->timer);
+    }
+    if (conn->bev) {
+        bufferevent_free(conn->bev); /* closes the socket */
+    }
+    krs_http_parser_deinit(&conn->parser);
+    krs_alloc_free(conn->io->server->alloc, conn);
+}
+
+static krs_conn *new_conn(krs_io *io, int fd)
+{
+    const krs_server *server = io->server;
+    krs_conn *conn = krs_alloc_zero(server->alloc, sizeof(*conn));
+    if (!conn) {
+        krs_os_socket_close(fd);
+        return NULL;
+    }
+    const krs_http_limits limits = {KRS_HTTP_MAX_HEAD_BYTES, server->options.max_body_bytes};
+    krs_http_parser_init(&conn->parser, server->alloc, &limits);
+    conn->io = io;
+    conn->bev = bufferevent_socket_new(io->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    conn->timer = evtimer_new(io->base, on_timer, conn);
+    if (!conn->bev) {
+        krs_os_socket_close(fd);
+    }
+    if (!conn->bev || !conn->timer) {
+        krs_conn_free(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+void krs_conn_open(krs_io *io, int fd)
+{
+    krs_conn *conn = new_conn(io, fd);
+    if (!conn) {
+        (void)atomic_fetch_sub_explicit(&io->server->n_connections, 1, memory_order_relaxed);
+        return;
+    }
+    conn->next = io->conns;
+    if (io->conns) {
+        io->conns->prev = conn;
+    }
+    io->conns = conn;
+    const struct timeval write_limit = {KRS_CONN_WRITE_MS / 1000, 0};
+    bufferevent_setcb(conn->bev, on_read, on_written, on_event, conn);
+    (void)bufferevent_set_timeouts(conn->bev, NULL, &write_limit);
+    krs_os_socket_no_delay(fd);
+    arm(conn, KRS_CONN_IDLE_MS);
+    if (bufferevent_enable(conn->bev, EV_READ | EV_WRITE) != 0) {
+        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    }
+}

@@ -1,0 +1,159 @@
+/* server/io.c - an io thread: its loop, its mailbox, its connections.
+ *
+ * The thread sleeps in libevent until a socket or the mailbox's wake descriptor is readable. Dead
+ * connections are freed by an event of their own, never inside their own callbacks. */
+#include "server/server_priv.h"
+
+static void reap(evutil_socket_t fd, short what, void *ctx)
+{
+    krs_io *io = ctx;
+    (void)fd;
+    (void)what;
+    while (io->dead) {
+        krs_conn *conn = io->dead;
+        io->dead = conn->next;
+        krs_conn_free(conn);
+    }
+}
+
+void krs_io_forget_conn(krs_conn *conn)
+{
+    krs_io *io = conn->io;
+    if (conn->prev) {
+        conn->prev->next = conn->next;
+    } else {
+        io->conns = conn->next;
+    }
+    if (conn->next) {
+        conn->next->prev = conn->prev;
+    }
+    conn->prev = NULL;
+    conn->next = io->dead;
+    io->dead = conn;
+    (void)atomic_fetch_sub_explicit(&io->server->n_connections, 1, memory_order_relaxed);
+    event_active(io->reap_event, EV_TIMEOUT, 1);
+}
+
+/* Once draining, tell the main thread when nothing is left, streams of vanished clients included. */
+static void report_done(krs_io *io)
+{
+    if (io->is_draining && !io->is_done && !io->conns && !io->streams) {
+        io->is_done = true;
+        /* Release: pairs with the acquire in server.c, which then frees what we own. */
+        (void)atomic_fetch_add_explicit(&io->server->n_io_done, 1, memory_order_release);
+        krs_os_wake_raise(&io->server->done_wake);
+    }
+}
+
+static void drain(krs_io *io)
+{
+    io->is_draining = true;
+    for (krs_conn *conn = io->conns, *next = NULL; conn; conn = next) {
+        next = conn->next;
+        krs_conn_drain(conn);
+    }
+}
+
+static void cancel_all(krs_io *io)
+{
+    for (krs_conn *conn = io->conns, *next = NULL; conn; conn = next) {
+        next = conn->next;
+        if (conn->exchange) {
+            krs_exchange_cancel(conn->exchange, KRS_CANCEL_DRAIN);
+        } else {
+            krs_conn_abort(conn, KRS_CANCEL_DRAIN);
+        }
+    }
+}
+
+static void obey(krs_io *io, uint32_t commands)
+{
+    if (commands & KRS_MAILBOX_DRAIN) {
+        drain(io);
+    }
+    if (commands & KRS_MAILBOX_CANCEL) {
+        cancel_all(io);
+    }
+    if (commands & KRS_MAILBOX_QUIT) {
+        (void)event_base_loopbreak(io->base);
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *ctx)
+{
+    krs_io *io = ctx;
+    (void)fd;
+    (void)what;
+    const krs_mailbox_batch batch = krs_mailbox_take(&io->mailbox, io->sockets);
+    for (uint32_t i = 0; i < batch.n_sockets; i++) {
+        krs_conn_open(io, io->sockets[i]);
+    }
+    for (krs_inbox *inbox = batch.first, *next = NULL; inbox; inbox = next) {
+        next = inbox->next_taken;
+        krs_stream_handle((krs_stream *)inbox);
+    }
+    obey(io, batch.commands);
+}
+
+krs_status krs_io_init(krs_io *io, krs_server *server, krs_error *err)
+{
+    *io = (krs_io){.server = server};
+    io->mailbox.wake.fd = -1;
+    krs_arena_init(&io->scratch, server->alloc, KRS_IO_SCRATCH_CHUNK_BYTES,
+                   KRS_IO_SCRATCH_MAX_BYTES);
+    krs_buf_init(&io->out, server->alloc, KRS_IO_OUT_MAX_BYTES);
+    const uint32_t max_sockets = server->options.max_connections;
+    const krs_status status = krs_mailbox_init(&io->mailbox, max_sockets, server->alloc, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    io->sink = (krs_sink){&io->mailbox, krs_mailbox_deliver};
+    io->sockets = krs_alloc_array(server->alloc, max_sockets, sizeof(*io->sockets));
+    io->base = event_base_new();
+    if (io->base && io->sockets) {
+        io->wake_event =
+            event_new(io->base, io->mailbox.wake.fd, EV_READ | EV_PERSIST, on_wake, io);
+        io->reap_event = event_new(io->base, -1, 0, reap, io);
+    }
+    if (!io->wake_event || !io->reap_event || event_add(io->wake_event, NULL) != 0) {
+        krs_io_deinit(io);
+        return krs_fail(err, KRS_ENOMEM, "io thread: no memory");
+    }
+    return KRS_OK;
+}
+
+void krs_io_close_conns(krs_io *io)
+{
+    while (io->conns) {
+        krs_conn_abort(io->conns, KRS_CANCEL_DRAIN);
+    }
+    reap(-1, 0, io);
+}
+
+void krs_io_deinit(krs_io *io)
+{
+    krs_stream_free_all(io);
+    if (io->wake_event) {
+        event_free(io->wake_event);
+    }
+    if (io->reap_event) {
+        event_free(io->reap_event);
+    }
+    if (io->base) {
+        event_base_free(io->base);
+    }
+    krs_alloc_free(io->server->alloc, io->sockets);
+    krs_buf_deinit(&io->out);
+    krs_arena_deinit(&io->scratch);
+    if (io->mailbox.mutex) {
+        krs_mailbox_deinit(&io->mailbox);
+    }
+}
+
+void krs_io_run(void *ctx)
+{
+    krs_io *io = ctx;
+    while (event_base_got_break(io->base) == 0 && event_base_loop(io->base, EVLOOP_ONCE) == 0) {
+        report_done(io);
+    }
+}
