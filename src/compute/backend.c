@@ -1,6 +1,7 @@
 /* compute/backend.c - see backend.h: backends by name, and the checks they all share. */
 #include "compute/backend_priv.h"
 
+#include "compute/cpu/cpu.h"
 #include "compute/cuda/cuda.h"
 #include "compute/ref/ref.h"
 
@@ -14,6 +15,7 @@ static const struct {
     open_fn open;
 } backends[] = {
     {"ref", krs_ref_open},
+    {"cpu", krs_cpu_open},
 };
 
 #ifdef KRS_HAS_CUDA

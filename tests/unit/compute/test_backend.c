@@ -14,7 +14,7 @@
 #define N_TOKENS 37
 #define N_BLOCKS 8
 
-static const char *const names[] = {"ref"};
+static const char *const names[] = {"ref", "cpu"};
 
 #define N_NAMES (sizeof(names) / sizeof(names[0]))
 

@@ -1,0 +1,127 @@
+/* compute/cpu/attention.c - filling the paged cache, and attention over it; cut over the team.
+ * Units of attention are (row, KV head) pairs dealt out in turn, because later rows of a prefill see
+ * more positions: contiguous shares would leave the last thread most of the work. */
+#include "compute/cpu/cpu.h"
+
+typedef struct kv_task {
+    const krs_cpu_exec *exec;
+    const krs_op *op;
+} kv_task;
+
+static const krs_step_seq *seq_of(const krs_host_exec *host, int64_t r)
+{
+    return &host->step->seqs[host->row_seqs[r]];
+}
+
+/* K of one head into its column of the transposed block. item_bytes: 2 or 4. */
+static void put_column(const void *from, int64_t n, size_t item_bytes, unsigned char *column)
+{
+    const unsigned char *in = from;
+    for (int64_t d = 0; d < n; d++) {
+        memcpy(column + (size_t)d * KRS_KV_BLOCK_TOKENS * item_bytes, in + (size_t)d * item_bytes,
+               item_bytes);
+    }
+}
+
+static void write_head(const krs_cpu_exec *exec, const krs_op *op, int64_t r, int64_t head)
+{
+    const krs_host_exec *host = &exec->host;
+    const krs_kv_layout *kv = &host->kv;
+    const krs_dtype dtype = host->limits.kv_dtype;
+    const uint32_t position = host->positions[r];
+    const uint32_t block = seq_of(host, r)->blocks[position / KRS_KV_BLOCK_TOKENS];
+    const int64_t at = position % KRS_KV_BLOCK_TOKENS;
+    const int64_t k_at = krs_kv_layout_k(kv, op->attention.layer, block, head) + at;
+    const int64_t v_at =
+        krs_kv_layout_v(kv, op->attention.layer, block, head) + at * kv->padded_dim;
+    float narrowed[KRS_PROGRAM_MAX_HEAD_DIM]; /* room for any of the types */
+    exec->kernels->narrow(dtype, krs_host_row(host, op->in, r) + head * kv->head_dim, kv->head_dim,
+                          narrowed);
+    unsigned char *column = host->k + (size_t)k_at * kv->element_bytes;
+    if (kv->element_bytes == sizeof(uint16_t)) {
+        put_column(narrowed, kv->head_dim, sizeof(uint16_t), column);
+    } else {
+        put_column(narrowed, kv->head_dim, sizeof(float), column);
+    }
+    unsigned char *v = host->v + (size_t)v_at * kv->element_bytes;
+    exec->kernels->narrow(dtype, krs_host_row(host, op->in2, r) + head * kv->head_dim, kv->head_dim,
+                          v);
+    memset(v + (size_t)kv->head_dim * kv->element_bytes, 0,
+           (size_t)(kv->padded_dim - kv->head_dim) * kv->element_bytes);
+}
+
+static void kv_write_share(void *arg, uint32_t index, uint32_t n_threads)
+{
+    const kv_task *t = arg;
+    int64_t begin;
+    int64_t end;
+    /* Whole blocks of positions to one thread, roughly: neighbours in a block share cache lines. */
+    krs_cpu_team_share(t->exec->host.step->n_rows, KRS_KV_BLOCK_TOKENS, index, n_threads, &begin,
+                       &end);
+    for (int64_t r = begin; r < end; r++) {
+        for (int64_t h = 0; h < t->exec->host.kv.n_heads; h++) {
+            write_head(t->exec, t->op, r, h);
+        }
+    }
+}
+
+void krs_cpu_kv_write(krs_cpu_exec *exec, const krs_op *op)
+{
+    kv_task task = {exec, op};
+    const int64_t n_rows = exec->host.step->n_rows;
+    const int64_t width = exec->host.program->slots[op->in].width;
+    krs_cpu_fork(exec, n_rows > KRS_KV_BLOCK_TOKENS ? n_rows * width : 0, kv_write_share, &task);
+}
+
+static void attend_unit(const krs_cpu_exec *exec, const krs_op *op, int64_t r, int64_t kv_head)
+{
+    const krs_host_exec *host = &exec->host;
+    const int32_t group = op->attention.n_heads / op->attention.n_kv_heads;
+    const int64_t end = (int64_t)host->positions[r] + 1;
+    const int64_t window = op->attention.window;
+    const int64_t at = kv_head * group * host->kv.head_dim;
+    const krs_cpu_attention unit = {
+        .kv = &host->kv,
+        .kv_dtype = host->limits.kv_dtype,
+        .k = host->k,
+        .v = host->v,
+        .layer = op->attention.layer,
+        .kv_head = kv_head,
+        .blocks = seq_of(host, r)->blocks,
+        .begin = window > 0 && end > window ? end - window : 0,
+        .end = end,
+        .scale = op->attention.scale,
+        .n_heads = group,
+        .q = krs_host_row(host, op->in, r) + at,
+        .out = krs_host_row(host, op->out, r) + at,
+    };
+    exec->kernels->attention(&unit);
+}
+
+static void attention_share(void *arg, uint32_t index, uint32_t n_threads)
+{
+    const kv_task *t = arg;
+    const int64_t n_heads = t->op->attention.n_kv_heads;
+    const int64_t n_units = t->exec->host.step->n_rows * n_heads;
+    for (int64_t u = index; u < n_units; u += n_threads) {
+        attend_unit(t->exec, t->op, u / n_heads, u % n_heads);
+    }
+}
+
+/* Products of a step's attention, to judge whether a fork pays. */
+static int64_t cost_of(const krs_host_exec *host, int64_t width)
+{
+    int64_t n_positions = 0;
+    for (uint32_t i = 0; i < host->step->n_seqs; i++) {
+        const krs_step_seq *seq = &host->step->seqs[i];
+        n_positions += (int64_t)seq->n_rows * ((int64_t)seq->n_past + seq->n_rows);
+    }
+    return n_positions * width;
+}
+
+void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op)
+{
+    kv_task task = {exec, op};
+    const int64_t width = exec->host.program->slots[op->in].width;
+    krs_cpu_fork(exec, cost_of(&exec->host, width), attention_share, &task);
+}

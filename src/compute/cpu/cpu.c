@@ -1,0 +1,116 @@
+/* compute/cpu/cpu.c - see cpu.h: the backend object and the running of a step. Memory is in exec.c. */
+#include "compute/cpu/exec.h"
+#include "compute/cpu/isa.h"
+
+#include "os/cpu.h"
+
+#include <stdio.h>
+
+void krs_cpu_fork(const krs_cpu_exec *exec, int64_t n_elements, krs_cpu_task task, void *arg)
+{
+    if (n_elements < KRS_CPU_FORK_ELEMENTS) {
+        task(arg, 0, 1);
+    } else {
+        krs_cpu_team_run(exec->team, task, arg);
+    }
+}
+
+/* The slot an op writes; ROPE turns its input in place. */
+static krs_slot written_slot(const krs_op *op)
+{
+    return op->kind == KRS_OP_ROPE ? op->in : op->out;
+}
+
+static void run(krs_host_exec *host)
+{
+    static void (*const ops[])(krs_cpu_exec * exec, const krs_op *op) = {
+        [KRS_OP_EMBED] = krs_cpu_embed,
+        [KRS_OP_RMS_NORM] = krs_cpu_rms_norm,
+        [KRS_OP_LINEAR] = krs_cpu_linear_op,
+        [KRS_OP_ROPE] = krs_cpu_rope,
+        [KRS_OP_KV_WRITE] = krs_cpu_kv_write,
+        [KRS_OP_ATTENTION] = krs_cpu_attention_op,
+        [KRS_OP_GLU] = krs_cpu_glu,
+        [KRS_OP_ADD] = krs_cpu_add,
+        [KRS_OP_TAKE_ROWS] = krs_cpu_take_rows,
+    };
+    krs_cpu_exec *exec = (krs_cpu_exec *)host;
+    exec->has_packed = false;
+    krs_cpu_fill_ropes(exec);
+    for (uint32_t i = 0; i < host->program->n_ops; i++) {
+        const krs_op *op = &host->program->ops[i];
+        ops[op->kind](exec, op);
+        if (op->kind != KRS_OP_KV_WRITE && written_slot(op) == exec->packed_slot) {
+            exec->has_packed = false;
+        }
+    }
+}
+
+static krs_status plan_of(krs_backend *backend, const krs_program *program,
+                          const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
+{
+    return krs_cpu_exec_plan((krs_cpu_backend *)backend, program, limits, out, err);
+}
+
+static krs_status exec_new(krs_backend *backend, const krs_program *program,
+                           const krs_exec_limits *limits, krs_exec **out, krs_error *err)
+{
+    krs_cpu_exec *exec;
+    const krs_status status =
+        krs_cpu_exec_new((krs_cpu_backend *)backend, program, limits, &exec, err);
+    if (status == KRS_OK) {
+        exec->host.run = run;
+        *out = &exec->host.base;
+    }
+    return status;
+}
+
+static void close_cpu(krs_backend *base)
+{
+    krs_cpu_backend *backend = (krs_cpu_backend *)base;
+    krs_cpu_team_free(backend->team);
+    krs_alloc_free(base->alloc, backend);
+}
+
+static uint32_t n_threads_of(const krs_backend_options *options)
+{
+    if (options->n_threads > 0) {
+        return (uint32_t)options->n_threads;
+    }
+    const uint32_t n = krs_os_cpu_count();
+    return n < KRS_BACKEND_MAX_THREADS ? n : KRS_BACKEND_MAX_THREADS;
+}
+
+krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *alloc,
+                        krs_backend **out, krs_error *err)
+{
+    static const krs_backend_ops table = {
+        .close = close_cpu,
+        .plan_of = plan_of,
+        .exec_new = exec_new,
+        .exec_free = krs_cpu_exec_free,
+        .submit = krs_host_submit,
+        .collect = krs_host_collect,
+    };
+    krs_cpu_backend *backend = krs_alloc_zero(alloc, sizeof(*backend));
+    if (!backend) {
+        return krs_fail(err, KRS_ENOMEM, "backend cpu: out of memory");
+    }
+    const uint32_t n_threads = n_threads_of(options);
+    krs_status status = krs_cpu_isa_kernels(options->isa, &backend->kernels, err);
+    if (status == KRS_OK) {
+        status = krs_cpu_team_new(n_threads, alloc, &backend->team, err);
+    }
+    if (status != KRS_OK) {
+        krs_alloc_free(alloc, backend);
+        return status;
+    }
+    backend->base.ops = &table;
+    backend->base.alloc = alloc;
+    backend->base.kv_dtype = backend->kernels.kv_dtype;
+    (void)snprintf(backend->base.description, sizeof(backend->base.description),
+                   "cpu: %u thread%s, %s", n_threads, n_threads == 1 ? "" : "s",
+                   backend->kernels.isa);
+    *out = &backend->base;
+    return KRS_OK;
+}

@@ -1,0 +1,78 @@
+/* compute/cpu/cpu.h - the backend for this machine's processor: vectors, threads, weights used in place.
+ *
+ *   team (threads) + kernels (instruction set)     per backend
+ *   host exec + packed x + rope tables + vectors   per exec
+ *
+ * Every op cuts its rows or its outputs over the team by index; nothing is shared while it runs but
+ * inputs. Small ops stay on the owner's thread: a fork costs about as much as a few thousand elements.
+ *
+ * Thread: one owner per exec; execs of one backend share its team, so one of them steps at a time.
+ * Memory: as compute/host.h, plus norm weights and biases widened to f32 (plan: copied_bytes). */
+#pragma once
+
+#include "compute/cpu/kernels.h"
+#include "compute/cpu/team.h"
+#include "compute/host.h"
+
+#define KRS_CPU_MAX_ROPES        8 /* different rotations in one program; today's models have 1 or 2 */
+#define KRS_CPU_FORK_ELEMENTS    16384 /* an op on fewer elements is not worth a fork (some 5 us) */
+#define KRS_CPU_ROWS_BLOCK_BYTES (256 * 1024) /* packed rows kept in the L2 cache by a linear op */
+
+typedef struct krs_cpu_backend {
+    krs_backend base;
+    krs_cpu_kernels kernels;
+    krs_cpu_team *team;
+} krs_cpu_backend;
+
+/* Cosines and sines of one rotation for the rows of the step. */
+typedef struct krs_cpu_rope_table {
+    uint32_t freqs; /* the rotation: krs_op.rope.freqs, n_freqs, scale */
+    int32_t n_freqs;
+    float scale;
+    float *values; /* [max_rows][2][n_freqs]: cosines, then sines */
+} krs_cpu_rope_table;
+
+typedef struct krs_cpu_exec {
+    krs_host_exec host;
+    const krs_cpu_kernels *kernels;
+    krs_cpu_team *team;
+    const float **vectors; /* [n_matrices] f32 values of norm weights and biases; NULL for others */
+    float *vector_values;  /* where they lie: an allocation of its own */
+    krs_cpu_rope_table ropes[KRS_CPU_MAX_ROPES];
+    uint32_t n_ropes;
+    unsigned char *packed; /* rows of x as the current linear op's kernel wants them */
+    float *packed_sums;    /* their sums per group */
+    float *thread_scratch; /* [n_threads][thread_floats] */
+    size_t thread_floats;
+    bool has_packed; /* packed holds packed_slot in the packing below */
+    krs_slot packed_slot;
+    krs_cpu_packing packed_as;
+    int32_t packed_group;
+} krs_cpu_exec;
+
+/* As krs_backend_open. */
+KRS_MUST_USE krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *alloc,
+                                     krs_backend **out, krs_error *err);
+
+/* Run fn(arg, index, n_threads) on the team, or here alone when n_elements is small. */
+void krs_cpu_fork(const krs_cpu_exec *exec, int64_t n_elements, krs_cpu_task task, void *arg);
+
+/* Which kernel a matrix takes. */
+krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix);
+/* Bytes of one packed row; floats of its group sums (0 when dense), padded. */
+size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in);
+size_t krs_cpu_packed_sums(const krs_matrix *matrix);
+
+/* Fill the rope tables for the rows of the step. */
+void krs_cpu_fill_ropes(krs_cpu_exec *exec);
+
+/* One op of program.h each, over all rows of the current step. */
+void krs_cpu_embed(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_rms_norm(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_rope(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_kv_write(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_glu(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_add(krs_cpu_exec *exec, const krs_op *op);

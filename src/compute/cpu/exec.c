@@ -1,0 +1,251 @@
+/* compute/cpu/exec.c - see exec.h: what an exec needs beyond the host's, sized once and cut once.
+ *
+ *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch]
+ *   vectors:        [f32 values of every norm weight and bias the ops name]
+ *
+ * `sizes` below is computed from the program alone, for the plan and for the allocation alike. */
+#include "compute/cpu/exec.h"
+
+#include "base/check.h"
+
+typedef struct sizes {
+    size_t pointers; /* bytes of each region, padded to KRS_HOST_ALIGN_BYTES */
+    size_t packed;
+    size_t packed_sums;
+    size_t rope_row_floats; /* of all tables, for one row */
+    size_t ropes;
+    size_t thread_floats;
+    size_t threads;
+    size_t vectors; /* bytes of vector values, an allocation of its own; 0: none */
+} sizes;
+
+static size_t padded(size_t n_bytes)
+{
+    return (n_bytes + KRS_HOST_ALIGN_BYTES - 1) / KRS_HOST_ALIGN_BYTES * KRS_HOST_ALIGN_BYTES;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix)
+{
+    if (matrix->quant.kind == KRS_QUANT_AFFINE) {
+        return matrix->quant.bits == 4 ? KRS_CPU_AFFINE4 : KRS_CPU_AFFINE8;
+    }
+    return matrix->dtype == KRS_DTYPE_F32   ? KRS_CPU_F32
+           : matrix->dtype == KRS_DTYPE_F16 ? KRS_CPU_F16
+                                            : KRS_CPU_BF16;
+}
+
+size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in)
+{
+    const int64_t n_blocks = (n_in + packing->block - 1) / packing->block;
+    const size_t item_bytes = packing->is_bf16 ? sizeof(uint16_t) : sizeof(float);
+    return (size_t)(n_blocks * packing->block) * item_bytes;
+}
+
+size_t krs_cpu_packed_sums(const krs_matrix *matrix)
+{
+    if (matrix->quant.kind != KRS_QUANT_AFFINE) {
+        return 0;
+    }
+    const size_t n_groups = (size_t)(matrix->n_in / matrix->quant.group);
+    return n_groups + KRS_CPU_MAX_LANES;
+}
+
+static void add_linear(const krs_cpu_backend *backend, const krs_program *program, const krs_op *op,
+                       size_t max_rows, sizes *s)
+{
+    const krs_matrix *matrix = &program->matrices[op->matrix];
+    const krs_cpu_packing *packing = &backend->kernels.linear[krs_cpu_layout_of(matrix)].packing;
+    s->packed = larger(s->packed, max_rows * krs_cpu_packed_row_bytes(packing, matrix->n_in));
+    const size_t sums = krs_cpu_packed_sums(matrix);
+    s->packed_sums = larger(s->packed_sums, max_rows * sums * sizeof(float));
+    if (sums > 0) {
+        const int64_t n_groups = matrix->n_in / matrix->quant.group;
+        s->thread_floats = larger(s->thread_floats, krs_cpu_scale_floats(n_groups));
+    }
+}
+
+/* The table an op's rotation has, or n_ropes when it is a new one. */
+static uint32_t find_rope(const krs_cpu_rope_table *ropes, uint32_t n_ropes, const krs_op *op)
+{
+    uint32_t i = 0;
+    while (i < n_ropes &&
+           (ropes[i].freqs != op->rope.freqs || ropes[i].n_freqs != op->rope.n_freqs ||
+            ropes[i].scale != op->rope.scale)) {
+        i++;
+    }
+    return i;
+}
+
+static krs_status collect_ropes(const krs_program *program, krs_cpu_rope_table *ropes,
+                                uint32_t *n_ropes, krs_error *err)
+{
+    *n_ropes = 0;
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const krs_op *op = &program->ops[i];
+        if (op->kind != KRS_OP_ROPE || find_rope(ropes, *n_ropes, op) < *n_ropes) {
+            continue;
+        }
+        if (*n_ropes == KRS_CPU_MAX_ROPES) {
+            return krs_fail(err, KRS_EUNSUPPORTED, "program op %u: more than %d rotations", i,
+                            KRS_CPU_MAX_ROPES);
+        }
+        ropes[(*n_ropes)++] =
+            (krs_cpu_rope_table){op->rope.freqs, op->rope.n_freqs, op->rope.scale, NULL};
+    }
+    return KRS_OK;
+}
+
+static bool is_vector_used(const krs_program *program, uint32_t index)
+{
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const krs_op *op = &program->ops[i];
+        if ((op->kind == KRS_OP_RMS_NORM && op->matrix == index) ||
+            (op->kind == KRS_OP_LINEAR && op->bias == index)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is this matrix one that ops use as a vector? Only those are looked up, so a program's few thousand
+ * ops times its few hundred vectors is all the work. */
+static bool is_vector(const krs_program *program, uint32_t index)
+{
+    const krs_matrix *m = &program->matrices[index];
+    return m->n_out == 1 && m->quant.kind == KRS_QUANT_NONE && is_vector_used(program, index);
+}
+
+static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *program,
+                           const krs_exec_limits *limits, sizes *out, krs_error *err)
+{
+    krs_cpu_rope_table ropes[KRS_CPU_MAX_ROPES];
+    uint32_t n_ropes;
+    *out = (sizes){.pointers = program->n_matrices * sizeof(float *)};
+    const krs_status status = collect_ropes(program, ropes, &n_ropes, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        const krs_op *op = &program->ops[i];
+        if (op->kind == KRS_OP_LINEAR) {
+            const bool is_all = program->slots[op->in].rows == KRS_ROWS_ALL;
+            add_linear(backend, program, op, is_all ? limits->max_rows : limits->max_logit_rows,
+                       out);
+        }
+    }
+    for (uint32_t i = 0; i < n_ropes; i++) {
+        out->rope_row_floats += 2 * (size_t)ropes[i].n_freqs;
+    }
+    for (uint32_t i = 0; i < program->n_matrices; i++) {
+        if (is_vector(program, i)) {
+            out->vectors += (size_t)program->matrices[i].n_in * sizeof(float);
+        }
+    }
+    out->pointers = padded(out->pointers);
+    out->packed = padded(out->packed);
+    out->packed_sums = padded(out->packed_sums);
+    out->ropes = padded(limits->max_rows * out->rope_row_floats * sizeof(float));
+    out->threads =
+        padded(out->thread_floats * sizeof(float) * krs_cpu_team_n_threads(backend->team));
+    return KRS_OK;
+}
+
+static krs_status layout_of(const krs_cpu_backend *backend, const krs_program *program,
+                            const krs_exec_limits *limits, sizes *s, krs_host_layout *layout,
+                            krs_error *err)
+{
+    const krs_status status = sizes_of(backend, program, limits, s, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    const size_t extra = s->pointers + s->packed + s->packed_sums + s->ropes + s->threads;
+    return krs_host_layout_of(program, limits, sizeof(krs_cpu_exec), extra, layout, err);
+}
+
+krs_status krs_cpu_exec_plan(const krs_cpu_backend *backend, const krs_program *program,
+                             const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
+{
+    sizes s;
+    krs_host_layout layout;
+    const krs_status status = layout_of(backend, program, limits, &s, &layout, err);
+    if (status == KRS_OK) {
+        *out = krs_host_plan_of(program, &layout);
+        out->copied_bytes = s.vectors;
+    }
+    return status;
+}
+
+static void cut_extra(krs_cpu_exec *exec, const sizes *s)
+{
+    unsigned char *at = exec->host.extra;
+    exec->vectors = (const float **)(void *)at;
+    at += s->pointers;
+    exec->packed = at;
+    at += s->packed;
+    exec->packed_sums = (float *)(void *)at;
+    at += s->packed_sums;
+    float *values = (float *)(void *)at;
+    for (uint32_t i = 0; i < exec->n_ropes; i++) {
+        exec->ropes[i].values = values;
+        values += 2 * (size_t)exec->ropes[i].n_freqs * exec->host.limits.max_rows;
+    }
+    exec->thread_scratch = (float *)(void *)(at + s->ropes);
+    exec->thread_floats = s->thread_floats;
+}
+
+static void widen_vectors(krs_cpu_exec *exec)
+{
+    const krs_program *program = exec->host.program;
+    float *values = exec->vector_values;
+    for (uint32_t i = 0; i < program->n_matrices; i++) {
+        exec->vectors[i] = NULL;
+        if (is_vector(program, i)) {
+            krs_matrix_row(&program->matrices[i], 0, values);
+            exec->vectors[i] = values;
+            values += program->matrices[i].n_in;
+        }
+    }
+}
+
+krs_status krs_cpu_exec_new(krs_cpu_backend *backend, const krs_program *program,
+                            const krs_exec_limits *limits, krs_cpu_exec **out, krs_error *err)
+{
+    sizes s;
+    krs_host_layout layout;
+    krs_host_exec *host;
+    *out = NULL;
+    krs_status status = layout_of(backend, program, limits, &s, &layout, err);
+    if (status == KRS_OK) {
+        status = krs_host_exec_new(&backend->base, program, limits, &layout, sizeof(krs_cpu_exec),
+                                   &host, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    krs_cpu_exec *exec = (krs_cpu_exec *)host;
+    exec->vector_values = s.vectors ? krs_alloc_bytes(backend->base.alloc, s.vectors) : NULL;
+    if (s.vectors && !exec->vector_values) {
+        krs_host_exec_free(&host->base);
+        return krs_fail(err, KRS_ENOMEM, "%zu bytes of norm weights and biases", s.vectors);
+    }
+    exec->kernels = &backend->kernels;
+    exec->team = backend->team;
+    /* layout_of has been through the same program: it has no rotation too many. */
+    KRS_CHECK(collect_ropes(program, exec->ropes, &exec->n_ropes, NULL) == KRS_OK);
+    cut_extra(exec, &s);
+    widen_vectors(exec);
+    *out = exec;
+    return KRS_OK;
+}
+
+void krs_cpu_exec_free(krs_exec *base)
+{
+    krs_cpu_exec *exec = (krs_cpu_exec *)base;
+    krs_alloc_free(base->backend->alloc, exec->vector_values);
+    krs_host_exec_free(base);
+}

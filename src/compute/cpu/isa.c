@@ -1,0 +1,98 @@
+/* compute/cpu/isa.c - see isa.h. Detection is the compiler's own (__builtin_cpu_supports), which also
+ * asks the OS whether it saves the registers. */
+#include "compute/cpu/isa.h"
+
+#include <string.h>
+
+typedef struct isa {
+    const char *name;
+    bool (*is_here)(void);
+    const krs_cpu_kernels *kernels;
+    const krs_cpu_linear_kernel *linear; /* replaces the linear kernels it names; NULL: none */
+} isa;
+
+static bool is_always_here(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+static bool has_avx512bf16(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
+
+static const isa isas[] = {
+    {"portable", is_always_here, &krs_cpu_portable, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL},
+    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear},
+};
+#else
+static const isa isas[] = {
+    {"portable", is_always_here, &krs_cpu_portable, NULL},
+};
+#endif
+
+#define N_ISAS (sizeof(isas) / sizeof(isas[0]))
+
+const char *krs_cpu_isa_name(uint32_t index)
+{
+    return index < N_ISAS ? isas[index].name : NULL;
+}
+
+static const isa *find(const char *name)
+{
+    for (size_t i = 0; i < N_ISAS; i++) {
+        if (strcmp(isas[i].name, name) == 0) {
+            return &isas[i];
+        }
+    }
+    return NULL;
+}
+
+bool krs_cpu_isa_is_here(const char *name)
+{
+    const isa *found = find(name);
+    return found && found->is_here();
+}
+
+static const isa *best(void)
+{
+    size_t i = N_ISAS - 1;
+    while (!isas[i].is_here()) {
+        i--; /* ends at portable */
+    }
+    return &isas[i];
+}
+
+krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_error *err)
+{
+    const isa *chosen = name ? find(name) : best();
+    if (!chosen) {
+        return krs_fail_field(err, KRS_EINVAL, "isa",
+                              "isa: \"%.40s\", want avx512bf16, avx512, avx2 or portable", name);
+    }
+    if (!chosen->is_here()) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",
+                              chosen->name);
+    }
+    *out = *chosen->kernels;
+    out->isa = chosen->name;
+    for (int i = 0; chosen->linear && i < KRS_CPU_LAYOUT_COUNT; i++) {
+        out->linear[i] = chosen->linear[i].run ? chosen->linear[i] : out->linear[i];
+    }
+    return KRS_OK;
+}

@@ -1,0 +1,118 @@
+/* compute/cpu/kernels.h - the inner loops of the cpu backend, one table per instruction set.
+ *
+ *   portable -> avx2 -> avx512 -> avx512bf16        each a superset of the one before
+ *
+ * Kernels see rows and pointers, never programs or steps; the C files beside this one cut the work and call them. They are
+ * written once in template/ over a small vector type (<isa>/vec.h) and compiled once per instruction
+ * set with that set's flags, so no flag leaks into code that must run anywhere.
+ *
+ * The order of every sum is fixed by the shape: element i of a row is always added in lane
+ * i' % lanes of one accumulator, lanes are then folded in a fixed tree. How many rows or outputs a
+ * kernel handles at once changes which sums are in flight together, never the order inside one.
+ *
+ * Thread: pure functions; tables are immutable. */
+#pragma once
+
+#include "compute/kv_layout.h"
+
+#define KRS_CPU_INLINE       static inline __attribute__((always_inline))
+#define KRS_CPU_VECTOR_BYTES 64 /* of the widest instruction set: scratch is padded to this */
+#define KRS_CPU_MAX_LANES    (KRS_CPU_VECTOR_BYTES / 4)
+#define KRS_CPU_MAX_TILE     8 /* outputs a linear kernel handles at once, at most */
+#define KRS_CPU_PART_TOKENS                                                                        \
+    256 /* attention sums inside parts of this many positions, then over parts */
+
+/* What a matrix looks like to a linear kernel. */
+typedef enum krs_cpu_layout {
+    KRS_CPU_F32,
+    KRS_CPU_F16,
+    KRS_CPU_BF16,
+    KRS_CPU_AFFINE4,
+    KRS_CPU_AFFINE8,
+    KRS_CPU_LAYOUT_COUNT
+} krs_cpu_layout;
+
+/* How a kernel wants rows of x, so that it may load weights as they lie: a row is padded with zeros to
+ * whole blocks; inside a block, vector k holds elements k, k + n_vectors, k + 2 n_vectors, ... */
+typedef struct krs_cpu_packing {
+    int32_t block;     /* elements */
+    int32_t n_vectors; /* per block */
+    bool is_bf16;      /* elements are rounded to bf16 once; else f32 */
+} krs_cpu_packing;
+
+/* One linear op over some rows: out[r][o] = sum_i w[o][i] x[r][i] + bias[o]. */
+typedef struct krs_cpu_linear {
+    const unsigned char *w; /* rows as stored, any alignment */
+    size_t w_row_bytes;
+    int64_t n_blocks;       /* whole blocks of a row */
+    size_t tail_bytes;      /* of w in a last, partial block; 0: none */
+    const unsigned char *x; /* packed rows */
+    size_t x_row_bytes;
+    float *out;
+    int64_t out_stride;
+    const float *bias; /* NULL: none */
+    /* Affine only: */
+    const unsigned char *scales; /* [n_out, n_groups] of scale_dtype; biases the same */
+    const unsigned char *biases;
+    krs_dtype scale_dtype;
+    int64_t n_groups;
+    int32_t blocks_per_group; /* at least 1; one of these two is 1 */
+    int32_t groups_per_block;
+    const float *x_sums; /* [rows][x_sums_stride] sum of packed x per group, padded with zeros */
+    int64_t x_sums_stride;
+} krs_cpu_linear;
+
+/* A rectangle of the output. scratch: krs_cpu_scale_floats(n_groups) floats of the calling thread. */
+typedef void (*krs_cpu_linear_fn)(const krs_cpu_linear *op, int64_t row_begin, int64_t n_rows,
+                                  int64_t out_begin, int64_t n_outs, float *scratch);
+
+typedef struct krs_cpu_linear_kernel {
+    krs_cpu_packing packing;
+    krs_cpu_linear_fn run;
+} krs_cpu_linear_kernel;
+
+/* Attention of the heads of one row that share a KV head. */
+typedef struct krs_cpu_attention {
+    const krs_kv_layout *kv;
+    krs_dtype kv_dtype;
+    const unsigned char *k; /* whole caches */
+    const unsigned char *v;
+    int64_t layer;
+    int64_t kv_head;
+    const uint32_t *blocks; /* of the row's sequence */
+    int64_t begin;          /* positions [begin, end) are seen */
+    int64_t end;
+    float scale;
+    int32_t n_heads; /* query heads of this KV head */
+    const float *q;  /* [n_heads, head_dim] */
+    float *out;      /* the same shape */
+} krs_cpu_attention;
+
+typedef struct krs_cpu_kernels {
+    const char *isa;
+    krs_dtype kv_dtype; /* what the attention kernel likes best */
+    krs_cpu_linear_kernel linear[KRS_CPU_LAYOUT_COUNT];
+    /* x[n] into a packed row; sums[n / group] (NULL: none wanted) get the sums of the packed values. */
+    void (*pack)(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
+                 unsigned char *out, float *sums);
+    void (*rms_norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
+    /* One head: pairs (i, i + n). */
+    void (*rope)(float *head, const float *cosines, const float *sines, int64_t n);
+    void (*glu)(krs_activation act, const float *gate, const float *up, int64_t n, float *out);
+    void (*add)(const float *a, const float *b, int64_t n, float *out);
+    /* x[n] as F32, F16 or BF16, rounded to nearest even. */
+    void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
+    void (*attention)(const krs_cpu_attention *op);
+} krs_cpu_kernels;
+
+/* Scratch of a linear kernel: scales and biases of a tile in f32, each padded by a vector. */
+static inline size_t krs_cpu_scale_floats(int64_t n_groups)
+{
+    return (size_t)(2 * KRS_CPU_MAX_TILE) * (size_t)(n_groups + 2 * KRS_CPU_MAX_LANES);
+}
+
+extern const krs_cpu_kernels krs_cpu_portable;
+extern const krs_cpu_kernels krs_cpu_avx2;
+extern const krs_cpu_kernels krs_cpu_avx512;
+/* The linear kernels of avx512bf16; the rest of its table is avx512's. */
+extern const krs_cpu_linear_kernel krs_cpu_avx512bf16_linear[KRS_CPU_LAYOUT_COUNT];

@@ -1,0 +1,151 @@
+/* compute/cpu/linear.c - a linear op: pack its rows once, cut its outputs over the team.
+ *
+ * Packing rounds and reorders x the way the kernel wants it. Ops in a row that read the same slot with
+ * the same packing (q, k and v; gate and up) share one packing. Threads take contiguous ranges of
+ * outputs, so each streams its own part of the weights; inside, rows are cut into blocks whose packed
+ * form stays in the L2 cache while the weights pass by. */
+#include "compute/cpu/cpu.h"
+
+#define OUTS_GRAIN                                                                                 \
+    16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
+
+#define ROWS_GRAIN 12 /* rows per block: a multiple of every kernel's tile of rows */
+
+typedef struct pack_task {
+    const krs_cpu_exec *exec;
+    krs_slot slot;
+    const krs_cpu_packing *packing;
+    int32_t group; /* 0: no sums wanted */
+    size_t row_bytes;
+    size_t row_sums;
+    int64_t n_rows;
+    int64_t n_in;
+} pack_task;
+
+static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
+{
+    const pack_task *t = arg;
+    const krs_cpu_exec *exec = t->exec;
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(t->n_rows, 1, index, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        float *sums = t->group ? exec->packed_sums + (size_t)r * t->row_sums : NULL;
+        exec->kernels->pack(t->packing, krs_host_row(&exec->host, t->slot, r), t->n_in, t->group,
+                            exec->packed + (size_t)r * t->row_bytes, sums);
+        const int64_t n_groups = t->group ? t->n_in / t->group : 0;
+        for (size_t g = (size_t)n_groups; g < t->row_sums; g++) {
+            sums[g] = 0; /* the kernel reads whole vectors of sums */
+        }
+    }
+}
+
+static bool is_packed(const krs_cpu_exec *exec, const pack_task *t)
+{
+    return exec->has_packed && exec->packed_slot == t->slot && exec->packed_group == t->group &&
+           exec->packed_as.block == t->packing->block &&
+           exec->packed_as.n_vectors == t->packing->n_vectors &&
+           exec->packed_as.is_bf16 == t->packing->is_bf16;
+}
+
+static void pack_rows(krs_cpu_exec *exec, pack_task *t)
+{
+    if (is_packed(exec, t)) {
+        return;
+    }
+    krs_cpu_fork(exec, t->n_rows > 1 ? t->n_rows * t->n_in : 0, pack_share, t);
+    exec->has_packed = true;
+    exec->packed_slot = t->slot;
+    exec->packed_group = t->group;
+    exec->packed_as = *t->packing;
+}
+
+typedef struct linear_task {
+    krs_cpu_linear op;
+    krs_cpu_linear_fn run;
+    const krs_cpu_exec *exec;
+    int64_t n_rows;
+    int64_t n_outs;
+    int64_t rows_block;
+} linear_task;
+
+static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
+{
+    const linear_task *t = arg;
+    float *scratch = t->exec->thread_scratch + index * t->exec->thread_floats;
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(t->n_outs, OUTS_GRAIN, index, n_threads, &begin, &end);
+    for (int64_t r = 0; r < t->n_rows && begin < end; r += t->rows_block) {
+        const int64_t n = t->n_rows - r < t->rows_block ? t->n_rows - r : t->rows_block;
+        t->run(&t->op, r, n, begin, end - begin, scratch);
+    }
+}
+
+static krs_cpu_linear describe(const krs_cpu_exec *exec, const krs_op *op, const krs_matrix *matrix,
+                               const pack_task *pack)
+{
+    const int64_t block = pack->packing->block;
+    const size_t row_bytes = krs_matrix_data_bytes(matrix) / (size_t)matrix->n_out;
+    const int64_t n_blocks = matrix->n_in / block;
+    const size_t block_bytes = row_bytes / (size_t)matrix->n_in; /* dense: bytes of an element */
+    const bool is_affine = matrix->quant.kind == KRS_QUANT_AFFINE;
+    const size_t whole = is_affine ? (size_t)(n_blocks * block) * (size_t)matrix->quant.bits / 8
+                                   : (size_t)(n_blocks * block) * block_bytes;
+    krs_cpu_linear out = {
+        .w = matrix->data,
+        .w_row_bytes = row_bytes,
+        .n_blocks = n_blocks,
+        .tail_bytes = row_bytes - whole,
+        .x = exec->packed,
+        .x_row_bytes = pack->row_bytes,
+        .out = exec->host.slots[op->out],
+        .out_stride = matrix->n_out,
+        .bias = op->bias == KRS_NO_MATRIX ? NULL : exec->vectors[op->bias],
+        .blocks_per_group = 1,
+        .groups_per_block = 1,
+    };
+    if (is_affine) {
+        const int32_t group = matrix->quant.group;
+        out.scales = matrix->scales;
+        out.biases = matrix->biases;
+        out.scale_dtype = matrix->scale_dtype;
+        out.n_groups = matrix->n_in / group;
+        out.blocks_per_group = group > block ? group / (int32_t)block : 1;
+        out.groups_per_block = group < block ? (int32_t)block / group : 1;
+        out.x_sums = exec->packed_sums;
+        out.x_sums_stride = (int64_t)pack->row_sums;
+    }
+    return out;
+}
+
+void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
+{
+    const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
+    const krs_cpu_linear_kernel *kernel = &exec->kernels->linear[krs_cpu_layout_of(matrix)];
+    const bool is_affine = matrix->quant.kind == KRS_QUANT_AFFINE;
+    pack_task pack = {
+        .exec = exec,
+        .slot = op->in,
+        .packing = &kernel->packing,
+        .group = is_affine ? matrix->quant.group : 0,
+        .row_bytes = krs_cpu_packed_row_bytes(&kernel->packing, matrix->n_in),
+        .row_sums = krs_cpu_packed_sums(matrix),
+        .n_rows = krs_host_n_rows(&exec->host, op->in),
+        .n_in = matrix->n_in,
+    };
+    if (pack.n_rows == 0) {
+        return;
+    }
+    pack_rows(exec, &pack);
+    const int64_t fitting = KRS_CPU_ROWS_BLOCK_BYTES / (int64_t)pack.row_bytes;
+    linear_task task = {
+        .op = describe(exec, op, matrix, &pack),
+        .run = kernel->run,
+        .exec = exec,
+        .n_rows = pack.n_rows,
+        .n_outs = matrix->n_out,
+        .rows_block = fitting < ROWS_GRAIN ? ROWS_GRAIN : fitting / ROWS_GRAIN * ROWS_GRAIN,
+    };
+    krs_cpu_fork(exec, pack.n_rows * matrix->n_out * matrix->n_in, linear_share, &task);
+}

@@ -1,0 +1,143 @@
+/* compute/cpu/portable/vec.h - the vector type of the templates on any machine: 4 lanes, written with
+ * the vector extension of gcc and clang, which becomes SSE2 or NEON where there is one.
+ * See avx512/vec.h for what each function means. */
+#pragma once
+
+#include "compute/cpu/kernels.h"
+
+#include <string.h>
+
+enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4, AFFINE_TILE_ROWS = 2, AFFINE_TILE_OUTS = 2 };
+enum { VALUE_VECTORS = 2 };
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+
+KRS_CPU_INLINE vf vf_set(float x)
+{
+    return (vf){x, x, x, x};
+}
+
+KRS_CPU_INLINE vf vf_load(const void *p)
+{
+    vf x;
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+
+KRS_CPU_INLINE void vf_store(float *p, vf x)
+{
+    memcpy(p, &x, sizeof(x));
+}
+
+KRS_CPU_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return a * b + c; /* two roundings: this machine may have no fused form */
+}
+
+KRS_CPU_INLINE vf vf_select(vi mask, vf a, vf b)
+{
+    return (vf)(((vi)a & mask) | ((vi)b & ~mask));
+}
+
+KRS_CPU_INLINE vf vf_max(vf a, vf b)
+{
+    return vf_select(a > b, a, b);
+}
+
+KRS_CPU_INLINE vf vf_min(vf a, vf b)
+{
+    return vf_select(a < b, a, b);
+}
+
+KRS_CPU_INLINE vf vf_abs(vf x)
+{
+    return (vf)((vi)x & 0x7FFFFFFF);
+}
+
+KRS_CPU_INLINE vf vf_with_sign_of(vf magnitude, vf sign)
+{
+    return (vf)((vi)magnitude | ((vi)sign & INT32_MIN));
+}
+
+KRS_CPU_INLINE vf vf_keep_above(vf x, vf limit, vf value)
+{
+    return vf_select(x < limit, vf_set(0), value);
+}
+
+KRS_CPU_INLINE vf vf_round(vf x)
+{
+    const vf magic = vf_set(0x1.8p23f); /* pushes the fraction out of the mantissa; |x| < 2^22 */
+    return (x + magic) - magic;
+}
+
+KRS_CPU_INLINE vf vf_pow2(vf n)
+{
+    return (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+}
+
+KRS_CPU_INLINE float vf_sum(vf x)
+{
+    return (x[0] + x[2]) + (x[1] + x[3]);
+}
+
+KRS_CPU_INLINE float vf_top(vf x)
+{
+    const float a = x[0] > x[2] ? x[0] : x[2];
+    const float b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+}
+
+KRS_CPU_INLINE vf vf_load_f16(const void *p)
+{
+    uint16_t h[LANES];
+    memcpy(h, p, sizeof(h));
+    return (vf){krs_f32_of_f16(h[0]), krs_f32_of_f16(h[1]), krs_f32_of_f16(h[2]),
+                krs_f32_of_f16(h[3])};
+}
+
+KRS_CPU_INLINE vf vf_load_bf16(const void *p)
+{
+    uint16_t h[LANES];
+    memcpy(h, p, sizeof(h));
+    return (vf){krs_f32_of_bf16(h[0]), krs_f32_of_bf16(h[1]), krs_f32_of_bf16(h[2]),
+                krs_f32_of_bf16(h[3])};
+}
+
+KRS_CPU_INLINE void vf_store_f16(void *p, vf x)
+{
+    const uint16_t h[LANES] = {krs_f16_of_f32(x[0]), krs_f16_of_f32(x[1]), krs_f16_of_f32(x[2]),
+                               krs_f16_of_f32(x[3])};
+    memcpy(p, h, sizeof(h));
+}
+
+KRS_CPU_INLINE vf vf_even_bf16(const void *p)
+{
+    return (vf)((vi)vf_load(p) << 16);
+}
+
+KRS_CPU_INLINE vf vf_odd_bf16(const void *p)
+{
+    return (vf)((vi)vf_load(p) & (int32_t)0xFFFF0000);
+}
+
+KRS_CPU_INLINE vf vf_codes4(const void *p, int k)
+{
+    return __builtin_convertvector(((vi)vf_load(p) >> (4 * k)) & 15, vf);
+}
+
+KRS_CPU_INLINE vf vf_codes8(const void *p, int k)
+{
+    return __builtin_convertvector(((vi)vf_load(p) >> (8 * k)) & 255, vf);
+}
+
+KRS_CPU_INLINE vi vi_group_of_lane(int32_t groups_per_block)
+{
+    return (vi){0, groups_per_block / 4, groups_per_block / 2, 3 * groups_per_block / 4};
+}
+
+KRS_CPU_INLINE vf vf_spread(vi group_of_lane, const float *scales)
+{
+    return (vf){scales[group_of_lane[0]], scales[group_of_lane[1]], scales[group_of_lane[2]],
+                scales[group_of_lane[3]]};
+}

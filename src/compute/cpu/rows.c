@@ -1,0 +1,185 @@
+/* compute/cpu/rows.c - the ops on single rows: norm, rope, glu, add, embed, take rows; cut by rows.
+ * A decode step has few rows and these ops few elements, so they mostly run on the owner's thread. */
+#include "compute/cpu/cpu.h"
+
+#include <math.h>
+
+typedef struct rows_task {
+    krs_cpu_exec *exec;
+    const krs_op *op;
+    int64_t n_rows;
+    void (*row)(krs_cpu_exec *exec, const krs_op *op, int64_t r);
+} rows_task;
+
+static void rows_share(void *arg, uint32_t index, uint32_t n_threads)
+{
+    const rows_task *t = arg;
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(t->n_rows, 1, index, n_threads, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        t->row(t->exec, t->op, r);
+    }
+}
+
+/* row(op, r) for all rows of `slot`, on the team when that is worth it. */
+static void for_rows(krs_cpu_exec *exec, const krs_op *op, krs_slot slot,
+                     void (*row)(krs_cpu_exec *exec, const krs_op *op, int64_t r))
+{
+    rows_task task = {exec, op, krs_host_n_rows(&exec->host, slot), row};
+    const int64_t width = exec->host.program->slots[slot].width;
+    krs_cpu_fork(exec, task.n_rows > 1 ? task.n_rows * width : 0, rows_share, &task);
+}
+
+static void norm_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    const float *in = krs_host_row(&exec->host, op->in, r);
+    float *out = krs_host_row(&exec->host, op->out, r);
+    const int64_t width = exec->host.program->slots[op->in].width / op->norm.n_groups;
+    for (int32_t g = 0; g < op->norm.n_groups; g++) {
+        exec->kernels->rms_norm(in + g * width, exec->vectors[op->matrix], width, op->norm.eps,
+                                out + g * width);
+    }
+}
+
+void krs_cpu_rms_norm(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->in, norm_row);
+}
+
+static const krs_cpu_rope_table *rope_table(const krs_cpu_exec *exec, const krs_op *op)
+{
+    const krs_cpu_rope_table *table = exec->ropes;
+    while (table->freqs != op->rope.freqs || table->n_freqs != op->rope.n_freqs ||
+           table->scale != op->rope.scale) {
+        table++; /* exec.c made one for every rotation */
+    }
+    return table;
+}
+
+static void rope_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    const krs_cpu_rope_table *table = rope_table(exec, op);
+    const float *cosines = table->values + r * 2 * table->n_freqs;
+    float *row = krs_host_row(&exec->host, op->in, r);
+    for (int32_t h = 0; h < op->rope.n_heads; h++) {
+        exec->kernels->rope(row + (int64_t)h * op->rope.head_dim, cosines, cosines + table->n_freqs,
+                            table->n_freqs);
+    }
+}
+
+void krs_cpu_rope(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->in, rope_row);
+}
+
+/* Angles as HF models have them: position * inv_freq rounded to f32, cosine and sine of that. */
+static void fill_rope_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    (void)op;
+    const float position = (float)exec->host.positions[r];
+    for (uint32_t i = 0; i < exec->n_ropes; i++) {
+        const krs_cpu_rope_table *table = &exec->ropes[i];
+        const float *freqs = exec->host.program->floats + table->freqs;
+        float *values = table->values + r * 2 * table->n_freqs;
+        for (int32_t k = 0; k < table->n_freqs; k++) {
+            const float angle = position * freqs[k];
+            values[k] = cosf(angle) * table->scale;
+            values[table->n_freqs + k] = sinf(angle) * table->scale;
+        }
+    }
+}
+
+void krs_cpu_fill_ropes(krs_cpu_exec *exec)
+{
+    /* Sines cost some 50 elements of other ops each; a row of a table is 32 to 128 of them. */
+    enum { ROW_COST = 2048 };
+    rows_task task = {exec, NULL, exec->host.step->n_rows, fill_rope_row};
+    krs_cpu_fork(exec, task.n_rows * ROW_COST, rows_share, &task);
+}
+
+static void glu_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    exec->kernels->glu(
+        op->glu.act, krs_host_row(&exec->host, op->in, r), krs_host_row(&exec->host, op->in2, r),
+        exec->host.program->slots[op->in].width, krs_host_row(&exec->host, op->out, r));
+}
+
+void krs_cpu_glu(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->in, glu_row);
+}
+
+static void add_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    exec->kernels->add(krs_host_row(&exec->host, op->in, r), krs_host_row(&exec->host, op->in2, r),
+                       exec->host.program->slots[op->in].width,
+                       krs_host_row(&exec->host, op->out, r));
+}
+
+void krs_cpu_add(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->in, add_row);
+}
+
+static void take_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    memcpy(krs_host_row(&exec->host, op->out, r),
+           krs_host_row(&exec->host, op->in, exec->host.step->logit_rows[r]),
+           (size_t)exec->host.program->slots[op->in].width * sizeof(float));
+}
+
+void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->out, take_row);
+}
+
+/* One group of an affine row: scale * code + bias, the definition of tensor/quant.h. */
+static void widen_group(const krs_matrix *m, int64_t first, float scale, float bias, float *out)
+{
+    const uint32_t mask = (1u << m->quant.bits) - 1;
+    const int64_t per_word = 32 / m->quant.bits;
+    const unsigned char *words = (const unsigned char *)m->data + first / per_word * 4;
+    for (int64_t i = 0; i < m->quant.group; i += per_word) {
+        uint32_t word;
+        memcpy(&word, words, sizeof(word));
+        words += sizeof(word);
+        for (int64_t k = 0; k < per_word; k++) {
+            out[i + k] = scale * (float)(word >> (k * m->quant.bits) & mask) + bias;
+        }
+    }
+}
+
+static void widen_affine_row(const krs_matrix *m, int64_t row, float *out)
+{
+    const int64_t n_groups = m->n_in / m->quant.group;
+    const size_t item_bytes = krs_dtype_bytes(m->scale_dtype);
+    for (int64_t g = 0; g < n_groups; g++) {
+        const size_t at = (size_t)(row * n_groups + g) * item_bytes;
+        float scale = 0;
+        float bias = 0;
+        (void)krs_f32_of_any(m->scale_dtype, (const unsigned char *)m->scales + at, 1, &scale);
+        (void)krs_f32_of_any(m->scale_dtype, (const unsigned char *)m->biases + at, 1, &bias);
+        widen_group(m, row * m->n_in + g * m->quant.group, scale, bias, out + g * m->quant.group);
+    }
+}
+
+static void embed_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
+{
+    const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
+    const uint32_t token = exec->host.step->tokens[r];
+    float *out = krs_host_row(&exec->host, op->out, r);
+    if (matrix->quant.kind == KRS_QUANT_AFFINE) {
+        widen_affine_row(matrix, token, out);
+    } else {
+        krs_matrix_row(matrix, token, out);
+    }
+    for (int64_t i = 0; i < matrix->n_in; i++) {
+        out[i] *= op->embed.scale;
+    }
+}
+
+void krs_cpu_embed(krs_cpu_exec *exec, const krs_op *op)
+{
+    for_rows(exec, op, op->out, embed_row);
+}

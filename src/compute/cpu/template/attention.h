@@ -1,0 +1,237 @@
+/* compute/cpu/template/attention.h - softmax attention of one row over the paged cache.
+ *
+ *   for each part of 256 positions, counted from position 0:
+ *     scores   16 positions to a run of lanes (K is transposed inside a block), no horizontal sums
+ *     weights  exp(score - top of the part), their sum
+ *     values   weighted sum of V rows
+ *   parts are merged in order: whichever top is larger rescales the other's sums
+ *
+ * A decoded token and a row of a long prefill take the same path with the same parts, so they agree to
+ * the last bit; parts outside the window are skipped in both. Heads that share a KV head run
+ * together, up to 4, to share the loads of K and V.
+ *
+ * Included after <isa>/vec.h and template/math.h.  Thread: pure.
+ * Source: Milakov & Gimelshein 2018 (online softmax); Dao et al. 2022, FlashAttention. */
+
+enum { BLOCK = KRS_KV_BLOCK_TOKENS, PART = KRS_CPU_PART_TOKENS, MAX_HEADS = 4 };
+enum { SCORE_VECTORS = BLOCK / LANES };
+
+_Static_assert(BLOCK % LANES == 0 && PART % BLOCK == 0, "parts are whole blocks of whole vectors");
+
+/* What is known of some heads after some positions: sums relative to the largest score seen. */
+typedef struct softmax_state {
+    float top[MAX_HEADS];
+    float weight[MAX_HEADS];
+    float values[MAX_HEADS][KRS_PROGRAM_MAX_HEAD_DIM];
+} softmax_state;
+
+KRS_CPU_INLINE vf load_kv(krs_dtype dtype, const unsigned char *memory, int64_t index)
+{
+    return dtype == KRS_DTYPE_F32   ? vf_load(memory + index * 4)
+           : dtype == KRS_DTYPE_F16 ? vf_load_f16(memory + index * 2)
+                                    : vf_load_bf16(memory + index * 2);
+}
+
+/* scores[h][0 .. BLOCK) of one block; even and odd elements of a head run in two sums. */
+KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
+                                int64_t k_at, int n_heads, float scores[][PART], int64_t at)
+{
+    const int64_t dim = op->kv->head_dim;
+    vf sums[2][MAX_HEADS][SCORE_VECTORS];
+#pragma GCC unroll 8
+    for (int h = 0; h < 2 * n_heads; h++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < SCORE_VECTORS; i++) {
+            sums[h & 1][h >> 1][i] = vf_set(0);
+        }
+    }
+    for (int64_t d = 0; d < dim; d += 2) {
+        const int n = d + 1 < dim ? 2 : 1;
+#pragma GCC unroll 2
+        for (int odd = 0; odd < 2 && odd < n; odd++) {
+#pragma GCC unroll 8
+            for (int i = 0; i < SCORE_VECTORS; i++) {
+                const vf k = load_kv(dtype, op->k, k_at + (d + odd) * BLOCK + i * LANES);
+#pragma GCC unroll 8
+                for (int h = 0; h < n_heads; h++) {
+                    sums[odd][h][i] = vf_fma(vf_set(q[h * dim + d + odd]), k, sums[odd][h][i]);
+                }
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < n_heads; h++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < SCORE_VECTORS; i++) {
+            vf_store(&scores[h][at + i * LANES],
+                     (sums[0][h][i] + sums[1][h][i]) * vf_set(op->scale));
+        }
+    }
+}
+
+/* scores[0 .. n), n whole blocks, become weights; those outside [first, last) become 0. */
+static void weigh_part(float *scores, int64_t n, int64_t first, int64_t last, float *top,
+                       float *weight)
+{
+    for (int64_t i = 0; i < first; i++) {
+        scores[i] = -INFINITY;
+    }
+    for (int64_t i = last; i < n; i++) {
+        scores[i] = -INFINITY;
+    }
+    vf tops = vf_load(scores);
+    for (int64_t i = LANES; i < n; i += LANES) {
+        tops = vf_max(tops, vf_load(scores + i));
+    }
+    *top = vf_top(tops);
+    vf sum = vf_set(0);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vf w = vf_exp(vf_load(scores + i) - vf_set(*top));
+        vf_store(scores + i, w);
+        sum = sum + w;
+    }
+    *weight = vf_sum(sum);
+}
+
+/* values[h][d ..] = sum over positions of weight * V, for n_vectors vectors from element d. */
+KRS_CPU_INLINE void sum_values(krs_dtype dtype, const krs_cpu_attention *op, int64_t begin,
+                               int64_t end, float weights[][PART], int64_t d, int n_heads,
+                               int n_vectors, softmax_state *part)
+{
+    const krs_kv_layout *kv = op->kv;
+    const int64_t origin =
+        begin / PART * PART; /* weights[h][0] is of this position, block-aligned */
+    const int64_t first_block = begin / BLOCK * BLOCK;
+    vf sums[MAX_HEADS][VALUE_VECTORS];
+#pragma GCC unroll 8
+    for (int h = 0; h < n_heads; h++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < n_vectors; i++) {
+            sums[h][i] = vf_set(0);
+        }
+    }
+    for (int64_t p0 = first_block; p0 < end; p0 += BLOCK) {
+        const int64_t v_at =
+            krs_kv_layout_v(kv, op->layer, op->blocks[p0 / BLOCK], op->kv_head) + d;
+        const int64_t from = p0 < begin ? begin - p0 : 0;
+        const int64_t to = end - p0 < BLOCK ? end - p0 : BLOCK;
+        for (int64_t p = from; p < to; p++) {
+#pragma GCC unroll 8
+            for (int i = 0; i < n_vectors; i++) {
+                const vf v = load_kv(dtype, op->v, v_at + p * kv->padded_dim + i * LANES);
+#pragma GCC unroll 8
+                for (int h = 0; h < n_heads; h++) {
+                    sums[h][i] = vf_fma(vf_set(weights[h][p0 - origin + p]), v, sums[h][i]);
+                }
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < n_heads; h++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < n_vectors; i++) {
+            vf_store(&part->values[h][d + i * LANES], sums[h][i]);
+        }
+    }
+}
+
+/* The positions [begin, end) of one part, as if they were all there is. */
+KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
+                                int64_t begin, int64_t end, int n_heads, softmax_state *part)
+{
+    float scores[MAX_HEADS][PART];
+    const int64_t origin = begin / PART * PART;
+    const int64_t first_block = begin / BLOCK * BLOCK;
+    for (int64_t p = first_block; p < end; p += BLOCK) {
+        const int64_t k_at = krs_kv_layout_k(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head);
+        score_block(dtype, op, q, k_at, n_heads, scores, p - origin);
+    }
+    const int64_t n = (end - first_block + BLOCK - 1) / BLOCK * BLOCK;
+    for (int h = 0; h < n_heads; h++) {
+        weigh_part(&scores[h][first_block - origin], n, begin - first_block, end - first_block,
+                   &part->top[h], &part->weight[h]);
+    }
+    int64_t d = 0;
+    for (; d + VALUE_VECTORS * LANES <= op->kv->padded_dim; d += VALUE_VECTORS * LANES) {
+        sum_values(dtype, op, begin, end, scores, d, n_heads, VALUE_VECTORS, part);
+    }
+    for (; d < op->kv->padded_dim; d += LANES) {
+        sum_values(dtype, op, begin, end, scores, d, n_heads, 1, part);
+    }
+}
+
+static float exp_of(float x)
+{
+    float lanes[LANES];
+    vf_store(lanes, vf_exp(vf_set(x)));
+    return lanes[0];
+}
+
+/* all becomes what all and part know together. */
+static void merge_part(softmax_state *all, const softmax_state *part, int n_heads, int64_t dim)
+{
+    for (int h = 0; h < n_heads; h++) {
+        const float top = all->top[h] > part->top[h] ? all->top[h] : part->top[h];
+        const float old_factor = exp_of(all->top[h] - top);
+        const float new_factor = exp_of(part->top[h] - top);
+        all->top[h] = top;
+        all->weight[h] = all->weight[h] * old_factor + part->weight[h] * new_factor;
+        for (int64_t d = 0; d < dim; d++) {
+            all->values[h][d] = all->values[h][d] * old_factor + part->values[h][d] * new_factor;
+        }
+    }
+}
+
+KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int first_head,
+                           int n_heads)
+{
+    const int64_t dim = op->kv->head_dim;
+    softmax_state all;
+    softmax_state part;
+    for (int h = 0; h < n_heads; h++) {
+        all.top[h] = -INFINITY;
+        all.weight[h] = 0;
+        memset(all.values[h], 0, (size_t)dim * sizeof(float));
+    }
+    for (int64_t p = op->begin; p < op->end; p = p / PART * PART + PART) {
+        const int64_t part_end = p / PART * PART + PART;
+        attend_part(dtype, op, op->q + first_head * dim, p, part_end < op->end ? part_end : op->end,
+                    n_heads, &part);
+        merge_part(&all, &part, n_heads, dim);
+    }
+    for (int h = 0; h < n_heads; h++) {
+        float *out = op->out + (first_head + h) * dim;
+        for (int64_t d = 0; d < dim; d++) {
+            out[d] = all.values[h][d] / all.weight[h];
+        }
+    }
+}
+
+KRS_CPU_INLINE void attention_of(krs_dtype dtype, const krs_cpu_attention *op)
+{
+    int h = 0;
+    for (; h + 4 <= op->n_heads; h += 4) {
+        attend(dtype, op, h, 4);
+    }
+    for (; h + 2 <= op->n_heads; h += 2) {
+        attend(dtype, op, h, 2);
+    }
+    for (; h < op->n_heads; h++) {
+        attend(dtype, op, h, 1);
+    }
+}
+
+static void attention(const krs_cpu_attention *op)
+{
+    switch (op->kv_dtype) {
+    case KRS_DTYPE_F32:
+        attention_of(KRS_DTYPE_F32, op);
+        break;
+    case KRS_DTYPE_F16:
+        attention_of(KRS_DTYPE_F16, op);
+        break;
+    default:
+        attention_of(KRS_DTYPE_BF16, op);
+        break;
+    }
+}

@@ -1,0 +1,221 @@
+/* compute/cpu/template/linear.h - rows times matrix, register-blocked; included once per instruction set.
+ *
+ *   for each tile of outputs:            scales of its rows widened once (affine)
+ *     for each tile of rows:             tile_rows x tile_outs accumulators in registers
+ *       for each block of K:             steps: decode a vector of each output's weights, multiply_add
+ *
+ * Before it come <isa>/vec.h and an operand header with: operand (a decoded vector of weights),
+ * steps_of(layout) (vectors of weights per block), x_vectors_of and x_vector_of (of packed x, per
+ * block and for a step), block_bytes_of(layout), decode, multiply_add. A packed vector of x and a block
+ * of weights are LANES words of 32 bits (f16: half).
+ *
+ * Affine: w = s q + b, so a row's product is sum_g s_g (sum q x) + b_g (sum_g x). The inner sums of a
+ * block stay in lanes, each lane's words belong to one group, so the scale is one FMA per block; the
+ * second term needs only the group sums of x, made once when x was packed.
+ *
+ * Thread: pure.  Source: the tiling of Goto & van de Geijn 2008, without packing the weights. */
+
+typedef struct tile_rows {
+    const unsigned char *w[KRS_CPU_MAX_TILE]; /* rows of the tile's outputs */
+    const unsigned char *x[KRS_CPU_MAX_TILE]; /* packed rows */
+    const float *scales[KRS_CPU_MAX_TILE];    /* of the outputs, affine only */
+} tile_rows;
+
+/* sums[r][o] += the products of one block at byte w_at of the weights and x_at of x. */
+KRS_CPU_INLINE void add_block(krs_cpu_layout layout, const tile_rows *t, size_t w_at, size_t x_at,
+                              int n_rows, int n_outs, vf sums[][KRS_CPU_MAX_TILE])
+{
+#pragma GCC unroll 8
+    for (int step = 0; step < steps_of(layout); step++) {
+        const size_t x_step = x_at + (size_t)x_vector_of(layout, step) * LANES * 4;
+#pragma GCC unroll 8
+        for (int o = 0; o < n_outs; o++) {
+            const operand w = decode(layout, t->w[o] + w_at, step);
+#pragma GCC unroll 8
+            for (int r = 0; r < n_rows; r++) {
+                sums[r][o] = multiply_add(w, t->x[r] + x_step, sums[r][o]);
+            }
+        }
+    }
+}
+
+KRS_CPU_INLINE bool is_affine(krs_cpu_layout layout)
+{
+    return layout == KRS_CPU_AFFINE4 || layout == KRS_CPU_AFFINE8;
+}
+
+/* One block into the tile's sums; affine: through a fresh sum, scaled on its way. */
+KRS_CPU_INLINE void add_scaled_block(krs_cpu_layout layout, const tile_rows *t, size_t w_at,
+                                     size_t x_at, int64_t group, vi group_of_lane, int n_rows,
+                                     int n_outs, vf sums[][KRS_CPU_MAX_TILE])
+{
+    if (!is_affine(layout)) {
+        add_block(layout, t, w_at, x_at, n_rows, n_outs, sums);
+        return;
+    }
+    vf products[KRS_CPU_MAX_TILE][KRS_CPU_MAX_TILE];
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 8
+        for (int o = 0; o < n_outs; o++) {
+            products[r][o] = vf_set(0);
+        }
+    }
+    add_block(layout, t, w_at, x_at, n_rows, n_outs, products);
+#pragma GCC unroll 8
+    for (int o = 0; o < n_outs; o++) {
+        const vf scale = vf_spread(group_of_lane, t->scales[o] + group);
+#pragma GCC unroll 8
+        for (int r = 0; r < n_rows; r++) {
+            sums[r][o] = vf_fma(products[r][o], scale, sums[r][o]);
+        }
+    }
+}
+
+/* The last, partial block: weights copied into zeros, so that nothing past a row is read. x is padded. */
+KRS_CPU_INLINE void add_tail(krs_cpu_layout layout, const krs_cpu_linear *op, const tile_rows *t,
+                             size_t x_at, int64_t group, vi group_of_lane, int n_rows, int n_outs,
+                             vf sums[][KRS_CPU_MAX_TILE])
+{
+    unsigned char copy[KRS_CPU_MAX_TILE][KRS_CPU_VECTOR_BYTES] = {{0}};
+    tile_rows tail = *t;
+    for (int o = 0; o < n_outs; o++) {
+        memcpy(copy[o], t->w[o] + (size_t)op->n_blocks * block_bytes_of(layout), op->tail_bytes);
+        tail.w[o] = copy[o];
+    }
+    add_scaled_block(layout, &tail, 0, x_at, group, group_of_lane, n_rows, n_outs, sums);
+}
+
+/* sum over groups of bias * sum of x, in lanes. biases and sums are padded with zeros. */
+KRS_CPU_INLINE vf bias_term(const krs_cpu_linear *op, const float *biases, int64_t row)
+{
+    const float *x_sums = op->x_sums + row * op->x_sums_stride;
+    vf sum = vf_set(0);
+    for (int64_t g = 0; g < op->n_groups; g += LANES) {
+        sum = vf_fma(vf_load(biases + g), vf_load(x_sums + g), sum);
+    }
+    return sum;
+}
+
+KRS_CPU_INLINE void store_tile(krs_cpu_layout layout, const krs_cpu_linear *op, const float *biases,
+                               int64_t row, int64_t out, int n_rows, int n_outs,
+                               vf sums[][KRS_CPU_MAX_TILE])
+{
+    const int64_t stride = op->n_groups + 2 * KRS_CPU_MAX_LANES;
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 8
+        for (int o = 0; o < n_outs; o++) {
+            vf sum = sums[r][o];
+            if (is_affine(layout)) {
+                sum = sum + bias_term(op, biases + o * stride, row + r);
+            }
+            const float y = vf_sum(sum);
+            op->out[(row + r) * op->out_stride + out + o] = op->bias ? y + op->bias[out + o] : y;
+        }
+    }
+}
+
+/* n_rows x n_outs outputs; both are constants at every call, so the loops over them vanish. */
+KRS_CPU_INLINE void linear_tile(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
+                                int64_t out, int n_rows, int n_outs, const float *scales,
+                                const float *biases)
+{
+    tile_rows t;
+    vf sums[KRS_CPU_MAX_TILE][KRS_CPU_MAX_TILE];
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        t.x[r] = op->x + (size_t)(row + r) * op->x_row_bytes;
+#pragma GCC unroll 8
+        for (int o = 0; o < n_outs; o++) {
+            sums[r][o] = vf_set(0);
+        }
+    }
+#pragma GCC unroll 8
+    for (int o = 0; o < n_outs; o++) {
+        t.w[o] = op->w + (size_t)(out + o) * op->w_row_bytes;
+        t.scales[o] = scales + o * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
+    }
+    const vi group_of_lane = vi_group_of_lane(op->groups_per_block);
+    const size_t w_step = block_bytes_of(layout);
+    const size_t x_step = (size_t)x_vectors_of(layout) * LANES * 4;
+    for (int64_t b = 0; b < op->n_blocks; b++) {
+        const int64_t group = b * op->groups_per_block / op->blocks_per_group;
+        add_scaled_block(layout, &t, (size_t)b * w_step, (size_t)b * x_step, group, group_of_lane,
+                         n_rows, n_outs, sums);
+    }
+    if (op->tail_bytes > 0) {
+        const int64_t group = op->n_blocks * op->groups_per_block / op->blocks_per_group;
+        add_tail(layout, op, &t, (size_t)op->n_blocks * x_step, group, group_of_lane, n_rows,
+                 n_outs, sums);
+    }
+    store_tile(layout, op, biases, row, out, n_rows, n_outs, sums);
+}
+
+/* All rows for n_outs (a constant) outputs. */
+KRS_CPU_INLINE void linear_rows(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
+                                int64_t n_rows, int64_t out, int n_outs, const float *scales,
+                                const float *biases)
+{
+    const int tile = is_affine(layout) ? AFFINE_TILE_ROWS : TILE_ROWS;
+    for (; n_rows >= tile; row += tile, n_rows -= tile) {
+        linear_tile(layout, op, row, out, tile, n_outs, scales, biases);
+    }
+    if (tile > 2) {
+        for (; n_rows >= 2; row += 2, n_rows -= 2) {
+            linear_tile(layout, op, row, out, 2, n_outs, scales, biases);
+        }
+    }
+    for (; n_rows > 0; row++, n_rows--) {
+        linear_tile(layout, op, row, out, 1, n_outs, scales, biases);
+    }
+}
+
+/* values[n] as f32 and then two vectors of zeros, so that whole vectors may be read from any group. */
+static void widen_scales(krs_dtype dtype, const unsigned char *values, int64_t n, float *out)
+{
+    const size_t item_bytes = krs_dtype_bytes(dtype);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const unsigned char *at = values + (size_t)i * item_bytes;
+        vf_store(out + i, dtype == KRS_DTYPE_F32   ? vf_load(at)
+                          : dtype == KRS_DTYPE_F16 ? vf_load_f16(at)
+                                                   : vf_load_bf16(at));
+    }
+    (void)krs_f32_of_any(dtype, values + (size_t)i * item_bytes, (size_t)(n - i), out + i);
+    memset(out + n, 0, 2 * KRS_CPU_MAX_LANES * sizeof(*out));
+}
+
+static void widen_tile(const krs_cpu_linear *op, int64_t out, int n_outs, float *scales,
+                       float *biases)
+{
+    const int64_t stride = op->n_groups + 2 * KRS_CPU_MAX_LANES;
+    const size_t row_bytes = (size_t)op->n_groups * krs_dtype_bytes(op->scale_dtype);
+    for (int o = 0; o < n_outs; o++) {
+        const size_t at = (size_t)(out + o) * row_bytes;
+        widen_scales(op->scale_dtype, op->scales + at, op->n_groups, scales + o * stride);
+        widen_scales(op->scale_dtype, op->biases + at, op->n_groups, biases + o * stride);
+    }
+}
+
+KRS_CPU_INLINE void linear_outs(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
+                                int64_t n_rows, int64_t out, int n_outs, float *scratch)
+{
+    float *biases = scratch + KRS_CPU_MAX_TILE * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
+    if (is_affine(layout)) {
+        widen_tile(op, out, n_outs, scratch, biases);
+    }
+    linear_rows(layout, op, row, n_rows, out, n_outs, scratch, biases);
+}
+
+KRS_CPU_INLINE void linear(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
+                           int64_t n_rows, int64_t out, int64_t n_outs, float *scratch)
+{
+    const int tile = is_affine(layout) ? AFFINE_TILE_OUTS : TILE_OUTS;
+    for (; n_outs >= tile; out += tile, n_outs -= tile) {
+        linear_outs(layout, op, row, n_rows, out, tile, scratch);
+    }
+    for (; n_outs > 0; out++, n_outs--) {
+        linear_outs(layout, op, row, n_rows, out, 1, scratch);
+    }
+}

@@ -1,0 +1,220 @@
+/* compute/cpu/template/rows.h - the ops that work on one row: packing, norm, rope, glu, add, narrowing.
+ * Included after <isa>/vec.h and template/math.h. Loops in plain C here are ones that the compiler
+ * turns into vectors by itself under the file's flags; each element's own arithmetic is written out,
+ * so that changes nothing in the result.
+ *
+ * Thread: pure. */
+
+KRS_CPU_INLINE uint16_t round_to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    const uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    const uint32_t quiet_nan = bits >> 16 | 0x40u;
+    return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet_nan : rounded);
+}
+
+/* Whole blocks of x; n_vectors is a constant at every call. */
+KRS_CPU_INLINE void pack_f32(const float *x, int64_t n_blocks, int n_vectors, int lanes, float *out)
+{
+    for (int64_t b = 0; b < n_blocks; b++) {
+        for (int k = 0; k < n_vectors; k++) {
+            for (int j = 0; j < lanes; j++) {
+                out[k * lanes + j] = x[j * n_vectors + k];
+            }
+        }
+        x += n_vectors * lanes;
+        out += n_vectors * lanes;
+    }
+}
+
+KRS_CPU_INLINE void pack_bf16(const float *x, int64_t n_blocks, int n_vectors, int lanes,
+                              uint16_t *out)
+{
+    for (int64_t b = 0; b < n_blocks; b++) {
+        for (int k = 0; k < n_vectors; k++) {
+            for (int j = 0; j < lanes; j++) {
+                out[k * lanes + j] = round_to_bf16(x[j * n_vectors + k]);
+            }
+        }
+        x += n_vectors * lanes;
+        out += n_vectors * lanes;
+    }
+}
+
+static void pack_blocks(const krs_cpu_packing *packing, const float *x, int64_t n_blocks, void *out)
+{
+    const int lanes = packing->is_bf16 ? 2 * LANES : LANES;
+    const int case_of = packing->n_vectors + (packing->is_bf16 ? 16 : 0);
+    switch (case_of) {
+    case 1:
+        memcpy(out, x, (size_t)(n_blocks * packing->block) * sizeof(*x));
+        break;
+    case 2:
+        pack_f32(x, n_blocks, 2, LANES, out);
+        break;
+    case 4:
+        pack_f32(x, n_blocks, 4, LANES, out);
+        break;
+    case 8:
+        pack_f32(x, n_blocks, 8, LANES, out);
+        break;
+    case 16 + 1:
+        pack_bf16(x, n_blocks, 1, 2 * LANES, out);
+        break;
+    case 16 + 2:
+        pack_bf16(x, n_blocks, 2, 2 * LANES, out);
+        break;
+    default:
+        pack_bf16(x, n_blocks, packing->n_vectors, lanes, out);
+        break;
+    }
+}
+
+/* Sums of n values, a multiple of 32, in 16 running sums and a fixed tree. */
+KRS_CPU_INLINE float sum_group(const float *x, int32_t n, bool is_bf16)
+{
+    enum { RUNNING = 16 };
+    float sums[RUNNING] = {0};
+    for (int32_t i = 0; i < n; i += RUNNING) {
+        for (int j = 0; j < RUNNING; j++) {
+            sums[j] += is_bf16 ? krs_f32_of_bf16(round_to_bf16(x[i + j])) : x[i + j];
+        }
+    }
+    for (int half = RUNNING / 2; half > 0; half /= 2) {
+        for (int j = 0; j < half; j++) {
+            sums[j] += sums[j + half];
+        }
+    }
+    return sums[0];
+}
+
+static void pack(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
+                 unsigned char *out, float *sums)
+{
+    enum { MAX_BLOCK = 8 * KRS_CPU_MAX_LANES };
+    const int64_t n_blocks = n / packing->block;
+    const int64_t n_left = n - n_blocks * packing->block;
+    const size_t item_bytes = packing->is_bf16 ? sizeof(uint16_t) : sizeof(float);
+    pack_blocks(packing, x, n_blocks, out);
+    if (n_left > 0) {
+        float tail[MAX_BLOCK] = {0};
+        memcpy(tail, x + n_blocks * packing->block, (size_t)n_left * sizeof(*x));
+        pack_blocks(packing, tail, 1, out + (size_t)(n_blocks * packing->block) * item_bytes);
+    }
+    for (int64_t g = 0; sums && g < n / group; g++) {
+        sums[g] = packing->is_bf16 ? sum_group(x + g * group, group, true)
+                                   : sum_group(x + g * group, group, false);
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, int64_t n, float eps, float *out)
+{
+    vf even = vf_set(0);
+    vf odd = vf_set(0);
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        const vf a = vf_load(x + i);
+        const vf b = vf_load(x + i + LANES);
+        even = vf_fma(a, a, even);
+        odd = vf_fma(b, b, odd);
+    }
+    float squares = vf_sum(even + odd);
+    for (; i < n; i++) {
+        squares += x[i] * x[i];
+    }
+    const float factor = 1.0f / sqrtf(squares / (float)n + eps);
+    for (i = 0; i < n; i++) {
+        out[i] = x[i] * factor * weight[i];
+    }
+}
+
+static void rope(float *head, const float *cosines, const float *sines, int64_t n)
+{
+    float *high = head + n;
+    for (int64_t i = 0; i < n; i++) {
+        const float a = head[i];
+        const float b = high[i];
+        head[i] = a * cosines[i] - b * sines[i];
+        high[i] = b * cosines[i] + a * sines[i];
+    }
+}
+
+static void add(const float *a, const float *b, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = a[i] + b[i];
+    }
+}
+
+KRS_CPU_INLINE vf activate(krs_activation act, vf x)
+{
+    const vf half = vf_set(0.5f);
+    const vf one = vf_set(1.0f);
+    if (act == KRS_ACT_SILU) {
+        return x / (one + vf_exp(vf_set(0) - x));
+    }
+    if (act == KRS_ACT_GELU) {
+        return half * x * (one + vf_erf(x * vf_set(0.70710678f)));
+    }
+    const vf cube = vf_fma(vf_set(0.044715f) * x * x, x, x);
+    return half * x * (one + vf_tanh(vf_set(0.79788456f) * cube));
+}
+
+KRS_CPU_INLINE void glu_of(krs_activation act, const float *gate, const float *up, int64_t n,
+                           float *out)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf_store(out + i, activate(act, vf_load(gate + i)) * vf_load(up + i));
+    }
+    if (i < n) { /* the same arithmetic for the rest, in a padded copy */
+        float in[LANES] = {0};
+        float activated[LANES];
+        memcpy(in, gate + i, (size_t)(n - i) * sizeof(*in));
+        vf_store(activated, activate(act, vf_load(in)));
+        for (int64_t k = 0; i + k < n; k++) {
+            out[i + k] = activated[k] * up[i + k];
+        }
+    }
+}
+
+static void glu(krs_activation act, const float *gate, const float *up, int64_t n, float *out)
+{
+    switch (act) {
+    case KRS_ACT_SILU:
+        glu_of(KRS_ACT_SILU, gate, up, n, out);
+        break;
+    case KRS_ACT_GELU:
+        glu_of(KRS_ACT_GELU, gate, up, n, out);
+        break;
+    default:
+        glu_of(KRS_ACT_GELU_TANH, gate, up, n, out);
+        break;
+    }
+}
+
+static void narrow_f16(const float *x, int64_t n, uint16_t *out)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf_store_f16(out + i, vf_load(x + i));
+    }
+    for (; i < n; i++) {
+        out[i] = krs_f16_of_f32(x[i]); /* rounds as the vector form does */
+    }
+}
+
+static void narrow(krs_dtype dtype, const float *x, int64_t n, void *out)
+{
+    if (dtype == KRS_DTYPE_F32) {
+        memcpy(out, x, (size_t)n * sizeof(*x));
+    } else if (dtype == KRS_DTYPE_F16) {
+        narrow_f16(x, n, out);
+    } else {
+        uint16_t *halves = out;
+        for (int64_t i = 0; i < n; i++) {
+            halves[i] = round_to_bf16(x[i]);
+        }
+    }
+}
