@@ -187,8 +187,10 @@ size_t krs_log_format_record(const krs_log_record *record, krs_log_format format
         }
     }
     const char *tail = is_json ? (is_cut ? ",\"cut\":true}\n" : "}\n") : (is_cut ? " cut\n" : "\n");
-    memcpy(out + to.len, tail, strlen(tail)); /* LINE_TAIL_BYTES were kept free */
-    return to.len + strlen(tail);
+    for (; *tail; tail++) { /* LINE_TAIL_BYTES were kept free */
+        out[to.len++] = *tail;
+    }
+    return to.len;
 }
 
 void krs_log_write(const krs_log *log, krs_log_level level, const char *event,
