@@ -1,0 +1,162 @@
+/* tests/unit/model/test_modules.c - the list of modules against files that transformers wrote, and against
+ * our own loader: what synth makes of any family opens as a model. */
+#include "format/safetensors.h"
+#include "model/model.h"
+#include "model/modules.h"
+#include "os/dir.h"
+#include "support/cmocka.h"
+
+#include <stdio.h>
+
+static const char *const cases[] = {"llama",           "llama-bias",  "llama-mha", "llama3-rope",
+                                    "mistral-headdim", "mistral-swa", "qwen2",     "qwen2-tied",
+                                    "qwen3",           "qwen3-yarn"};
+
+#define N_CASES (sizeof(cases) / sizeof(cases[0]))
+
+typedef struct listing {
+    krs_arena arena;
+    krs_model_config config;
+    krs_synth_module *modules;
+    uint32_t n;
+    char dir[KRS_OS_PATH_BYTES];
+} listing;
+
+static void open_case(const char *name, listing *out)
+{
+    krs_error err = KRS_ERROR_INIT;
+    (void)snprintf(out->dir, sizeof(out->dir), "%s/tests/data/golden/%s", KRS_SOURCE_DIR, name);
+    krs_arena_init(&out->arena, NULL, 4096, 1u << 20);
+    if (krs_model_config_load(out->dir, NULL, &out->config, &err) != KRS_OK ||
+        krs_model_modules(&out->config, &out->arena, &out->modules, &out->n, &err) != KRS_OK) {
+        fail_msg("%s: %s", name, err.message);
+    }
+}
+
+static void close_case(listing *l)
+{
+    krs_model_config_deinit(&l->config);
+    krs_arena_deinit(&l->arena);
+}
+
+static const krs_tensor *find(const krs_safetensors *st, krs_str module, const char *suffix)
+{
+    char name[256];
+    (void)snprintf(name, sizeof(name), "%.*s%s", KRS_STR_ARGS(module), suffix);
+    return krs_safetensors_find(st, krs_str_of(name));
+}
+
+static void the_list_is_what_transformers_writes(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < N_CASES; c++) {
+        listing l;
+        krs_safetensors *st;
+        open_case(cases[c], &l);
+        assert_int_equal(krs_safetensors_open(l.dir, KRS_OS_MAP_SHARED_PAGES, NULL, &st, NULL),
+                         KRS_OK);
+        uint32_t n_tensors = 0;
+        for (uint32_t i = 0; i < l.n; i++) {
+            const krs_synth_module *m = &l.modules[i];
+            const krs_tensor *weight = find(st, m->name, ".weight");
+            if (!weight) {
+                fail_msg("%s: %.*s", cases[c], KRS_STR_ARGS(m->name));
+            }
+            assert_int_equal(weight->rank, m->n_out ? 2 : 1);
+            assert_int_equal(weight->dims[weight->rank - 1], m->n_in);
+            assert_true(!m->n_out || weight->dims[0] == m->n_out);
+            assert_int_equal(find(st, m->name, ".bias") != NULL, m->has_bias);
+            n_tensors += 1 + m->has_bias;
+        }
+        assert_int_equal(n_tensors, krs_safetensors_count(st));
+        krs_safetensors_close(st);
+        close_case(&l);
+    }
+}
+
+/* The case's config.json with a quantization block, in dir. */
+static void put_config(const listing *l, const krs_quant *quant, const char *dir)
+{
+    char path[KRS_OS_PATH_BYTES];
+    krs_buf text;
+    krs_buf_init(&text, NULL, 1u << 20);
+    assert_int_equal(krs_os_path_join(l->dir, "config.json", path, sizeof(path)), KRS_OK);
+    assert_int_equal(krs_os_file_read(path, &text, NULL), KRS_OK);
+    if (quant->kind == KRS_QUANT_AFFINE) {
+        const char *open = strchr(text.data, '{');
+        krs_buf_consume(&text, (size_t)(open - text.data) + 1);
+        krs_buf rest = text;
+        krs_buf_init(&text, NULL, 1u << 20);
+        assert_int_equal(krs_buf_printf(&text,
+                                        "{\"quantization\":{\"bits\":%d,\"group_size\":%d},%s",
+                                        quant->bits, quant->group, rest.data),
+                         KRS_OK);
+        krs_buf_deinit(&rest);
+    }
+    assert_int_equal(krs_os_path_join(dir, "config.json", path, sizeof(path)), KRS_OK);
+    assert_int_equal(krs_os_file_write(path, text.data, text.len, NULL), KRS_OK);
+    krs_buf_deinit(&text);
+}
+
+static void synthesise_and_open(const listing *l, const krs_synth_options *how)
+{
+    char dir[KRS_OS_PATH_BYTES];
+    krs_error err = KRS_ERROR_INIT;
+    krs_synth_result result;
+    krs_model *model;
+    const krs_model_options options = KRS_MODEL_OPTIONS_INIT;
+    assert_int_equal(krs_os_dir_temporary(dir, NULL), KRS_OK);
+    put_config(l, &how->quant, dir);
+    krs_status status = krs_synth_write(dir, l->modules, l->n, how, NULL, &result, &err);
+    if (status == KRS_OK) {
+        status = krs_model_open(dir, &options, NULL, &model, &err);
+    }
+    if (status != KRS_OK) {
+        fail_msg("%s: %s", l->dir, err.message);
+    }
+    assert_int_equal(krs_model_stats_of(model).n_parameters, result.n_parameters);
+    krs_model_close(model);
+    assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
+}
+
+static void every_family_can_be_made_and_opened(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < N_CASES; c++) {
+        listing l;
+        open_case(cases[c], &l);
+        krs_synth_options how = KRS_SYNTH_OPTIONS_INIT;
+        synthesise_and_open(&l, &how);
+        how.max_shard_bytes = 65536;
+        how.dtype = KRS_DTYPE_F16;
+        synthesise_and_open(&l, &how);
+        how.quant = (krs_quant){KRS_QUANT_AFFINE, c % 2 ? 4 : 8, 32};
+        synthesise_and_open(&l, &how);
+        close_case(&l);
+    }
+}
+
+static void a_family_that_is_not_known_is_named(void **state)
+{
+    (void)state;
+    krs_model_config config = {.model_type = "novel", .n_layers = 1};
+    krs_arena arena;
+    krs_synth_module *modules;
+    uint32_t n;
+    krs_error err = KRS_ERROR_INIT;
+    krs_arena_init(&arena, NULL, 4096, 65536);
+    assert_int_equal(krs_model_modules(&config, &arena, &modules, &n, &err), KRS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "novel"));
+    assert_non_null(strstr(err.message, "qwen3"));
+    krs_arena_deinit(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_list_is_what_transformers_writes),
+        cmocka_unit_test(every_family_can_be_made_and_opened),
+        cmocka_unit_test(a_family_that_is_not_known_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
