@@ -1,0 +1,432 @@
+/* tests/parity/test_ops.c - every op on every instruction set of this machine, held to the reference.
+ *
+ * One case list. Each case is a program small enough to read: random rows enter through an embedding,
+ * the op under test follows, TAKE_ROWS brings them out (a linear writes the logits itself). A case runs
+ * on `ref` and on `cpu` with every instruction set; the relative RMS error must stay below the case's
+ * tolerance, and each row must have the same bytes alone, in the batch, and with 1, 2 or 3 threads.
+ *
+ * Tolerances: f32 sums differ from the reference's double ones by rounding only (1e-6 and a margin);
+ * avx512bf16 rounds x to bf16 for bf16 and affine weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per
+ * element, and so of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. */
+#include "compute/cpu/isa.h"
+
+#include "support/tiny_decoder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define MAX_ROWS    17
+#define N_BLOCKS    64
+#define TOL_F32     3e-6
+#define TOL_BF16    3.3e-3
+#define TOL_ACT     2e-6 /* approximated exp, tanh, erf */
+#define TOL_KV_F16  1e-3
+#define TOL_KV_BF16 6e-3
+#define MAX_THREADS 3
+
+/* What to run a program on. isa NULL: ref. */
+typedef struct machine {
+    const char *isa;
+    int32_t n_threads;
+    krs_dtype kv_dtype;
+} machine;
+
+typedef struct runner {
+    krs_backend *backend;
+    krs_exec *exec;
+    int64_t vocab;
+} runner;
+
+static void open_runner(runner *run, const krs_program *program, machine on)
+{
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.isa = on.isa;
+    options.n_threads = on.n_threads;
+    const krs_exec_limits limits = {1024, 1, 1024, N_BLOCKS, on.kv_dtype};
+    krs_error err = KRS_ERROR_INIT;
+    krs_status status =
+        krs_backend_open(on.isa ? "cpu" : "ref", &options, NULL, &run->backend, &err);
+    assert_int_equal(status, KRS_OK);
+    status = krs_exec_new(run->backend, program, &limits, &run->exec, &err);
+    if (status != KRS_OK) {
+        fail_msg("%s", err.message);
+    }
+    run->vocab = program->slots[program->logits].width;
+}
+
+static void close_runner(runner *run)
+{
+    krs_exec_free(run->exec);
+    krs_backend_close(run->backend);
+}
+
+/* Tokens [n_past, n_past + n) of one sequence whose token i is i % n_vocab; logits of all into out. */
+static void step(runner *run, uint32_t n_vocab, uint32_t n_past, uint32_t n, float *out)
+{
+    uint32_t blocks[N_BLOCKS];
+    uint32_t tokens[1024];
+    uint32_t rows[1024];
+    for (uint32_t i = 0; i < N_BLOCKS; i++) {
+        blocks[i] = (i * 37 + 5) % N_BLOCKS; /* 37 and 64 are coprime: each block once */
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        tokens[i] = (n_past + i) % n_vocab;
+        rows[i] = i;
+    }
+    const krs_step_seq seq = {0, n, n_past, N_BLOCKS, blocks};
+    const krs_step one = {n, 1, n, tokens, &seq, rows};
+    krs_step_result result;
+    krs_error err = KRS_ERROR_INIT;
+    if (krs_exec_submit(run->exec, &one, &err) != KRS_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(krs_exec_collect(run->exec, &result, NULL), KRS_OK);
+    memcpy(out, result.logits, n * (size_t)run->vocab * sizeof(*out));
+}
+
+static double relative_rms(const float *got, const float *want, size_t n)
+{
+    double error = 0;
+    double power = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)got[i] - (double)want[i];
+        error += d * d;
+        power += (double)want[i] * (double)want[i];
+    }
+    return sqrt(error / power);
+}
+
+static float *new_rows(int64_t n_rows, int64_t width)
+{
+    float *rows = krs_alloc_array(NULL, (size_t)(n_rows * width), sizeof(*rows));
+    assert_non_null(rows);
+    return rows;
+}
+
+/* Is every row the same alone, in the batch, and on more threads? */
+static void check_rows(const krs_program *program, machine on, const float *batch, const char *name)
+{
+    const size_t width = (size_t)program->slots[program->logits].width;
+    float *other = new_rows(MAX_ROWS, (int64_t)width);
+    for (int32_t n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
+        runner run;
+        open_runner(&run, program, (machine){on.isa, n_threads, on.kv_dtype});
+        step(&run, MAX_ROWS, 0, MAX_ROWS, other);
+        if (memcmp(batch, other, MAX_ROWS * width * sizeof(*other)) != 0) {
+            fail_msg("%s on %s: %d threads give other bytes", name, on.isa, n_threads);
+        }
+        uint32_t at = 0;
+        for (uint32_t n = 1; at < MAX_ROWS; at += n, n = n % 6 + 1) { /* 1 2 3 4 5 2 */
+            const uint32_t m = at + n < MAX_ROWS ? n : MAX_ROWS - at;
+            step(&run, MAX_ROWS, at, m, other + at * width);
+        }
+        if (memcmp(batch, other, MAX_ROWS * width * sizeof(*other)) != 0) {
+            fail_msg("%s on %s: rows in smaller steps have other bytes", name, on.isa);
+        }
+        close_runner(&run);
+    }
+    krs_alloc_free(NULL, other);
+}
+
+static double tolerance(const char *isa, double exact, double rounded)
+{
+    return strcmp(isa, "avx512bf16") == 0 ? rounded : exact;
+}
+
+/* exact: tolerance where x stays f32; rounded: where avx512bf16 rounds it. */
+static void check_program(const krs_program *program, krs_dtype kv_dtype, double exact,
+                          double rounded, const char *name)
+{
+    const int64_t width = program->slots[program->logits].width;
+    float *want = new_rows(MAX_ROWS, width);
+    float *got = new_rows(MAX_ROWS, width);
+    runner run;
+    open_runner(&run, program, (machine){NULL, 1, KRS_DTYPE_F32});
+    step(&run, MAX_ROWS, 0, MAX_ROWS, want);
+    close_runner(&run);
+    for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
+        const machine on = {krs_cpu_isa_name(i), 1, kv_dtype};
+        if (!krs_cpu_isa_is_here(on.isa)) {
+            continue;
+        }
+        open_runner(&run, program, on);
+        step(&run, MAX_ROWS, 0, MAX_ROWS, got);
+        close_runner(&run);
+        const double rms = relative_rms(got, want, (size_t)(MAX_ROWS * width));
+        if (!(rms <= tolerance(on.isa, exact, rounded))) { /* NaN fails too */
+            fail_msg("%s on %s: relative RMS error %.3g, want %.3g", name, on.isa, rms,
+                     tolerance(on.isa, exact, rounded));
+        }
+        check_rows(program, on, got, name);
+    }
+    krs_alloc_free(NULL, want);
+    krs_alloc_free(NULL, got);
+}
+
+/* A program whose rows are MAX_ROWS random vectors of `width` in slot 0. */
+static void start_program(tiny_decoder *tiny, int64_t width, uint64_t seed)
+{
+    *tiny = (tiny_decoder){.random = seed * 2 + 1};
+    krs_program_init(&tiny->program, NULL);
+    tiny->program.max_positions = 4096;
+    const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
+    const krs_slot x = tiny_slot(tiny, width, KRS_ROWS_ALL);
+    const uint32_t rows = tiny_matrix(tiny, &f32, MAX_ROWS, width, 0, 1.0f);
+    tiny_op(tiny, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = rows, .embed = {1.0f}});
+}
+
+static void take_out(tiny_decoder *tiny, krs_slot from)
+{
+    tiny->program.logits = tiny_slot(tiny, tiny->program.slots[from].width, KRS_ROWS_LOGITS);
+    tiny_op(tiny, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = from, .out = tiny->program.logits});
+}
+
+static void check_linear(const tiny_shape *shape, int64_t n_in, int64_t n_out, bool has_bias)
+{
+    tiny_decoder tiny;
+    char name[128];
+    (void)snprintf(name, sizeof(name), "linear %s %d bits group %d, %lld -> %lld",
+                   krs_dtype_name(shape->dtype), shape->quant.bits, shape->quant.group,
+                   (long long)n_in, (long long)n_out);
+    start_program(&tiny, n_in, (uint64_t)(n_in * 1000 + n_out));
+    const krs_slot y = tiny_slot(&tiny, n_out, KRS_ROWS_ALL);
+    tiny_linear(&tiny, shape, 0, y, has_bias);
+    take_out(&tiny, y);
+    const bool is_rounded = shape->quant.kind == KRS_QUANT_AFFINE || shape->dtype == KRS_DTYPE_BF16;
+    check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, is_rounded ? TOL_BF16 : TOL_F32, name);
+    tiny_decoder_deinit(&tiny);
+}
+
+static const krs_dtype dense[] = {KRS_DTYPE_F32, KRS_DTYPE_F16, KRS_DTYPE_BF16};
+
+static void dense_linears_agree_for_any_width(void **state)
+{
+    (void)state;
+    static const int64_t widths[] = {1, 2, 15, 31, 33, 64, 100, 257, 520};
+    static const int64_t outs[] = {1, 3, 4, 9, 17, 70};
+    for (size_t d = 0; d < 3; d++) {
+        const tiny_shape shape = {.dtype = dense[d]};
+        for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+            check_linear(&shape, widths[i], outs[(i + d) % 6], i % 2 == 0);
+        }
+    }
+}
+
+static void affine_linears_agree_for_every_group(void **state)
+{
+    (void)state;
+    static const int32_t groups[] = {32, 64, 128};
+    static const int64_t n_groups[] = {1, 2, 3, 5, 17};
+    static const int64_t outs[] = {1, 2, 5, 33};
+    for (int32_t bits = 4; bits <= 8; bits += 4) {
+        for (size_t g = 0; g < 3; g++) {
+            for (size_t i = 0; i < 5; i++) {
+                const tiny_shape shape = {.dtype = dense[(g + i) % 3],
+                                          .quant = {KRS_QUANT_AFFINE, bits, groups[g]}};
+                check_linear(&shape, n_groups[i] * groups[g], outs[(g + i) % 4], i % 2 == 1);
+            }
+        }
+    }
+}
+
+static void norms_agree(void **state)
+{
+    (void)state;
+    static const int64_t widths[] = {3, 32, 60, 129, 512};
+    for (size_t i = 0; i < 5; i++) {
+        for (int32_t n_groups = 1; n_groups <= 3; n_groups += 2) {
+            tiny_decoder tiny;
+            const tiny_shape shape = {.dtype = dense[i % 3]};
+            start_program(&tiny, widths[i] * n_groups, i);
+            const krs_slot y = tiny_slot(&tiny, widths[i] * n_groups, KRS_ROWS_ALL);
+            tiny_norm(&tiny, &shape, 0, y, n_groups);
+            take_out(&tiny, y);
+            check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, "rms norm");
+            tiny_decoder_deinit(&tiny);
+        }
+    }
+}
+
+static void activations_agree(void **state)
+{
+    (void)state;
+    static const krs_activation acts[] = {KRS_ACT_SILU, KRS_ACT_GELU, KRS_ACT_GELU_TANH};
+    static const float scales[] = {1e-3f, 1.0f, 8.0f, 120.0f};
+    for (size_t i = 0; i < 12; i++) {
+        tiny_decoder tiny;
+        start_program(&tiny, 50, i);
+        tiny.program.ops[0].embed.scale = scales[i / 3];
+        const krs_slot y = tiny_slot(&tiny, 50, KRS_ROWS_ALL);
+        tiny_op(&tiny,
+                (krs_op){.kind = KRS_OP_GLU, .in = 0, .in2 = 0, .out = y, .glu = {acts[i % 3]}});
+        tiny_op(&tiny, (krs_op){.kind = KRS_OP_ADD, .in = 0, .in2 = y, .out = y});
+        take_out(&tiny, y);
+        check_program(&tiny.program, KRS_DTYPE_F32, TOL_ACT, TOL_ACT, "glu and add");
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
+static void embeddings_agree(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 9; i++) {
+        tiny_decoder tiny = {.random = i * 2 + 1};
+        const krs_quant quants[] = {
+            {KRS_QUANT_NONE, 0, 0}, {KRS_QUANT_AFFINE, 4, 32}, {KRS_QUANT_AFFINE, 8, 64}};
+        const tiny_shape shape = {.dtype = dense[i % 3], .quant = quants[i / 3]};
+        krs_program_init(&tiny.program, NULL);
+        tiny.program.max_positions = 4096;
+        const krs_slot x = tiny_slot(&tiny, 192, KRS_ROWS_ALL);
+        const uint32_t rows = tiny_matrix(&tiny, &shape, MAX_ROWS, 192, 0, 1.0f);
+        tiny_op(&tiny, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = rows, .embed = {3.7f}});
+        take_out(&tiny, x);
+        check_program(&tiny.program, KRS_DTYPE_F32, 0, 0, "embed"); /* the definition: equal */
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
+/* K, V and q are three linear views of the same rows; attention over them, after RoPE. */
+static void check_attention(int32_t n_heads, int32_t n_kv_heads, int32_t head_dim, int32_t window,
+                            krs_dtype kv_dtype, double tol)
+{
+    tiny_decoder tiny;
+    const tiny_shape shape = {.dtype = KRS_DTYPE_F32};
+    char name[128];
+    (void)snprintf(name, sizeof(name), "attention %d heads over %d of %d, window %d, KV %s",
+                   n_heads, n_kv_heads, head_dim, window, krs_dtype_name(kv_dtype));
+    start_program(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
+    krs_program *program = &tiny.program;
+    program->n_kv_layers = 2;
+    program->n_kv_heads = n_kv_heads;
+    program->head_dim = head_dim;
+    const krs_slot q = tiny_slot(&tiny, (int64_t)n_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot k = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot v = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot a = tiny_slot(&tiny, (int64_t)n_heads * head_dim, KRS_ROWS_ALL);
+    tiny_linear(&tiny, &shape, 0, q, false);
+    tiny_linear(&tiny, &shape, 0, k, false);
+    tiny_linear(&tiny, &shape, 0, v, false);
+    const uint32_t freqs = tiny_freqs(&tiny, head_dim / 2);
+    tiny_op(&tiny, (krs_op){.kind = KRS_OP_ROPE,
+                            .in = q,
+                            .out = q,
+                            .rope = {n_heads, head_dim, head_dim / 2, freqs, 1.0f}});
+    tiny_op(&tiny, (krs_op){.kind = KRS_OP_ROPE,
+                            .in = k,
+                            .out = k,
+                            .rope = {n_kv_heads, head_dim, head_dim / 2, freqs, 1.0f}});
+    krs_op op = {.kind = KRS_OP_KV_WRITE,
+                 .in = k,
+                 .in2 = v,
+                 .attention = {1, n_heads, n_kv_heads, head_dim, window, 2.0f}};
+    tiny_op(&tiny, op);
+    op.kind = KRS_OP_ATTENTION;
+    op.in = q;
+    op.out = a;
+    tiny_op(&tiny, op);
+    take_out(&tiny, a);
+    check_program(program, kv_dtype, tol, tol, name);
+    tiny_decoder_deinit(&tiny);
+}
+
+static void attention_agrees(void **state)
+{
+    (void)state;
+    check_attention(4, 2, 32, 0, KRS_DTYPE_F32, TOL_F32);
+    check_attention(7, 1, 64, 0, KRS_DTYPE_F32, TOL_F32);
+    check_attention(3, 3, 128, 5, KRS_DTYPE_F32, TOL_F32);
+    check_attention(8, 2, 20, 3, KRS_DTYPE_F32, TOL_F32);
+    check_attention(2, 1, 6, 0, KRS_DTYPE_F32, TOL_F32);
+    check_attention(4, 2, 80, 0, KRS_DTYPE_F16, TOL_KV_F16);
+    check_attention(6, 2, 64, 7, KRS_DTYPE_F16, TOL_KV_F16);
+    check_attention(5, 1, 48, 0, KRS_DTYPE_BF16, TOL_KV_BF16);
+}
+
+/* Several parts, block boundaries and windows: a sequence of 700 tokens, whole and in chunks. */
+static void check_long(const char *isa, int32_t window, krs_dtype kv_dtype)
+{
+    enum { N = 700, WIDTH = 24 };
+    tiny_shape shape = tiny_shape_default();
+    shape.vocab = WIDTH;
+    shape.hidden = 20;
+    shape.ffn = 12;
+    shape.n_layers = 1;
+    shape.window = window;
+    tiny_decoder tiny;
+    tiny_decoder_init(&tiny, &shape);
+    float *want = new_rows(N, WIDTH);
+    float *got = new_rows(N, WIDTH);
+    runner run;
+    open_runner(&run, &tiny.program, (machine){NULL, 1, KRS_DTYPE_F32});
+    step(&run, WIDTH, 0, N, want);
+    close_runner(&run);
+    open_runner(&run, &tiny.program, (machine){isa, 2, kv_dtype});
+    step(&run, WIDTH, 0, N, got);
+    const double tol = kv_dtype == KRS_DTYPE_F32 ? 1e-5 : TOL_KV_F16;
+    assert_true(relative_rms(got, want, (size_t)N * WIDTH) <= tol);
+    float *cut = new_rows(N, WIDTH);
+    static const uint32_t chunks[] = {255, 1, 1, 243, 12, 1, 187}; /* 700 in all */
+    uint32_t at = 0;
+    for (size_t i = 0; i < 7; at += chunks[i], i++) {
+        step(&run, WIDTH, at, chunks[i], cut + (size_t)at * WIDTH);
+    }
+    assert_int_equal(at, N);
+    assert_memory_equal(got, cut, (size_t)N * WIDTH * sizeof(*cut));
+    close_runner(&run);
+    krs_alloc_free(NULL, want);
+    krs_alloc_free(NULL, got);
+    krs_alloc_free(NULL, cut);
+    tiny_decoder_deinit(&tiny);
+}
+
+static void long_sequences_agree_and_do_not_depend_on_chunks(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
+        if (krs_cpu_isa_is_here(krs_cpu_isa_name(i))) {
+            check_long(krs_cpu_isa_name(i), 0, KRS_DTYPE_F32);
+            check_long(krs_cpu_isa_name(i), 300, KRS_DTYPE_F16);
+        } else {
+            print_message("skipped: no %s here\n", krs_cpu_isa_name(i));
+        }
+    }
+}
+
+static void whole_decoders_agree(void **state)
+{
+    (void)state;
+    tiny_shape shape = tiny_shape_default();
+    shape.hidden = 64;
+    shape.ffn = 96;
+    shape.head_dim = 32;
+    for (size_t i = 0; i < 4; i++) {
+        tiny_decoder tiny;
+        shape.dtype = dense[i % 3];
+        shape.quant = i == 3 ? (krs_quant){KRS_QUANT_AFFINE, 4, 32} : shape.quant;
+        shape.vocab = MAX_ROWS;
+        shape.act = i % 2 ? KRS_ACT_GELU_TANH : KRS_ACT_SILU;
+        tiny_decoder_init(&tiny, &shape);
+        check_program(&tiny.program, KRS_DTYPE_F32, 1e-5, 1.5e-2, "decoder");
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dense_linears_agree_for_any_width),
+        cmocka_unit_test(affine_linears_agree_for_every_group),
+        cmocka_unit_test(norms_agree),
+        cmocka_unit_test(activations_agree),
+        cmocka_unit_test(embeddings_agree),
+        cmocka_unit_test(attention_agrees),
+        cmocka_unit_test(long_sequences_agree_and_do_not_depend_on_chunks),
+        cmocka_unit_test(whole_decoders_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
