@@ -273,8 +273,7 @@ static bool writes_out(krs_op_kind kind)
     return kind != KRS_OP_ROPE && kind != KRS_OP_KV_WRITE;
 }
 
-/* What does not belong to one op: slots, KV shape, positions. */
-static krs_status check_frame(const krs_program *program, krs_error *err)
+static krs_status check_slots(const krs_program *program, krs_error *err)
 {
     for (uint32_t s = 0; s < program->n_slots; s++) {
         const krs_slot_shape *slot = &program->slots[s];
@@ -284,11 +283,27 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
                             (long long)slot->width, KRS_PROGRAM_MAX_WIDTH);
         }
     }
-    if (program->n_kv_layers < 0 ||
-        (program->n_kv_layers > 0 &&
-         (program->n_kv_heads < 1 || program->head_dim < 1 ||
-          program->head_dim > KRS_PROGRAM_MAX_HEAD_DIM ||
-          (int64_t)program->n_kv_heads * program->head_dim > KRS_PROGRAM_MAX_WIDTH))) {
+    return KRS_OK;
+}
+
+static bool has_sound_kv(const krs_program *program)
+{
+    if (program->n_kv_layers <= 0) {
+        return program->n_kv_layers == 0;
+    }
+    return program->n_kv_heads >= 1 && program->head_dim >= 1 &&
+           program->head_dim <= KRS_PROGRAM_MAX_HEAD_DIM &&
+           (int64_t)program->n_kv_heads * program->head_dim <= KRS_PROGRAM_MAX_WIDTH;
+}
+
+/* What does not belong to one op: slots, KV shape, positions. */
+static krs_status check_frame(const krs_program *program, krs_error *err)
+{
+    const krs_status status = check_slots(program, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    if (!has_sound_kv(program)) {
         return krs_fail(err, KRS_EINTERNAL, "program: %d KV layers of %d heads of %d elements",
                         program->n_kv_layers, program->n_kv_heads, program->head_dim);
     }

@@ -10,15 +10,11 @@
  * element, and so of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. */
 #include "compute/cpu/isa.h"
 
+#include "support/cmocka.h"
 #include "support/tiny_decoder.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #define MAX_ROWS    17
 #define N_BLOCKS    64

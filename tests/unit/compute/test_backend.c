@@ -2,14 +2,10 @@
  * steps in flight, exact plans, and a decoder whose answer does not depend on how a prompt is cut. */
 #include "compute/backend.h"
 
+#include "support/cmocka.h"
 #include "support/tiny_decoder.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #define N_TOKENS 37
 #define N_BLOCKS 8
