@@ -15,7 +15,7 @@ run: deps-build build
 
 build:
 	@mkdir -p build && cmake --preset release > build/release.log 2>&1 || { cat build/release.log; exit 1; }
-	@cmake --build --preset release
+	@cmake --build --preset release --target krs
 
 test: deps-test
 	@tools/test
