@@ -2,6 +2,8 @@
 #define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "format/config.h"
 #include "format/safetensors.h"
+#include "format/synth.h"
+#include "os/dir.h"
 #include "support/oom.h"
 
 #define N_TENSORS 200 /* enough for the table to grow twice */
@@ -124,11 +126,36 @@ static void loading_a_config_survives_every_failed_allocation(void **state)
     assert_int_equal(remove(f.path), 0);
 }
 
+static krs_status write_model(const krs_alloc *alloc, void *ctx)
+{
+    (void)ctx;
+    static const krs_synth_module modules[] = {
+        {.name = {"up", 2}, .n_out = 64, .n_in = 64, .has_bias = true},
+        {.name = {"norm", 4}, .n_out = 0, .n_in = 64},
+    };
+    char dir[KRS_OS_PATH_BYTES];
+    krs_synth_options options = KRS_SYNTH_OPTIONS_INIT;
+    krs_error err = KRS_ERROR_INIT;
+    options.quant = (krs_quant){KRS_QUANT_AFFINE, 4, 32};
+    options.max_shard_bytes = 2048;
+    assert_int_equal(krs_os_dir_temporary(dir, NULL), KRS_OK);
+    const krs_status status = krs_synth_write(dir, modules, 2, &options, alloc, NULL, &err);
+    assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
+    return status;
+}
+
+static void writing_a_model_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    assert_true(krs_oom_sweep(write_model, NULL) > 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_shards_survives_every_failed_allocation),
         cmocka_unit_test(loading_a_config_survives_every_failed_allocation),
+        cmocka_unit_test(writing_a_model_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
