@@ -10,34 +10,17 @@
 
 #define CONFIG_NAME "config.json"
 
-typedef enum window_rule {
-    WINDOW_NEVER,  /* the family has none, whatever the file says */
-    WINDOW_ALL,    /* every layer */
-    WINDOW_SWITCH, /* use_sliding_window, then layer_types or max_window_layers */
-    WINDOW_LAYERS, /* layer_types, or every layer */
-} window_rule;
-
-/* What a family assumes when the file is silent. */
-typedef struct family_defaults {
-    const char *model_type;
-    int32_t n_kv_heads; /* 0: as many as heads */
-    int32_t head_dim;   /* 0: hidden / heads */
-    int64_t max_positions;
-    int64_t window;
-    window_rule rule;
-} family_defaults;
-
-static const family_defaults families[] = {
-    {"llama", 0, 0, 2048, 0, WINDOW_NEVER},       {"mistral", 8, 0, 131072, 4096, WINDOW_ALL},
-    {"qwen2", 32, 0, 32768, 4096, WINDOW_SWITCH}, {"qwen3", 32, 128, 32768, 4096, WINDOW_SWITCH},
-    {NULL, 0, 0, 2048, 0, WINDOW_LAYERS}, /* any other */
+static const config_defaults families[] = {
+    {"llama", 0, 0, 2048, 0, CONFIG_WINDOW_NEVER},
+    {"mistral", 8, 0, 131072, 4096, CONFIG_WINDOW_ALL},
+    {"qwen2", 32, 0, 32768, 4096, CONFIG_WINDOW_SWITCH},
+    {"qwen3", 32, 128, 32768, 4096, CONFIG_WINDOW_SWITCH},
+    {NULL, 0, 0, 2048, 0, CONFIG_WINDOW_LAYERS}, /* any other */
 };
 
-#define DEFAULT_WINDOWED_FROM 28 /* max_window_layers of qwen2 and qwen3 */
-
-static const family_defaults *defaults_of(const char *model_type)
+static const config_defaults *defaults_of(const char *model_type)
 {
-    const family_defaults *family = families;
+    const config_defaults *family = families;
     while (family->model_type && strcmp(family->model_type, model_type) != 0) {
         family++;
     }
@@ -144,7 +127,7 @@ static krs_status check_heads(const krs_model_config *config, krs_error *err)
     return KRS_OK;
 }
 
-static krs_status read_heads(const json_t *text, const family_defaults *family,
+static krs_status read_heads(const json_t *text, const config_defaults *family,
                              krs_model_config *config, krs_error *err)
 {
     config->n_kv_heads = family->n_kv_heads ? family->n_kv_heads : config->n_heads;
@@ -167,99 +150,6 @@ static krs_status read_heads(const json_t *text, const family_defaults *family,
         config->head_dim = (int32_t)(config->hidden / config->n_heads);
     }
     return check_heads(config, err);
-}
-
-/* layer_types as bits of windowed layers; absent: *has_types is false. */
-static krs_status read_layer_types(const json_t *text, krs_model_config *config, bool *has_types,
-                                   krs_error *err)
-{
-    json_t *list = NULL;
-    const krs_status status = krs_json_get_tree(text, "layer_types", JSON_ARRAY, &list, err);
-    *has_types = list != NULL;
-    if (status != KRS_OK || !list) {
-        return status;
-    }
-    if (json_array_size(list) != (size_t)config->n_layers) {
-        return krs_fail_field(err, KRS_EFORMAT, "layer_types",
-                              "layer_types: %zu entries, num_hidden_layers is %d",
-                              json_array_size(list), config->n_layers);
-    }
-    for (int32_t i = 0; i < config->n_layers; i++) {
-        const char *type = json_string_value(json_array_get(list, (size_t)i));
-        if (type && strcmp(type, "sliding_attention") == 0) {
-            config->window_layers[i / 64] |= UINT64_C(1) << (i % 64);
-        } else if (!type || strcmp(type, "full_attention") != 0) {
-            return krs_fail_field(
-                err, KRS_EUNSUPPORTED, "layer_types",
-                "layer_types[%d]: %.40s, want full_attention or sliding_attention", i,
-                type ? type : "no string");
-        }
-    }
-    return KRS_OK;
-}
-
-static bool has_window_layer(const krs_model_config *config)
-{
-    uint64_t any = 0;
-    for (size_t i = 0; i < sizeof(config->window_layers) / sizeof(config->window_layers[0]); i++) {
-        any |= config->window_layers[i];
-    }
-    return any != 0;
-}
-
-/* The window's size: 0 for null, for a switch that is off, and for a family without. */
-static krs_status read_window_size(const json_t *text, const family_defaults *family,
-                                   krs_model_config *config, krs_error *err)
-{
-    bool is_on = family->rule != WINDOW_SWITCH;
-    const bool is_null = json_is_null(json_object_get(text, "sliding_window"));
-    config->window = is_null ? 0 : family->window;
-    krs_status status =
-        krs_json_get_int(text, "sliding_window", 0, KRS_CONFIG_MAX_CONTEXT, &config->window, err);
-    if (status == KRS_OK) {
-        status = krs_json_get_bool(text, "use_sliding_window", &is_on, err);
-    }
-    if (!is_on || family->rule == WINDOW_NEVER) {
-        config->window = 0;
-    }
-    return status;
-}
-
-/* Which layers are windowed when layer_types does not say. */
-static krs_status read_window_start(const json_t *text, const family_defaults *family,
-                                    krs_model_config *config, krs_error *err)
-{
-    int64_t first = family->rule == WINDOW_SWITCH ? DEFAULT_WINDOWED_FROM : 0;
-    krs_status status = KRS_OK;
-    if (family->rule == WINDOW_SWITCH) {
-        status = krs_json_get_int(text, "max_window_layers", 0, INT32_MAX, &first, err);
-    }
-    memset(config->window_layers, 0, sizeof(config->window_layers));
-    for (int64_t i = first; i < config->n_layers && config->window > 0; i++) {
-        config->window_layers[i / 64] |= UINT64_C(1) << (i % 64);
-    }
-    return status;
-}
-
-static krs_status read_windows(const json_t *text, const family_defaults *family,
-                               krs_model_config *config, krs_error *err)
-{
-    bool has_types = false;
-    krs_status status = read_window_size(text, family, config, err);
-    if (status == KRS_OK) {
-        status = read_layer_types(text, config, &has_types, err);
-    }
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (!has_types || family->rule == WINDOW_ALL || family->rule == WINDOW_NEVER) {
-        return read_window_start(text, family, config, err);
-    }
-    if (config->window == 0 && has_window_layer(config)) {
-        return krs_fail_field(err, KRS_EFORMAT, "layer_types",
-                              "layer_types: sliding_attention, but sliding_window is off");
-    }
-    return KRS_OK;
 }
 
 static krs_status read_norm_eps(const json_t *text, krs_model_config *config, krs_error *err)
@@ -371,14 +261,14 @@ static krs_status read_shared(const json_t *object, krs_model_config *config, kr
 
 static krs_status read_text(const json_t *text, krs_model_config *config, krs_error *err)
 {
-    const family_defaults *family = defaults_of(config->model_type);
+    const config_defaults *family = defaults_of(config->model_type);
     config->max_positions = family->max_positions;
     krs_status status = read_sizes(text, config, err);
     if (status == KRS_OK) {
         status = read_heads(text, family, config, err);
     }
     if (status == KRS_OK) {
-        status = read_windows(text, family, config, err);
+        status = krs_config_read_windows(text, family, config, err);
     }
     if (status == KRS_OK) {
         status = read_norm_eps(text, config, err);

@@ -10,6 +10,29 @@
 #define CONFIG_MAX_THETA  1e12
 #define CONFIG_MAX_FACTOR 1e6
 
+/* How a family says which layers are windowed. */
+typedef enum config_window_rule {
+    CONFIG_WINDOW_NEVER,  /* the family has none, whatever the file says */
+    CONFIG_WINDOW_ALL,    /* every layer */
+    CONFIG_WINDOW_SWITCH, /* use_sliding_window, then layer_types or max_window_layers */
+    CONFIG_WINDOW_LAYERS, /* layer_types, or every layer */
+} config_window_rule;
+
+/* What a family assumes when the file is silent. */
+typedef struct config_defaults {
+    const char *model_type;
+    int32_t n_kv_heads; /* 0: as many as heads */
+    int32_t head_dim;   /* 0: hidden / heads */
+    int64_t max_positions;
+    int64_t window;
+    config_window_rule rule;
+} config_defaults;
+
+/* Windows into config->window and window_layers; the sizes are already read.
+ * Errors: KRS_EINVAL, KRS_EFORMAT (a list that contradicts the sizes), KRS_EUNSUPPORTED (a layer type). */
+KRS_MUST_USE krs_status krs_config_read_windows(const json_t *text, const config_defaults *family,
+                                                krs_model_config *config, krs_error *err);
+
 /* RoPE from rope_parameters (transformers 5) or rope_theta and rope_scaling (4); max_positions is
  * already read. Errors: KRS_EINVAL, KRS_EUNSUPPORTED (a type, or a part of the head, that is not known). */
 KRS_MUST_USE krs_status krs_config_read_rope(const json_t *text, krs_model_config *config,

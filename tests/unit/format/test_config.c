@@ -333,89 +333,6 @@ static void other_quantisation_is_refused_by_name(void **state)
            KRS_EUNSUPPORTED, "module a.b", "5 bits");
 }
 
-static krs_status load_file(const char *path, krs_model_config *out, krs_error *err)
-{
-    krs_buf text;
-    krs_buf_init(&text, NULL, KRS_CONFIG_MAX_BYTES);
-    assert_int_equal(krs_os_file_read(path, &text, err), KRS_OK);
-    const krs_status status = read_text(text.data, out, err);
-    krs_buf_deinit(&text);
-    return status;
-}
-
-static void real_models_read_as_published(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        const char *type;
-        int layers, heads, kv_heads, head_dim;
-        int64_t hidden, ffn, vocab, context;
-        double theta;
-        krs_rope_kind rope;
-        bool is_tied;
-        uint32_t n_eos;
-        int32_t bits;
-    } want[] = {
-        {"llama-3.1-8b", "llama", 32, 32, 8, 128, 4096, 14336, 128256, 131072, 5e5, KRS_ROPE_LLAMA3,
-         false, 1, 0},
-        {"llama-3.2-1b", "llama", 16, 32, 8, 64, 2048, 8192, 128256, 131072, 5e5, KRS_ROPE_LLAMA3,
-         true, 3, 0},
-        {"smollm2-135m", "llama", 30, 9, 3, 64, 576, 1536, 49153, 2048, 1e4, KRS_ROPE_DEFAULT, true,
-         1, 0},
-        {"mistral-7b-v0.3", "mistral", 32, 32, 8, 128, 4096, 14336, 32768, 32768, 1e6,
-         KRS_ROPE_DEFAULT, false, 1, 0},
-        {"qwen2.5-7b", "qwen2", 28, 28, 4, 128, 3584, 18944, 152064, 32768, 1e6, KRS_ROPE_DEFAULT,
-         false, 1, 0},
-        {"qwen3-0.6b", "qwen3", 28, 16, 8, 128, 1024, 3072, 151936, 40960, 1e6, KRS_ROPE_DEFAULT,
-         true, 1, 0},
-        {"qwen3-8b-mlx4", "qwen3", 36, 32, 8, 128, 4096, 12288, 151936, 40960, 1e6,
-         KRS_ROPE_DEFAULT, false, 1, 4},
-        {"qwen3-vl-2b", "qwen3_vl", 28, 16, 8, 128, 2048, 6144, 151936, 262144, 5e6,
-         KRS_ROPE_DEFAULT, true, 1, 0},
-    };
-    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
-        char path[KRS_OS_PATH_BYTES];
-        (void)snprintf(path, sizeof(path), "%s/tests/data/configs/%s.json", KRS_SOURCE_DIR,
-                       want[i].name);
-        krs_model_config c;
-        krs_error err = KRS_ERROR_INIT;
-        if (load_file(path, &c, &err) != KRS_OK) {
-            fail_msg("%s: %s", want[i].name, err.message);
-        }
-        assert_string_equal(c.model_type, want[i].type);
-        assert_int_equal(c.n_layers, want[i].layers);
-        assert_int_equal(c.n_heads, want[i].heads);
-        assert_int_equal(c.n_kv_heads, want[i].kv_heads);
-        assert_int_equal(c.head_dim, want[i].head_dim);
-        assert_int_equal(c.hidden, want[i].hidden);
-        assert_int_equal(c.ffn, want[i].ffn);
-        assert_int_equal(c.vocab, want[i].vocab);
-        assert_int_equal(c.max_positions, want[i].context);
-        assert_true(c.rope.theta == want[i].theta);
-        assert_int_equal(c.rope.kind, want[i].rope);
-        assert_int_equal(c.is_tied, want[i].is_tied);
-        assert_int_equal(c.n_eos, want[i].n_eos);
-        assert_int_equal(c.quant.bits, want[i].bits);
-        assert_int_equal(c.window, 0);
-    }
-}
-
-static void real_models_of_other_kinds_are_refused_by_name(void **state)
-{
-    (void)state;
-    krs_model_config c;
-    krs_error err = KRS_ERROR_INIT;
-    const char *folder = KRS_SOURCE_DIR "/tests/data/configs";
-    char path[KRS_OS_PATH_BYTES];
-    (void)snprintf(path, sizeof(path), "%s/qwen3-32b-fp8.json", folder);
-    assert_int_equal(load_file(path, &c, &err), KRS_EUNSUPPORTED);
-    assert_non_null(strstr(err.message, "fp8"));
-    (void)snprintf(path, sizeof(path), "%s/pythia-410m.json", folder);
-    assert_int_equal(load_file(path, &c, &err), KRS_EUNSUPPORTED);
-    assert_string_equal(c.model_type, "gpt_neox");
-}
-
 /* A folder with one file of this name and text. */
 static char *folder_with(const char *name, const char *text)
 {
@@ -491,8 +408,6 @@ int main(void)
         cmocka_unit_test(a_text_config_inside_is_found),
         cmocka_unit_test(mlx_quantisation_is_read_with_its_exceptions),
         cmocka_unit_test(other_quantisation_is_refused_by_name),
-        cmocka_unit_test(real_models_read_as_published),
-        cmocka_unit_test(real_models_of_other_kinds_are_refused_by_name),
         cmocka_unit_test(a_file_that_is_no_json_or_not_there_is_named),
         cmocka_unit_test(generation_defaults_are_read_or_absent),
     };
