@@ -1,0 +1,83 @@
+/* engine/engine.h - open a model folder as a runtime in this process.
+ *
+ * Opening loads everything an answer needs (weights, tokenizer, chat template, the model's sampling
+ * defaults), plans memory, refuses with the numbers when the plan does not fit, and only then takes
+ * the memory and starts the threads. What comes back is the runtime port of api/runtime.h; free it
+ * with krs_runtime_free.
+ *
+ * Same bytes, whatever the load: a stream's text depends on its request and the model alone, not on
+ * what ran beside it, in which chunks its prompt was computed, or whether it was preempted.
+ *
+ * What a stream counts: usage.n_answer_tokens includes the stop token that ended it; the stop token
+ * itself is neither text nor in the events' tokens, unless has_stop_text asked for it.
+ *
+ * Thread: open from one thread; the runtime from any.
+ * Memory: from options.alloc, which must take calls from any thread; JSON from jansson's heap. */
+#pragma once
+
+#include "api/runtime.h"
+#include "compute/backend.h"
+#include "os/file.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+#define KRS_ENGINE_MAX_SEQS         KRS_EXEC_MAX_SEQS
+#define KRS_ENGINE_MAX_WAITING      65536u /* requests; each holds its prompt */
+#define KRS_ENGINE_MAX_PREP_THREADS 16
+/* Rows of a step: what a running answer waits for while a prompt is read, and how far a cancel is. */
+#define KRS_ENGINE_STEP_TOKENS 256u
+#define KRS_ENGINE_MIN_CONTEXT 64u /* tokens; less holds no template */
+#define KRS_ENGINE_AUTO_KV_CONTEXTS                                                                \
+    4u /* full contexts the cache holds when nobody says otherwise */
+#define KRS_ENGINE_BEAT_NS UINT64_C(250000000) /* an idle engine thread beats so often */
+
+typedef struct krs_engine_options {
+    size_t size;                 /* sizeof(krs_engine_options) */
+    const char *model_dir;       /* required */
+    const char *model_id;        /* NULL: the folder's name */
+    const char *device;          /* "ref", "cpu", "cuda:N" */
+    int32_t n_threads;           /* of the device; 0: as many as this process may use */
+    krs_os_map_mode map_mode;    /* of the weights */
+    uint32_t max_context_tokens; /* longest sequence; 0: the model's, as memory permits */
+    uint32_t max_seqs;           /* computed together, 1 .. KRS_ENGINE_MAX_SEQS */
+    uint32_t max_waiting;        /* 1 .. KRS_ENGINE_MAX_WAITING */
+    uint64_t max_waiting_tokens; /* of their prompts; 0: 16 contexts */
+    uint64_t kv_tokens;          /* size of the cache; 0: chosen */
+    krs_dtype kv_dtype;          /* KRS_DTYPE_COUNT: the device's choice */
+    uint64_t memory_bytes;       /* refuse a plan above it; 0: the machine's memory */
+    uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
+    uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
+    krs_metrics *metrics;        /* borrowed; NULL: nothing is counted */
+    const krs_log *log;          /* borrowed; NULL: silent */
+    const krs_alloc *alloc;      /* borrowed; NULL: the heap */
+} krs_engine_options;
+
+#define KRS_ENGINE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(krs_engine_options), .device = "cpu", .max_seqs = 16, .max_waiting = 256,   \
+        .kv_dtype = KRS_DTYPE_COUNT, .n_prep_threads = 1                                           \
+    }
+
+/* What an engine takes, planned before it is taken. */
+typedef struct krs_engine_plan {
+    krs_exec_plan exec;
+    uint64_t engine_bytes; /* sampler, step and stream tables */
+    uint64_t total_bytes;
+    uint64_t limit_bytes; /* what it was held against; UINT64_MAX: unknown */
+    uint32_t context_tokens;
+    uint32_t n_kv_blocks; /* of KRS_KV_BLOCK_TOKENS tokens */
+    krs_dtype kv_dtype;
+    char device[128]; /* krs_backend_describe */
+} krs_engine_plan;
+
+/* Load and start. *out: owned, krs_runtime_free.
+ * Errors: KRS_EINVAL (an option, named), KRS_ENOMEM (the plan does not fit: its numbers; or memory is
+ * out), what loading says (model/model.h, text/tokenizer.h, text/chat_template.h), KRS_EAGAIN (threads). */
+KRS_MUST_USE krs_status krs_engine_open(const krs_engine_options *options, krs_runtime **out,
+                                        krs_error *err);
+
+/* The plan of a runtime from krs_engine_open. Immutable; any thread. */
+const krs_engine_plan *krs_engine_plan_of(const krs_runtime *runtime);
+
+/* "weights 3.9 MiB, KV 8.0 MiB (2048 tokens), ..." into out, NUL-terminated. */
+void krs_engine_plan_text(const krs_engine_plan *plan, char *out, size_t max_bytes);

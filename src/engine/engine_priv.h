@@ -1,0 +1,109 @@
+/* engine/engine_priv.h - what an engine is made of, and which thread may touch which part.
+ *
+ *   immutable after open:  model, tokenizer, chat, info, plan, limits, eos
+ *   any thread:            controls, queues, the atomics of `shared`
+ *   engine thread:         exec, pool, sched, sampler, step, outbox, active
+ *
+ * States: READY -> DRAINING (krs_runtime_drain) -> STOPPED (loop.c, nothing left);
+ *         READY or DRAINING -> FAILED (step.c, the device failed).
+ *
+ * Thread: as above.  Memory: everything from alloc, taken in load.c. */
+#pragma once
+
+#include "engine/control.h"
+#include "engine/engine.h"
+#include "engine/stream.h"
+#include "format/config.h"
+#include "model/model.h"
+#include "os/thread.h"
+#include "text/chat_template.h"
+
+/* What the step needs: arrays for krs_step, sized by the limits. */
+typedef struct krs_step_room {
+    uint32_t *tokens;     /* [max_step_tokens] */
+    krs_step_seq *seqs;   /* [max_seqs] */
+    uint32_t *logit_rows; /* [max_seqs] */
+} krs_step_room;
+
+/* Events of one round of the loop, grouped by sink on delivery. */
+typedef struct krs_outbox {
+    krs_stream_event *events;  /* [max] in the order of the step */
+    krs_stream **streams;      /* [max] whose event it is */
+    krs_stream_event *grouped; /* [max] of one sink */
+    uint32_t n;
+    uint32_t max;
+} krs_outbox;
+
+/* Numbers written by one side and read by the other. */
+typedef struct krs_engine_shared {
+    _Atomic uint32_t state; /* krs_runtime_state */
+    _Atomic uint64_t heartbeat_ns;
+    _Atomic uint32_t n_open;    /* streams from open to their end event */
+    _Atomic uint32_t n_waiting; /* of them, those no step has run a row of */
+    _Atomic uint32_t n_running;
+    _Atomic uint32_t n_kv_free;
+    _Atomic bool is_woken;    /* a wake message is in the inbox */
+    _Atomic bool is_stopping; /* free was called: end everything */
+} krs_engine_shared;
+
+typedef struct krs_engine {
+    krs_runtime runtime; /* first: the port casts */
+    const krs_alloc *alloc;
+    krs_metrics *metrics;
+    const krs_log *log;
+    krs_model_info info;
+    krs_engine_plan plan;
+    krs_sched_limits limits;
+    uint32_t max_waiting;
+    uint32_t eos[KRS_CONFIG_MAX_EOS];
+    uint32_t n_eos;
+    krs_model *model;
+    krs_tokenizer *tokenizer;
+    krs_chat_template *chat; /* NULL: the model has none */
+    krs_backend *backend;
+
+    krs_controls controls;
+    krs_os_queue *prep_queue;
+    krs_os_queue *inbox;
+    krs_engine_shared shared;
+    krs_encoder *encoders[KRS_ENGINE_MAX_PREP_THREADS]; /* one a prep thread */
+    krs_os_thread *prep_threads[KRS_ENGINE_MAX_PREP_THREADS];
+    uint32_t n_prep_threads;
+    _Atomic uint32_t next_encoder; /* each prep thread takes one at its start */
+    krs_os_thread *thread;
+
+    krs_exec *exec;
+    krs_kv_pool *pool;
+    krs_sched *sched;
+    krs_sampler *sampler;
+    krs_step_room step;
+    krs_outbox outbox;
+    krs_stream *active; /* list of the streams the engine thread owns */
+} krs_engine;
+
+/* load.c: everything up to the threads; on failure the caller unloads. */
+KRS_MUST_USE krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options,
+                                        krs_error *err);
+void krs_engine_unload(krs_engine *engine);
+
+/* memory.c: fill engine->plan for the loaded model, or refuse with the numbers. */
+KRS_MUST_USE krs_status krs_engine_make_plan(krs_engine *engine, const krs_engine_options *options,
+                                             krs_error *err);
+/* memory.c: the limits of an exec under a plan. */
+krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_blocks);
+
+/* prep.c: body of a prep thread. arg: krs_engine. */
+void krs_engine_prep_main(void *arg);
+
+/* loop.c: body of the engine thread. arg: krs_engine. */
+void krs_engine_loop_main(void *arg);
+/* loop.c: make the engine thread look at its controls soon. Any thread. */
+void krs_engine_wake(krs_engine *engine);
+
+/* step.c: plan, run, sample; events go into the outbox. False when there was nothing to run. */
+bool krs_engine_step(krs_engine *engine);
+
+/* deliver.c: put a stream's event of this round into the outbox / hand all out, then forget ended
+ * streams. */
+void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens);
+void krs_engine_deliver(krs_engine *engine);

@@ -1,0 +1,275 @@
+/* engine/load.c - everything an engine holds, taken in order and given back in reverse.
+ *
+ * Thread: open and free.  Memory: from engine->alloc. */
+#include "engine/engine_priv.h"
+#include "os/clock.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define WAITING_CONTEXTS 16u /* prompts queued, in full contexts, when nobody says otherwise */
+
+static krs_status check_range(const char *field, uint64_t value, uint64_t min, uint64_t max,
+                              krs_error *err)
+{
+    if (value >= min && value <= max) {
+        return KRS_OK;
+    }
+    return krs_fail_field(err, KRS_EINVAL, field, "%s: %llu, want %llu .. %llu", field,
+                          (unsigned long long)value, (unsigned long long)min,
+                          (unsigned long long)max);
+}
+
+static krs_status check_options(const krs_engine_options *o, krs_error *err)
+{
+    if (o->size != sizeof(*o) || !o->model_dir || !o->device) {
+        return krs_fail(err, KRS_EINVAL,
+                        "engine options: size %zu, want %zu; model_dir and device "
+                        "are required",
+                        o->size, sizeof(*o));
+    }
+    krs_status status = check_range("max-seqs", o->max_seqs, 1, KRS_ENGINE_MAX_SEQS, err);
+    if (status == KRS_OK) {
+        status = check_range("max-waiting", o->max_waiting, 1, KRS_ENGINE_MAX_WAITING, err);
+    }
+    if (status == KRS_OK) {
+        status =
+            check_range("prep-threads", o->n_prep_threads, 1, KRS_ENGINE_MAX_PREP_THREADS, err);
+    }
+    if (status == KRS_OK && o->max_step_tokens != 0) {
+        status =
+            check_range("max_step_tokens", o->max_step_tokens, o->max_seqs, KRS_EXEC_MAX_ROWS, err);
+    }
+    return status;
+}
+
+/* The folder's name: the last component of its path. */
+static void name_model(krs_model_info *info, const krs_engine_options *options)
+{
+    const char *begin = options->model_id ? options->model_id : options->model_dir;
+    size_t n = strlen(begin);
+    if (!options->model_id) {
+        while (n > 1 && begin[n - 1] == '/') {
+            n--;
+        }
+        size_t first = n;
+        while (first > 0 && begin[first - 1] != '/') {
+            first--;
+        }
+        begin += first;
+        n -= first;
+    }
+    (void)snprintf(info->id, sizeof(info->id), "%.*s", (int)(n < sizeof(info->id) ? n : 255),
+                   begin);
+}
+
+/* NAN: the file does not say. Values no request could have are left out as well. */
+static void take_default(double *to, double value, double min, double max)
+{
+    if (!isnan(value) && value >= min && value <= max) {
+        *to = value;
+    }
+}
+
+static krs_status load_defaults(krs_engine *engine, const char *dir, krs_error *err)
+{
+    krs_generation_config g;
+    const krs_status status = krs_generation_config_load(dir, &g, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    krs_sampling *s = &engine->info.sampling;
+    *s = (krs_sampling)KRS_SAMPLING_INIT;
+    take_default(&s->temperature, g.temperature, 0.0, KRS_MAX_TEMPERATURE);
+    take_default(&s->top_p, g.top_p, 1e-6, 1.0);
+    take_default(&s->min_p, g.min_p, 0.0, 0.999999);
+    take_default(&s->repetition_penalty, g.repetition_penalty, 1e-6, KRS_MAX_REPETITION_PENALTY);
+    if (g.top_k >= 0 && g.top_k <= INT32_MAX) {
+        s->top_k = (int32_t)g.top_k;
+    }
+    if (g.do_sample == 0) {
+        s->temperature = 0.0;
+    }
+    const krs_model_config *config = krs_model_config_of(engine->model);
+    const uint32_t *eos = g.n_eos ? g.eos_ids : config->eos_ids;
+    engine->n_eos = g.n_eos ? g.n_eos : config->n_eos;
+    memcpy(engine->eos, eos, engine->n_eos * sizeof(*eos));
+    return KRS_OK;
+}
+
+static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
+{
+    krs_status status = krs_tokenizer_load(dir, engine->alloc, &engine->tokenizer, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    status = krs_chat_template_load(dir, engine->alloc, &engine->chat, err);
+    if (status == KRS_ENOENT) {
+        status = KRS_OK; /* a base model: text prompts only */
+    }
+    for (uint32_t i = 0; status == KRS_OK && i < engine->n_prep_threads; i++) {
+        status = krs_encoder_new(engine->tokenizer, &engine->encoders[i], err);
+    }
+    return status;
+}
+
+static krs_status load_model(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_model_options model_options = KRS_MODEL_OPTIONS_INIT;
+    model_options.map_mode = options->map_mode;
+    krs_status status =
+        krs_model_open(options->model_dir, &model_options, engine->alloc, &engine->model, err);
+    if (status == KRS_OK) {
+        status = load_defaults(engine, options->model_dir, err);
+    }
+    if (status == KRS_OK) {
+        status = load_text(engine, options->model_dir, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    const krs_model_config *config = krs_model_config_of(engine->model);
+    const krs_model_stats stats = krs_model_stats_of(engine->model);
+    krs_model_info *info = &engine->info;
+    name_model(info, options);
+    (void)snprintf(info->family, sizeof(info->family), "%s", config->model_type);
+    info->n_parameters = stats.n_parameters;
+    info->file_bytes = stats.file_bytes;
+    info->created_unix_s = krs_os_wall_ns() / KRS_NS_PER_S;
+    info->vocab = (uint32_t)config->vocab;
+    info->has_chat_template = engine->chat != NULL;
+    return KRS_OK;
+}
+
+static krs_status load_device(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_backend_options backend_options = KRS_BACKEND_OPTIONS_INIT;
+    backend_options.n_threads = options->n_threads;
+    krs_status status =
+        krs_backend_open(options->device, &backend_options, engine->alloc, &engine->backend, err);
+    if (status == KRS_OK) {
+        status = krs_engine_make_plan(engine, options, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    engine->info.context_tokens = engine->plan.context_tokens;
+    const krs_exec_limits limits = krs_engine_exec_limits(engine, engine->plan.n_kv_blocks);
+    return krs_exec_new(engine->backend, krs_model_program(engine->model), &limits, &engine->exec,
+                        err);
+}
+
+/* The rooms of policy and choice. */
+static krs_status make_rooms(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_sched_limits *limits = &engine->limits;
+    limits->max_seq_tokens = engine->plan.context_tokens;
+    limits->max_waiting_tokens = options->max_waiting_tokens
+                                     ? options->max_waiting_tokens
+                                     : (uint64_t)WAITING_CONTEXTS * engine->plan.context_tokens;
+    krs_status status =
+        krs_kv_pool_new(engine->plan.n_kv_blocks, engine->alloc, &engine->pool, err);
+    if (status == KRS_OK) {
+        status = krs_sched_new(limits, engine->pool, engine->alloc, &engine->sched, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    /* Rows of padded vocabularies have logits no tokenizer can speak: they are not candidates. */
+    const uint32_t spoken = krs_tokenizer_vocab_size(engine->tokenizer);
+    const uint32_t vocab = spoken < engine->info.vocab ? spoken : engine->info.vocab;
+    status = krs_sampler_new(vocab, engine->alloc, &engine->sampler);
+    return status == KRS_OK ? status : krs_fail(err, status, "sampler: out of memory");
+}
+
+static krs_status make_tables(krs_engine *engine, uint32_t n_streams)
+{
+    const krs_alloc *alloc = engine->alloc;
+    const uint32_t max_seqs = engine->limits.max_running;
+    krs_step_room *step = &engine->step;
+    krs_outbox *outbox = &engine->outbox;
+    step->tokens = krs_alloc_array(alloc, engine->limits.max_step_tokens, sizeof(*step->tokens));
+    step->seqs = krs_alloc_array(alloc, max_seqs, sizeof(*step->seqs));
+    step->logit_rows = krs_alloc_array(alloc, max_seqs, sizeof(*step->logit_rows));
+    outbox->max = n_streams;
+    outbox->events = krs_alloc_array(alloc, n_streams, sizeof(*outbox->events));
+    outbox->grouped = krs_alloc_array(alloc, n_streams, sizeof(*outbox->grouped));
+    outbox->streams = krs_alloc_array(alloc, n_streams, sizeof(*outbox->streams));
+    const bool has_step = step->tokens && step->seqs && step->logit_rows;
+    return has_step && outbox->events && outbox->grouped && outbox->streams ? KRS_OK : KRS_ENOMEM;
+}
+
+static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
+{
+    krs_status status = krs_controls_init(&engine->controls, n_streams, engine->alloc);
+    if (status == KRS_OK) {
+        status = krs_os_queue_new(n_streams, engine->alloc, &engine->prep_queue);
+    }
+    if (status == KRS_OK) {
+        status = krs_os_queue_new(n_streams + 1, engine->alloc, &engine->inbox); /* + a wake */
+    }
+    return status;
+}
+
+krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_status status = check_options(options, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    const uint32_t step_tokens =
+        options->max_step_tokens ? options->max_step_tokens : KRS_ENGINE_STEP_TOKENS;
+    engine->metrics = options->metrics;
+    engine->log = options->log;
+    engine->max_waiting = options->max_waiting;
+    engine->n_prep_threads = options->n_prep_threads;
+    engine->limits = (krs_sched_limits){
+        .max_running = options->max_seqs,
+        /* Preempted sequences come back into the queue beside the full house that may wait. */
+        .max_waiting = options->max_waiting + options->max_seqs,
+        .max_step_tokens = step_tokens > options->max_seqs ? step_tokens : options->max_seqs,
+        .block_tokens = KRS_KV_BLOCK_TOKENS,
+    };
+    status = load_model(engine, options, err);
+    if (status == KRS_OK) {
+        status = load_device(engine, options, err);
+    }
+    if (status == KRS_OK) {
+        status = make_rooms(engine, options, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    /* Running, waiting, and as many again that have ended but are not delivered yet. */
+    const uint32_t n_streams = engine->max_waiting + 2 * engine->limits.max_running;
+    status = make_tables(engine, n_streams);
+    if (status == KRS_OK) {
+        status = make_queues(engine, n_streams);
+    }
+    return status == KRS_OK ? status : krs_fail(err, status, "engine: out of memory");
+}
+
+void krs_engine_unload(krs_engine *engine)
+{
+    const krs_alloc *alloc = engine->alloc;
+    krs_os_queue_free(engine->inbox);
+    krs_os_queue_free(engine->prep_queue);
+    krs_controls_deinit(&engine->controls);
+    krs_alloc_free(alloc, engine->outbox.streams);
+    krs_alloc_free(alloc, engine->outbox.grouped);
+    krs_alloc_free(alloc, engine->outbox.events);
+    krs_alloc_free(alloc, engine->step.logit_rows);
+    krs_alloc_free(alloc, engine->step.seqs);
+    krs_alloc_free(alloc, engine->step.tokens);
+    krs_sampler_free(engine->sampler);
+    krs_sched_free(engine->sched);
+    krs_kv_pool_free(engine->pool);
+    krs_exec_free(engine->exec);
+    krs_backend_close(engine->backend);
+    for (uint32_t i = 0; i < KRS_ENGINE_MAX_PREP_THREADS; i++) {
+        krs_encoder_free(engine->encoders[i]);
+    }
+    krs_chat_template_free(engine->chat);
+    krs_tokenizer_free(engine->tokenizer);
+    krs_model_close(engine->model);
+}

@@ -1,0 +1,117 @@
+/* engine/prep.c - prep threads: chat template and tokenizer, away from the engine thread.
+ *
+ * A long prompt costs milliseconds here that would otherwise stand between two tokens of everybody
+ * else. What fails here ends the stream through the engine thread like any other end, so a sink is
+ * only ever called from one thread. A stream cancelled while it waits here is passed on unprepared.
+ *
+ * Thread: prep threads.  Memory: the rendered text lives for one stream. */
+#include "base/check.h"
+#include "engine/engine_priv.h"
+#include "os/clock.h"
+
+/* chat with add_generation_prompt, unless the front end decided it: an answer is what we are asked for.
+ * A shallow copy, because the tree may be shared by the choices of one request. */
+static json_t *template_inputs(const json_t *chat)
+{
+    json_t *inputs = json_copy((json_t *)(uintptr_t)chat);
+    if (inputs && !json_object_get(inputs, "add_generation_prompt") &&
+        json_object_set_new(inputs, "add_generation_prompt", json_true()) != 0) {
+        json_decref(inputs);
+        return NULL;
+    }
+    return inputs;
+}
+
+static krs_status render_chat(const krs_engine *engine, const json_t *chat, krs_buf *out,
+                              krs_error *err)
+{
+    if (!engine->chat) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "messages",
+                              "messages: model %s has no chat template", engine->info.id);
+    }
+    json_t *inputs = template_inputs(chat);
+    if (!inputs) {
+        return krs_fail(err, KRS_ENOMEM, "messages: out of memory");
+    }
+    krs_template_options options = KRS_TEMPLATE_OPTIONS_INIT;
+    options.now_unix_s = krs_os_wall_ns() / KRS_NS_PER_S;
+    krs_status status = krs_chat_template_render(engine->chat, inputs, &options, out, err);
+    if (status != KRS_OK) {
+        status = krs_error_wrap(err, status, "chat template");
+        if (err && err->field[0] == '\0') {
+            (void)memcpy(err->field, "messages", sizeof("messages"));
+        }
+    }
+    json_decref(inputs);
+    return status;
+}
+
+/* The prompt's ids, borrowed from the encoder or the request. text: scratch. */
+static krs_status encode_prompt(const krs_engine *engine, const krs_prompt *prompt,
+                                krs_encoder *encoder, krs_buf *text, krs_ids *out, krs_error *err)
+{
+    krs_status status;
+    switch (prompt->kind) {
+    case KRS_PROMPT_TOKENS:
+        *out = (krs_ids){prompt->tokens, prompt->n_tokens};
+        return KRS_OK;
+    case KRS_PROMPT_TEXT:
+        return krs_encode(encoder, prompt->text, true, out, err);
+    case KRS_PROMPT_CHAT:
+        /* The template writes the special tokens itself, so none are added. */
+        status = render_chat(engine, prompt->chat, text, err);
+        return status == KRS_OK ? krs_encode(encoder, krs_buf_view(text), false, out, err) : status;
+    }
+    return krs_fail(err, KRS_EINTERNAL, "prompt: kind %d", (int)prompt->kind);
+}
+
+static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_encoder *encoder,
+                          krs_error *err)
+{
+    const krs_stream_limits limits = {engine->plan.context_tokens, engine->info.vocab, engine->eos,
+                                      engine->n_eos};
+    krs_buf text;
+    krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);
+    krs_ids ids = {NULL, 0};
+    krs_status status = encode_prompt(engine, &stream->request->prompt, encoder, &text, &ids, err);
+    if (status == KRS_OK) {
+        status = krs_stream_prepare(stream, engine->tokenizer, ids, &limits, err);
+    }
+    krs_buf_deinit(&text);
+    return status;
+}
+
+/* Did somebody lose interest before it was this stream's turn? */
+static bool is_given_up(const krs_engine *engine, const krs_stream *stream, krs_finish *finish)
+{
+    *finish = KRS_FINISH_CANCELLED;
+    if (atomic_load(&engine->shared.is_stopping) ||
+        krs_controls_read(&engine->controls, stream->id).is_cancelled) {
+        return true;
+    }
+    *finish = KRS_FINISH_DEADLINE;
+    return krs_os_now_ns() >= stream->request->deadline_ns;
+}
+
+void krs_engine_prep_main(void *arg)
+{
+    krs_engine *engine = arg;
+    const uint32_t index = atomic_fetch_add(&engine->next_encoder, 1);
+    void *item = NULL;
+    while (krs_os_queue_pop(engine->prep_queue, UINT64_MAX, &item) == KRS_OK) {
+        krs_stream *stream = item;
+        krs_error err = KRS_ERROR_INIT;
+        krs_finish finish;
+        if (is_given_up(engine, stream, &finish)) {
+            krs_stream_end(stream, finish, NULL);
+        } else {
+            const krs_status status = prepare(engine, stream, engine->encoders[index], &err);
+            if (status != KRS_OK) {
+                err.status = status;
+                krs_stream_end(stream, KRS_FINISH_ERROR, &err);
+            }
+        }
+        /* The inbox has a place for every stream there can be. */
+        KRS_CHECK(krs_os_queue_push(engine->inbox, stream) == KRS_OK);
+    }
+}

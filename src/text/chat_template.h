@@ -1,0 +1,23 @@
+/* text/chat_template.h - the chat template of a model folder, with its BOS and EOS.
+ *
+ * Looked for in chat_template.jinja, then in tokenizer_config.json's chat_template: a string, or a list
+ * of {name, template} of which "tool_use" is taken when the inputs have tools, else "default".
+ *
+ * Thread: immutable after load; any thread may render at once. */
+#pragma once
+
+#include "text/template.h"
+
+typedef struct krs_chat_template krs_chat_template;
+
+/* Errors: KRS_ENOENT (the folder has no template), as krs_template_parse, KRS_EFORMAT, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_chat_template_load(const char *dir, const krs_alloc *alloc,
+                                               krs_chat_template **out, krs_error *err);
+void krs_chat_template_free(krs_chat_template *chat);
+
+/* As krs_template_render, with bos_token and eos_token added where inputs lack them.
+ * inputs: a JSON object, borrowed, not changed. */
+KRS_MUST_USE krs_status krs_chat_template_render(const krs_chat_template *chat,
+                                                 const json_t *inputs,
+                                                 const krs_template_options *options, krs_buf *out,
+                                                 krs_error *err);
