@@ -49,8 +49,7 @@ krs_status krs_openai_read_ids(const krs_openai_reader *reader, const char *fiel
     const size_t n = json_array_size(array);
     uint32_t *ids = krs_arena_array(&request->arena, n ? n : 1, sizeof(*ids));
     if (!ids) {
-        return krs_fail_field(reader->err, KRS_ETOOLARGE, field, "%s: %zu ids do not fit", field,
-                              n);
+        return krs_fail(reader->err, KRS_ENOMEM, "%s: no memory for %zu ids", field, n);
     }
     for (size_t i = 0; i < n; i++) {
         const json_t *value = json_array_get(array, i);
@@ -182,6 +181,5 @@ krs_status krs_openai_read_prompt(const krs_openai_reader *reader, uint32_t i, k
     request->prompt.kind = KRS_PROMPT_TEXT;
     request->prompt.text = krs_arena_copy(&request->arena, text);
     return request->prompt.text.ptr ? KRS_OK
-                                    : krs_fail_field(reader->err, KRS_ETOOLARGE, "prompt",
-                                                     "prompt: %zu bytes do not fit", text.len);
+                                    : krs_fail(reader->err, KRS_ENOMEM, "prompt: no memory");
 }
