@@ -163,6 +163,21 @@ static void put_field(line *to, const krs_log_field *field, krs_log_format forma
     put_value(to, field);
 }
 
+/* All fields that fit whole; false when one did not. */
+static bool put_fields(line *to, const krs_log_record *record, krs_log_format format)
+{
+    for (size_t i = 0; i < record->n_fields; i++) {
+        const size_t closable = to->len;
+        put_field(to, &record->fields[i], format);
+        if (to->is_full) {
+            to->len = closable;
+            to->is_full = false;
+            return false;
+        }
+    }
+    return true;
+}
+
 size_t krs_log_format_record(const krs_log_record *record, krs_log_format format,
                              char out[KRS_LOG_LINE_BYTES])
 {
@@ -177,15 +192,7 @@ size_t krs_log_format_record(const krs_log_record *record, krs_log_format format
         to = (line){.data = out};
         put_text(&to, is_json ? "{\"event\":\"log.overlong\"" : "log.overlong");
     }
-    bool is_cut = false;
-    for (size_t i = 0; i < record->n_fields && !is_cut; i++) {
-        const size_t closable = to.len;
-        put_field(&to, &record->fields[i], format);
-        if (to.is_full) {
-            to = (line){.data = out, .len = closable};
-            is_cut = true;
-        }
-    }
+    const bool is_cut = !put_fields(&to, record, format);
     const char *tail = is_json ? (is_cut ? ",\"cut\":true}\n" : "}\n") : (is_cut ? " cut\n" : "\n");
     for (; *tail; tail++) { /* LINE_TAIL_BYTES were kept free */
         out[to.len++] = *tail;
