@@ -112,7 +112,7 @@ static void fail_all(krs_engine *engine, krs_status status, krs_error *err)
 {
     (void)krs_error_wrap(err, status, "device");
     err->status = KRS_EDEVICE;
-    krs_log_error(engine->log, KRS_LOG_ERROR, "device.failed", NULL, err);
+    krs_log_error(engine->log, KRS_LOG_ERROR, "engine.failed", NULL, err);
     atomic_store(&engine->shared.state, KRS_RUNTIME_FAILED);
     for (krs_stream *stream = engine->active; stream; stream = stream->next) {
         if (stream->is_ended) {
