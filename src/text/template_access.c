@@ -159,15 +159,33 @@ static krs_status find_method(krs_trun *run, const krs_tval *v, krs_str name, kr
     return KRS_OK;
 }
 
+/* Attributes of the few objects that have some; false when v has none of that name. */
+static bool find_field(const krs_tval *v, krs_str name, krs_tval *out)
+{
+    const krs_tval *found = NULL;
+    krs_tval made;
+    if (v->kind == KRS_T_NAMESPACE) {
+        found = krs_tmap_find_str(v->u.map, name);
+    } else if (v->kind == KRS_T_MACRO && krs_str_equal(name, KRS_STR("name"))) {
+        made = krs_tval_str(v->u.macro->macro->title);
+        found = &made;
+    } else if (v->kind == KRS_T_CYCLER && krs_str_equal(name, KRS_STR("current"))) {
+        found = &v->u.cycle->items[v->u.cycle->at];
+    } else if (v->kind == KRS_T_TUPLE && v->u.seq->type_name) { /* one group of groupby */
+        found = krs_str_equal(name, KRS_STR("grouper")) ? &v->u.seq->items[0]
+                : krs_str_equal(name, KRS_STR("list"))  ? &v->u.seq->items[1]
+                                                        : NULL;
+    }
+    *out = found ? *found : *out;
+    return found != NULL;
+}
+
 /* What Python's getattr would find. */
 static krs_status find_attribute(krs_trun *run, const krs_tval *v, krs_str name, krs_tval *out,
                                  bool *is_known)
 {
-    *is_known = false;
-    if (v->kind == KRS_T_NAMESPACE) {
-        const krs_tval *found = krs_tmap_find_str(v->u.map, name);
-        *is_known = found != NULL;
-        *out = found ? *found : *out;
+    *is_known = find_field(v, name, out);
+    if (*is_known) {
         return KRS_OK;
     }
     if (v->kind == KRS_T_LOOP) {
@@ -175,11 +193,6 @@ static krs_status find_attribute(krs_trun *run, const krs_tval *v, krs_str name,
         if (status != KRS_OK || *is_known) {
             return status;
         }
-    }
-    if (v->kind == KRS_T_MACRO && krs_str_equal(name, KRS_STR("name"))) {
-        *is_known = true;
-        *out = krs_tval_str(v->u.macro->macro->title);
-        return KRS_OK;
     }
     return find_method(run, v, name, out, is_known);
 }
@@ -325,6 +338,22 @@ static krs_status slice_str(krs_trun *run, const krs_tval *v, const krs_tval bou
     return status;
 }
 
+/* A part of a range is a range. Its ends may lie beyond 64 bits only where it prints; they wrap. */
+static krs_status slice_range(krs_trun *run, const krs_tseq *from, const krs_tval *items,
+                              const span *where, krs_tval *out)
+{
+    krs_tseq *seq = krs_tseq_new(&run->values, items, where->n);
+    if (!seq) {
+        return krs_trun_no_memory(run);
+    }
+    const uint64_t step = (uint64_t)from->step;
+    seq->start = (int64_t)((uint64_t)from->start + (uint64_t)where->start * step);
+    seq->stop = (int64_t)((uint64_t)from->start + (uint64_t)where->stop * step);
+    seq->step = (int64_t)((uint64_t)where->step * step);
+    *out = krs_tval_seq(KRS_T_RANGE, seq);
+    return KRS_OK;
+}
+
 krs_status krs_top_slice(krs_trun *run, const krs_tval *v, const krs_tval bound[3], krs_tval *out)
 {
     if (v->kind == KRS_T_UNDEF) {
@@ -334,13 +363,16 @@ krs_status krs_top_slice(krs_trun *run, const krs_tval *v, const krs_tval bound[
         return slice_str(run, v, bound, out);
     }
     if (!krs_tval_is_seq(v) || v->kind == KRS_T_VIEW) {
-        return missing_item(run, v, &bound[0], out);
+        return krs_trun_fail(run, KRS_EINVAL, "'%s' object is not subscriptable", krs_tval_type(v));
     }
     span where = {0};
     krs_tval *items = NULL;
     krs_status status = resolve_span(run, bound, v->u.seq->n, &where);
     if (status == KRS_OK) {
         status = pick(run, v->u.seq->items, &where, &items);
+    }
+    if (status == KRS_OK && v->kind == KRS_T_RANGE) {
+        return slice_range(run, v->u.seq, items, &where, out);
     }
     const krs_tkind kind = v->kind == KRS_T_TUPLE ? KRS_T_TUPLE : KRS_T_LIST;
     return status == KRS_OK ? krs_trun_seq(run, kind, items, where.n, out) : status;

@@ -435,7 +435,7 @@ static krs_status put_braced(krs_trun *run, const krs_tval *v, char conversion, 
     if (status != KRS_OK) {
         return status;
     }
-    const bool is_plain_bool = value.kind == KRS_T_BOOL && !f.type;
+    const bool is_plain_bool = value.kind == KRS_T_BOOL && spec.len == 0;
     if (krs_tval_is_number(&value) && !is_plain_bool && f.type != 's') {
         return put_number(run, &value, &f);
     }

@@ -35,11 +35,7 @@ static krs_status put_string(krs_trun *run, krs_str s, bool is_ascii)
         if (code < 0x20 || code == '"' || code == '\\' || (is_ascii && code > 0x7E)) {
             status = krs_trun_write(run, (krs_str){s.ptr + from, at - from});
             from = at + n;
-            /* DEL is the one ASCII character above that stays as it is. */
-            if (status == KRS_OK) {
-                status =
-                    code == 0x7F ? krs_trun_write(run, KRS_STR("\x7f")) : put_escape(run, code);
-            }
+            status = status == KRS_OK ? put_escape(run, code) : status;
         }
         at += n;
     }

@@ -43,14 +43,19 @@ static krs_tnode *parse_block(krs_tparse *p, const char *end)
     return body && expect_word(p, end) && close_tag(p) ? body : NULL;
 }
 
+static void give_children(krs_tnode *node, const krs_tvec *parts)
+{
+    node->child = (krs_tnode **)parts->items;
+    node->n = parts->n;
+}
+
 static bool only_child(krs_tparse *p, krs_tnode *node, krs_tnode *child)
 {
     krs_tvec vec = {0};
     if (!krs_tparse_push(p, &vec, child)) {
         return false;
     }
-    node->child = (krs_tnode **)vec.items;
-    node->n = vec.n;
+    give_children(node, &vec);
     return true;
 }
 
@@ -69,8 +74,7 @@ static krs_tnode *parse_if(krs_tparse *p)
             return NULL;
         }
     } while (krs_tparse_take_word(p, "elif"));
-    node->child = (krs_tnode **)parts.items;
-    node->n = parts.n;
+    give_children(node, &parts);
     if (krs_tparse_take_word(p, "else")) {
         node->c = parse_block(p, "endif");
     } else if (!expect_word(p, "endif") || !close_tag(p)) {
@@ -105,8 +109,7 @@ static krs_tnode *parse_for(krs_tparse *p)
     } else if (!expect_word(p, "endfor") || !close_tag(p)) {
         return NULL;
     }
-    node->child = (krs_tnode **)parts.items;
-    node->n = parts.n;
+    give_children(node, &parts);
     return node;
 }
 
@@ -258,8 +261,7 @@ static krs_tnode *parse_with(krs_tparse *p)
     if (!node || !krs_tparse_push(p, &parts, parse_block(p, "endwith"))) {
         return NULL;
     }
-    node->child = (krs_tnode **)parts.items;
-    node->n = parts.n;
+    give_children(node, &parts);
     return node;
 }
 
@@ -283,8 +285,16 @@ static krs_tnode *parse_jump(krs_tparse *p)
 
 static krs_tnode *parse_print(krs_tparse *p)
 {
-    krs_tnode *node = krs_tparse_node(p, KRS_TN_OUTPUT);
-    return node && (node->a = krs_tparse_tuple(p, true)) && close_tag(p) ? node : NULL;
+    krs_tnode *node = krs_tparse_node(p, KRS_TN_BODY);
+    krs_tvec parts = {0};
+    do {
+        krs_tnode *one = node ? krs_tparse_node(p, KRS_TN_OUTPUT) : NULL;
+        if (!one || !(one->a = krs_tparse_expr(p)) || !krs_tparse_push(p, &parts, one)) {
+            return NULL;
+        }
+    } while (krs_tparse_take_op(p, ','));
+    give_children(node, &parts);
+    return close_tag(p) ? node : NULL;
 }
 
 static krs_tnode *parse_unsupported(krs_tparse *p)
