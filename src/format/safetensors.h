@@ -4,8 +4,9 @@
  *
  * Nothing in the header is believed: every name, dtype, shape, product and offset is checked against
  * the file before a tensor is handed out; overlaps, gaps that lie, and files that end early are refused
- * with the tensor and the reason. Shards come from model.safetensors.index.json or a single
- * model.safetensors (any other single *.safetensors file when the path names it).
+ * with the tensor and the reason. A folder holds one model.safetensors, or the shards that
+ * model.safetensors.index.json names (the single file wins, as in transformers); a path may also name
+ * any one file.
  *
  * Thread: immutable after open; any thread may look up.  Memory: mappings plus one table.
  * Source: huggingface/safetensors format, README at v0.4. */
@@ -29,7 +30,7 @@ KRS_MUST_USE krs_status krs_safetensors_open(const char *path, krs_os_map_mode m
                                              krs_error *err);
 void krs_safetensors_close(krs_safetensors *st);
 
-/* NULL when there is none. The view is valid until _close. Cost: O(1). */
+/* NULL when there is none. The view is valid until _close. Cost: a binary search, O(log n). */
 const krs_tensor *krs_safetensors_find(const krs_safetensors *st, krs_str name);
 
 uint32_t krs_safetensors_count(const krs_safetensors *st);

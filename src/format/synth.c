@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "format/safetensors.h"
-#include "format/safetensors_write.h"
 #include "format/synth_values.h"
 
 #include <stdio.h>

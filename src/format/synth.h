@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "format/safetensors_write.h"
 #include "tensor/quant.h"
 
 #define KRS_SYNTH_STD 0.02 /* initializer_range of every family here */
@@ -37,8 +38,8 @@ typedef struct krs_synth_options {
 
 #define KRS_SYNTH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(krs_synth_options), KRS_DTYPE_BF16, {KRS_QUANT_NONE, 0, 0}, 0, 5ull << 30, NULL,    \
-            NULL                                                                                   \
+        .size = sizeof(krs_synth_options), .dtype = KRS_DTYPE_BF16,                                \
+        .max_shard_bytes = KRS_ST_DEFAULT_SHARD_BYTES                                              \
     }
 
 typedef struct krs_synth_result {

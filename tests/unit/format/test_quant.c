@@ -95,19 +95,26 @@ static const struct {
     double epsilon; /* half a unit in the last place, relative */
 } dtypes[] = {{"f32", 0.0}, {"f16", 0x1p-11}, {"bf16", 0x1p-8}};
 
+/* 1 when the file is there and agrees; 0 when it is not there. */
+static int check_file(const char *folder, int bits, int group, size_t d)
+{
+    static vectors v;
+    if (!open_vectors(folder, bits, group, dtypes[d].name, &v)) {
+        return 0;
+    }
+    check_quantise(&v);
+    check_dequantise(&v, dtypes[d].epsilon);
+    krs_safetensors_close(v.file);
+    return 1;
+}
+
 static int check_folder(const char *folder)
 {
     int n = 0;
     for (int bits = 4; bits <= 8; bits += 4) {
         for (int group = 32; group <= 128; group *= 2) {
             for (size_t d = 0; d < sizeof(dtypes) / sizeof(dtypes[0]); d++) {
-                static vectors v;
-                if (open_vectors(folder, bits, group, dtypes[d].name, &v)) {
-                    check_quantise(&v);
-                    check_dequantise(&v, dtypes[d].epsilon);
-                    krs_safetensors_close(v.file);
-                    n++;
-                }
+                n += check_file(folder, bits, group, d);
             }
         }
     }

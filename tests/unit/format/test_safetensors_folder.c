@@ -17,7 +17,9 @@ static size_t make_file(const char *header, size_t n_data, unsigned char *out)
     for (size_t i = 0; i < 8; i++) {
         out[i] = (unsigned char)(n >> (8 * i));
     }
-    memcpy(out + 8, header, n);
+    for (size_t i = 0; i < n; i++) {
+        out[8 + i] = (unsigned char)header[i];
+    }
     for (size_t i = 0; i < n_data; i++) {
         out[8 + n + i] = (unsigned char)i;
     }

@@ -73,7 +73,7 @@ static void values_do_not_depend_on_the_cut(void **state)
 static krs_safetensors *make_model(const char *dir, const krs_synth_options *options,
                                    krs_synth_result *result)
 {
-    krs_safetensors *st;
+    krs_safetensors *st = NULL;
     krs_error err = KRS_ERROR_INIT;
     if (krs_synth_write(dir, modules, N_MODULES, options, NULL, result, &err) != KRS_OK ||
         krs_safetensors_open(dir, KRS_OS_MAP_COPY, NULL, &st, &err) != KRS_OK) {
