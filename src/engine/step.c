@@ -5,6 +5,7 @@
  *
  * Thread: engine thread.  Memory: the arrays of krs_step_room, none taken here. */
 #include "base/check.h"
+#include "base/fault.h"
 #include "engine/engine_priv.h"
 #include "os/clock.h"
 
@@ -61,7 +62,9 @@ static krs_status run_device(krs_engine *engine, const krs_sched_step *plan,
     const uint64_t begin_ns = krs_os_now_ns();
     mark_started(engine, plan, begin_ns);
     const krs_step step = build_step(engine, plan);
-    krs_status status = krs_exec_submit(engine->exec, &step, err);
+    krs_status status = krs_fault_hit(KRS_FAULT_DEVICE_STEP)
+                            ? krs_fail(err, KRS_EDEVICE, "a planted fault")
+                            : krs_exec_submit(engine->exec, &step, err);
     if (status == KRS_OK) {
         status = krs_exec_collect(engine->exec, result, err);
     }
