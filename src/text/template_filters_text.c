@@ -26,8 +26,9 @@ static krs_status map_case(krs_tcall *call, krs_text_case to, krs_tval *out)
 {
     krs_tval text;
     krs_status status = operand(call, &text);
-    return status == KRS_OK ? keep_mark(krs_tstr_case(call->run, text.u.s, to, out), &text, out)
-                            : status;
+    return status == KRS_OK
+               ? keep_mark(krs_tstr_case(call->run, text.u.s, (int)to, out), &text, out)
+               : status;
 }
 
 static krs_status filter_upper(krs_tcall *call, krs_tval *out)
