@@ -32,12 +32,15 @@ static inline void krs_one_seq_must(krs_status status, const krs_error *err)
     }
 }
 
-static inline void krs_one_seq_open(krs_one_seq *seq, const char *device,
+/* isa: of the cpu device; NULL: the best one here. */
+static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const char *isa,
                                     const krs_program *program)
 {
     krs_error err = KRS_ERROR_INIT;
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.isa = isa;
     memset(seq, 0, sizeof(*seq));
-    krs_one_seq_must(krs_backend_open(device, NULL, NULL, &seq->backend, &err), &err);
+    krs_one_seq_must(krs_backend_open(device, &options, NULL, &seq->backend, &err), &err);
     const krs_exec_limits limits = {
         .max_rows = KRS_ONE_SEQ_MAX_TOKENS,
         .max_seqs = 1,
