@@ -38,18 +38,10 @@ bool krs_binder_has(const krs_binder *binder, krs_role role)
     return role < KRS_ROLE_COUNT && binder->family->names[role] != NULL;
 }
 
-/* "model.layers.3.mlp.up_proj" */
 static tensor_name module_name(const krs_binder *binder, krs_role role, int32_t layer)
 {
-    tensor_name name = {"", 0};
-    const char *pattern = binder->family->names[role];
-    const char *mark = strchr(pattern, '#');
-    const char *prefix = role == KRS_ROLE_HEAD ? "" : binder->prefix;
-    const int n = mark == NULL ? snprintf(name.text, sizeof(name.text), "%s%s", prefix, pattern)
-                               : snprintf(name.text, sizeof(name.text), "%s%.*s%d%s", prefix,
-                                          (int)(mark - pattern), pattern, layer, mark + 1);
-    KRS_CHECK(n > 0 && (size_t)n < sizeof(name.text) - sizeof(".weight"));
-    name.len = (size_t)n;
+    tensor_name name;
+    name.len = krs_family_module_name(binder->family, role, layer, binder->prefix, name.text);
     return name;
 }
 

@@ -15,7 +15,8 @@
 #include "model/family.h"
 #include "model/model.h"
 
-#define KRS_BIND_NAME_BYTES 256 /* longest tensor name; the families' stay under 60 */
+#define KRS_BIND_NAME_BYTES                                                                        \
+    (KRS_FAMILY_NAME_BYTES + 16) /* a module and its longest suffix, ".weight" */
 
 typedef struct krs_binder {
     const krs_family *family;

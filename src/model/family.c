@@ -200,6 +200,19 @@ const krs_family *krs_family_find(const char *model_type)
     return NULL;
 }
 
+size_t krs_family_module_name(const krs_family *family, krs_role role, int32_t layer,
+                              const char *prefix, char out[KRS_FAMILY_NAME_BYTES])
+{
+    const char *pattern = family->names[role];
+    const char *mark = strchr(pattern, '#');
+    const char *before = role == KRS_ROLE_HEAD ? "" : prefix;
+    const int n = mark == NULL ? snprintf(out, KRS_FAMILY_NAME_BYTES, "%s%s", before, pattern)
+                               : snprintf(out, KRS_FAMILY_NAME_BYTES, "%s%.*s%d%s", before,
+                                          (int)(mark - pattern), pattern, layer, mark + 1);
+    KRS_CHECK(n > 0 && n < KRS_FAMILY_NAME_BYTES);
+    return (size_t)n;
+}
+
 void krs_family_list(char *out, size_t max_bytes)
 {
     size_t at = 0;

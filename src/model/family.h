@@ -115,5 +115,13 @@ typedef struct krs_family {
 /* The family of a model_type; NULL when there is none. */
 const krs_family *krs_family_find(const char *model_type);
 
+#define KRS_FAMILY_NAME_BYTES                                                                      \
+    192 /* longest module name with its NUL; the families' stay under 50 */
+
+/* "model.layers.3.mlp.up_proj" into out; returns its length. prefix: "model." or "", left out before the
+ * head, which stands outside of the network. role: one the family names; layer: ignored outside. */
+size_t krs_family_module_name(const krs_family *family, krs_role role, int32_t layer,
+                              const char *prefix, char out[KRS_FAMILY_NAME_BYTES]);
+
 /* "llama, mistral, qwen2, qwen3" into out[max_bytes], cut when it does not fit. */
 void krs_family_list(char *out, size_t max_bytes);

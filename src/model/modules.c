@@ -1,10 +1,6 @@
 /* model/modules.c - see modules.h. */
 #include "model/modules.h"
 
-#include <stdio.h>
-
-#define NAME_BYTES 256 /* longest module name; the families' stay under 50 */
-
 typedef struct module_list {
     const krs_family *family;
     const krs_model_config *config;
@@ -18,18 +14,11 @@ static bool is_layered(const krs_family *family, krs_role role)
     return strchr(family->names[role], '#') != NULL;
 }
 
-/* "model.layers.3.mlp.up_proj"; the head alone stands outside of "model.". */
 static krs_str name_of(const module_list *list, krs_role role, int32_t layer)
 {
-    char name[NAME_BYTES];
-    const char *pattern = list->family->names[role];
-    const size_t n_before = strcspn(pattern, "#");
-    const char *prefix = role == KRS_ROLE_HEAD ? "" : "model.";
-    const int n = is_layered(list->family, role)
-                      ? snprintf(name, sizeof(name), "%s%.*s%d%s", prefix, (int)n_before, pattern,
-                                 layer, pattern + n_before + 1)
-                      : snprintf(name, sizeof(name), "%s%s", prefix, pattern);
-    return krs_arena_copy(list->arena, (krs_str){name, n > 0 ? (size_t)n : 0});
+    char name[KRS_FAMILY_NAME_BYTES];
+    const size_t n = krs_family_module_name(list->family, role, layer, "model.", name);
+    return krs_arena_copy(list->arena, (krs_str){name, n});
 }
 
 static krs_status add(module_list *list, krs_role role, int32_t layer, krs_error *err)
