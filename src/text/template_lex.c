@@ -184,32 +184,48 @@ static bool is_word_byte(char c)
     return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
+/* The literal src[at, end) without prefix and underscores; 0 when it is too long for any number. */
+static size_t copy_digits(const lexer *x, size_t at, size_t end, char digits[LEX_MAX_NUMBER])
+{
+    size_t n = 0;
+    for (size_t i = at; i < end; i++) {
+        if (x->src.ptr[i] == '_') {
+            continue;
+        }
+        if (n == LEX_MAX_NUMBER - 1) {
+            return 0;
+        }
+        digits[n++] = x->src.ptr[i];
+    }
+    digits[n] = '\0';
+    return n;
+}
+
+static bool convert_number(const char *digits, int radix, krs_ttok *tok)
+{
+    char *rest = NULL;
+    errno = 0;
+    if (tok->kind == KRS_TOK_FLOAT) {
+        tok->u.f = strtod(digits, &rest);
+        return *rest == '\0';
+    }
+    tok->u.i = strtoll(digits, &rest, radix);
+    return *rest == '\0' && errno == 0;
+}
+
 /* Convert the literal in src[at, end) (underscores allowed) and emit it. */
 static krs_status emit_number(lexer *x, size_t at, size_t end, int radix, bool is_float)
 {
     char digits[LEX_MAX_NUMBER];
-    size_t n = 0;
-    for (size_t i = at + (radix == 10 ? 0 : 2); i < end && n < sizeof(digits) - 1; i++) {
-        if (x->src.ptr[i] != '_') {
-            digits[n++] = x->src.ptr[i];
-        }
-    }
-    digits[n] = '\0';
+    const size_t n = copy_digits(x, at + (radix == 10 ? 0 : 2), end, digits);
     krs_ttok *tok = NULL;
     krs_status status =
         emit(x, is_float ? KRS_TOK_FLOAT : KRS_TOK_INT, (krs_str){x->src.ptr + at, end - at}, &tok);
     if (status != KRS_OK) {
         return status;
     }
-    char *rest = digits;
-    errno = 0;
-    if (is_float) {
-        tok->u.f = strtod(digits, &rest);
-    } else {
-        tok->u.i = strtoll(digits, &rest, radix);
-    }
-    if (n == 0 || n == sizeof(digits) - 1 || *rest || (!is_float && errno)) {
-        return krs_fail(x->err, n > 18 ? KRS_EUNSUPPORTED : KRS_EFORMAT,
+    if (n == 0 || !convert_number(digits, radix, tok)) {
+        return krs_fail(x->err, end - at > 18 ? KRS_EUNSUPPORTED : KRS_EFORMAT,
                         "template line %u: number '%.*s' (integers have 64 bits here)", x->line,
                         KRS_STR_ARGS(tok->text));
     }

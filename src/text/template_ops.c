@@ -259,19 +259,25 @@ static krs_status repeat(krs_trun *run, const krs_tval *v, int64_t times, krs_tv
     return v->kind == KRS_T_STR ? repeat_str(run, v, times, out) : repeat_seq(run, v, times, out);
 }
 
+static krs_status add(krs_trun *run, const krs_tval *a, const krs_tval *b, krs_tval *out)
+{
+    if (a->kind == b->kind && a->kind == KRS_T_STR) {
+        return add_str(run, a, b, out);
+    }
+    if (a->kind == b->kind && is_repeatable(a)) {
+        return add_seq(run, a, b, out);
+    }
+    return bad_operands(run, '+', a, b);
+}
+
 krs_status krs_top_binary(krs_trun *run, uint8_t op, const krs_tval *a, const krs_tval *b,
                           krs_tval *out)
 {
     if (krs_tval_is_number(a) && krs_tval_is_number(b)) {
         return number_op(run, op, a, b, out);
     }
-    if (op == '+' && a->kind == b->kind) {
-        if (a->kind == KRS_T_STR) {
-            return add_str(run, a, b, out);
-        }
-        if (a->kind == KRS_T_LIST || a->kind == KRS_T_TUPLE) {
-            return add_seq(run, a, b, out);
-        }
+    if (op == '+') {
+        return add(run, a, b, out);
     }
     if (op == '*' && is_repeatable(a) && is_int(b)) {
         return repeat(run, a, krs_tval_integer(b), out);

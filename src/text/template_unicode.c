@@ -62,11 +62,20 @@ size_t krs_text_offset(krs_str s, size_t index)
 
 bool krs_text_is_space(uint32_t code)
 {
-    if (code < 0x80) {
-        return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x20);
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
+                  {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
+                  {0x205F, 0x205F}, {0x3000, 0x3000}};
+    if (code > 0x20 && code < 0x85) {
+        return false; /* nearly all text */
     }
-    return code == 0x85 || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||
-           code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (code >= ranges[i].first && code <= ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool krs_text_is_printable(uint32_t code)
