@@ -51,7 +51,8 @@ krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **
     if (*out) {
         return KRS_OK;
     }
-    if (json_error_code(&why) == json_error_out_of_memory) {
+    /* Most failed allocations inside jansson leave the error empty. */
+    if (json_error_code(&why) == json_error_out_of_memory || why.text[0] == '\0') {
         return krs_fail(err, KRS_ENOMEM, "JSON: out of memory");
     }
     return krs_fail(err, KRS_EINVAL, "JSON line %d column %d: %s", why.line, why.column, why.text);
