@@ -5,19 +5,18 @@
  *     krs_folder_find(&f, "model.norm.weight")->dims[0] = 63;
  *     krs_folder_refuse(&f, KRS_EFORMAT, "model.norm.weight", "[63]");
  *
- * Bytes are zero: binding looks at names, types and shapes only. Include with _XOPEN_SOURCE 700
- * defined first, for mkdtemp.
+ * Bytes are zero: binding looks at names, types and shapes only.
  *
  * Thread: one owner.  Memory: plain values; the folder exists within one call. */
 #pragma once
 
 #include "model/model.h"
+#include "os/dir.h"
 #include "support/cmocka.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KRS_FOLDER_MAX_TENSORS 96
 #define KRS_FOLDER_NAME_BYTES  96
@@ -166,7 +165,7 @@ static inline void krs_folder_quantise(krs_folder *f, const char *module, int bi
 
 static inline void krs_folder_write_config(const krs_folder *f, const char *dir)
 {
-    char path[256];
+    char path[KRS_OS_PATH_BYTES + 32];
     char text[8192] = "{";
     size_t at = 1;
     for (uint32_t i = 0; i < f->n_fields; i++) {
@@ -225,29 +224,29 @@ static inline void krs_folder_write_tensors(const krs_folder *f, const char *dir
         file[i] = (unsigned char)((uint64_t)header.len >> (8 * i));
     }
     memcpy(file + sizeof(uint64_t), header.data, header.len);
-    char path[256];
+    char path[KRS_OS_PATH_BYTES + 32];
     (void)snprintf(path, sizeof(path), "%s/model.safetensors", dir);
     assert_int_equal(krs_os_file_write(path, file, n_bytes, NULL), KRS_OK);
     free(file);
     krs_buf_deinit(&header);
 }
 
+/* A new folder for what follows. */
+static inline void krs_folder_make(char dir[KRS_OS_PATH_BYTES])
+{
+    assert_int_equal(krs_os_dir_temporary(dir, NULL), KRS_OK);
+}
+
 static inline void krs_folder_remove(const char *dir)
 {
-    static const char *const names[] = {"config.json", "model.safetensors"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char path[256];
-        (void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(dir);
+    assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }
 
 /* Write, open, remove: an open model keeps its mapping. */
 static inline krs_status krs_folder_open(const krs_folder *f, krs_model **out, krs_error *err)
 {
-    char dir[] = "/tmp/krs-model-XXXXXX";
-    assert_non_null(mkdtemp(dir));
+    char dir[KRS_OS_PATH_BYTES];
+    krs_folder_make(dir);
     krs_folder_write_config(f, dir);
     krs_folder_write_tensors(f, dir);
     const krs_status status = krs_model_open(dir, NULL, NULL, out, err);

@@ -1,5 +1,4 @@
 /* tests/unit/model/test_bind.c - honest folders open; each kind of lie is refused with its name. */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "support/model_folder.h"
 
 #define Q "model.layers.1.self_attn.q_proj"
@@ -330,8 +329,8 @@ static void what_is_no_model_folder_is_said_so(void **state)
     assert_int_equal(krs_model_open("/tmp/krs-no-such-folder", NULL, NULL, &model, &err),
                      KRS_ENOENT);
     assert_non_null(strstr(err.message, "config.json"));
-    char dir[] = "/tmp/krs-model-XXXXXX";
-    assert_non_null(mkdtemp(dir));
+    char dir[KRS_OS_PATH_BYTES];
+    krs_folder_make(dir);
     krs_folder f;
     krs_folder_init(&f, "llama");
     krs_folder_write_config(&f, dir);

@@ -1,5 +1,4 @@
 /* tests/unit/model/test_program.c - the shape of the program each family's description gives. */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "support/model_folder.h"
 
 #include <math.h>
