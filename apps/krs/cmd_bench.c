@@ -175,7 +175,9 @@ int krs_cmd_bench(const krs_config *config)
                                   &backend, &err);
     }
     if (status == KRS_OK) {
-        r.bandwidth = krs_cpu_read_bandwidth(options.n_threads);
+        status = krs_cpu_read_bandwidth((uint32_t)options.n_threads, NULL, &r.bandwidth, &err);
+    }
+    if (status == KRS_OK) {
         status = measure(config, backend, model, &r, &err);
     }
     const int code =

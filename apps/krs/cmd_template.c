@@ -53,9 +53,19 @@ static int64_t take_digits(const char *text, size_t *at, int n, char end)
     return value;
 }
 
-static krs_status parse_now(const char *text, uint64_t *unix_s, krs_error *err)
+/* Days from 1970-01-01 to a date, or -1 when the month has no such day. */
+static int64_t days_to(int64_t year, int64_t month, int64_t day)
 {
     static const int days_in[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int64_t days = days_before(year) - days_before(1970) + day - 1;
+    for (int64_t m = 1; m < month; m++) {
+        days += days_in[m - 1] + (m == 2 && is_leap(year));
+    }
+    return day > days_in[month - 1] + (month == 2 && is_leap(year)) ? -1 : days;
+}
+
+static krs_status parse_now(const char *text, uint64_t *unix_s, krs_error *err)
+{
     static const int widths[] = {4, 2, 2, 2, 2, 2};
     static const char ends[] = "--T::";
     static const int64_t low[] = {1970, 1, 1, 0, 0, 0};
@@ -67,13 +77,8 @@ static krs_status parse_now(const char *text, uint64_t *unix_s, krs_error *err)
         part[i] = take_digits(text, &at, widths[i], ends[i]);
         is_ok = part[i] >= low[i] && part[i] <= high[i];
     }
-    int64_t days = is_ok ? days_before(part[0]) - days_before(1970) : 0;
-    for (int64_t month = 1; is_ok && month <= part[1]; month++) {
-        const int64_t n = days_in[month - 1] + (month == 2 && is_leap(part[0]));
-        is_ok = month < part[1] || part[2] <= n;
-        days += month < part[1] ? n : part[2] - 1;
-    }
-    if (!is_ok) {
+    const int64_t days = is_ok ? days_to(part[0], part[1], part[2]) : -1;
+    if (days < 0) {
         return krs_fail_field(err, KRS_EINVAL, "now",
                               "--now: \"%s\", want YYYY-MM-DDThh:mm:ss in UTC", text);
     }

@@ -44,7 +44,7 @@ static krs_status named_value(percent *p, krs_tval *out)
 
 static krs_status star_or_number(percent *p, int64_t *out)
 {
-    krs_tval value;
+    krs_tval value = {0};
     if (p->at >= p->format.len || p->format.ptr[p->at] != '*') {
         if (!krs_tfield_number(p->format, &p->at, out)) {
             *out = 0;
