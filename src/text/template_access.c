@@ -97,6 +97,18 @@ static bool place(int64_t index, size_t n, size_t *out)
     return index >= 0 && (uint64_t)index < n;
 }
 
+static bool find_in_str(krs_str s, int64_t index, krs_tval *out)
+{
+    size_t at = 0;
+    if (!place(index, krs_text_count(s), &at)) {
+        return false;
+    }
+    const size_t from = krs_text_offset(s, at);
+    const size_t to = krs_text_offset(s, at + 1);
+    *out = krs_tval_str((krs_str){s.ptr + from, to - from});
+    return true;
+}
+
 static bool find_item(const krs_tval *v, const krs_tval *key, krs_tval *out)
 {
     size_t at = 0;
@@ -108,18 +120,15 @@ static bool find_item(const krs_tval *v, const krs_tval *key, krs_tval *out)
     if (key->kind != KRS_T_INT && key->kind != KRS_T_BOOL) {
         return false;
     }
-    if (krs_tval_is_seq(v) && v->kind != KRS_T_VIEW &&
-        place(krs_tval_integer(key), v->u.seq->n, &at)) {
-        *out = v->u.seq->items[at];
-        return true;
+    if (v->kind == KRS_T_STR) {
+        return find_in_str(v->u.s, krs_tval_integer(key), out);
     }
-    if (v->kind == KRS_T_STR && place(krs_tval_integer(key), krs_text_count(v->u.s), &at)) {
-        const size_t from = krs_text_offset(v->u.s, at);
-        const size_t to = krs_text_offset(v->u.s, at + 1);
-        *out = krs_tval_str((krs_str){v->u.s.ptr + from, to - from});
-        return true;
+    if (!krs_tval_is_seq(v) || v->kind == KRS_T_VIEW) {
+        return false;
     }
-    return false;
+    const bool is_there = place(krs_tval_integer(key), v->u.seq->n, &at);
+    *out = is_there ? v->u.seq->items[at] : *out;
+    return is_there;
 }
 
 static krs_status missing_item(krs_trun *run, const krs_tval *v, const krs_tval *key, krs_tval *out)
@@ -159,6 +168,15 @@ static krs_status find_method(krs_trun *run, const krs_tval *v, krs_str name, kr
     return KRS_OK;
 }
 
+/* One group of groupby: (grouper, list). */
+static const krs_tval *find_in_group(const krs_tseq *group, krs_str name)
+{
+    if (krs_str_equal(name, KRS_STR("grouper"))) {
+        return &group->items[0];
+    }
+    return krs_str_equal(name, KRS_STR("list")) ? &group->items[1] : NULL;
+}
+
 /* Attributes of the few objects that have some; false when v has none of that name. */
 static bool find_field(const krs_tval *v, krs_str name, krs_tval *out)
 {
@@ -171,10 +189,8 @@ static bool find_field(const krs_tval *v, krs_str name, krs_tval *out)
         found = &made;
     } else if (v->kind == KRS_T_CYCLER && krs_str_equal(name, KRS_STR("current"))) {
         found = &v->u.cycle->items[v->u.cycle->at];
-    } else if (v->kind == KRS_T_TUPLE && v->u.seq->type_name) { /* one group of groupby */
-        found = krs_str_equal(name, KRS_STR("grouper")) ? &v->u.seq->items[0]
-                : krs_str_equal(name, KRS_STR("list"))  ? &v->u.seq->items[1]
-                                                        : NULL;
+    } else if (v->kind == KRS_T_TUPLE && v->u.seq->type_name) {
+        found = find_in_group(v->u.seq, name);
     }
     *out = found ? *found : *out;
     return found != NULL;
@@ -267,25 +283,30 @@ static int64_t clamp(int64_t at, int64_t n, int64_t low, int64_t high)
     return at < low ? low : at > high ? high : at;
 }
 
-static krs_status resolve_span(krs_trun *run, const krs_tval bound[3], size_t n_items, span *s)
+static krs_status read_bounds(krs_trun *run, const krs_tval bound[3], span *s)
 {
-    const int64_t n = (int64_t)n_items;
     krs_status status = slice_bound(run, &bound[2], 1, &s->step);
     if (status == KRS_OK && s->step == 0) {
         return krs_trun_fail(run, KRS_EINVAL, "slice step cannot be zero");
     }
     const bool is_back = s->step < 0;
-    const int64_t low = is_back ? -1 : 0;
-    const int64_t high = is_back ? n - 1 : n;
     if (status == KRS_OK) {
         status = slice_bound(run, &bound[0], is_back ? INT64_MAX : 0, &s->start);
     }
-    if (status == KRS_OK) {
-        status = slice_bound(run, &bound[1], is_back ? INT64_MIN : INT64_MAX, &s->stop);
-    }
+    return status == KRS_OK ? slice_bound(run, &bound[1], is_back ? INT64_MIN : INT64_MAX, &s->stop)
+                            : status;
+}
+
+static krs_status resolve_span(krs_trun *run, const krs_tval bound[3], size_t n_items, span *s)
+{
+    const int64_t n = (int64_t)n_items;
+    krs_status status = read_bounds(run, bound, s);
     if (status != KRS_OK) {
         return status;
     }
+    const bool is_back = s->step < 0;
+    const int64_t low = is_back ? -1 : 0;
+    const int64_t high = is_back ? n - 1 : n;
     s->start = clamp(s->start, n, low, high);
     s->stop = s->stop == INT64_MIN ? low : clamp(s->stop, n, low, high);
     const int64_t distance = is_back ? s->start - s->stop : s->stop - s->start;
@@ -392,27 +413,33 @@ static bool parse_index(krs_str part, int64_t *out)
     return part.len > 0;
 }
 
+static krs_status step_into(krs_trun *run, krs_str part, const krs_tval *default_value, krs_tval *v)
+{
+    int64_t index = 0;
+    const krs_tval key = parse_index(part, &index) ? krs_tval_int(index) : krs_tval_str(part);
+    const krs_tval from = *v;
+    krs_status status = krs_top_subscript(run, &from, &key, v);
+    if (status == KRS_OK && v->kind == KRS_T_UNDEF && default_value) {
+        *v = *default_value;
+    }
+    return status;
+}
+
 krs_status krs_top_path(krs_trun *run, const krs_tval *v, const krs_tval *attribute,
                         const krs_tval *default_value, krs_tval *out)
 {
+    if (attribute->kind != KRS_T_STR) {
+        return krs_top_subscript(run, v, attribute, out);
+    }
     *out = *v;
     krs_status status = KRS_OK;
-    if (attribute->kind != KRS_T_STR) {
-        const krs_tval from = *out;
-        status = krs_top_subscript(run, &from, attribute, out);
-    }
-    krs_str rest = attribute->kind == KRS_T_STR ? attribute->u.s : (krs_str){NULL, 0};
-    while (rest.ptr && status == KRS_OK) {
+    krs_str rest = attribute->u.s;
+    for (bool has_more = true; has_more && status == KRS_OK;) {
         const char *dot = rest.len ? memchr(rest.ptr, '.', rest.len) : NULL;
         const krs_str part = {rest.ptr, dot ? (size_t)(dot - rest.ptr) : rest.len};
-        int64_t index = 0;
-        const krs_tval key = parse_index(part, &index) ? krs_tval_int(index) : krs_tval_str(part);
-        const krs_tval from = *out;
-        status = krs_top_subscript(run, &from, &key, out);
-        if (status == KRS_OK && out->kind == KRS_T_UNDEF && default_value) {
-            *out = *default_value;
-        }
-        rest = dot ? (krs_str){dot + 1, rest.len - part.len - 1} : (krs_str){NULL, 0};
+        status = step_into(run, part, default_value, out);
+        has_more = dot != NULL;
+        rest = dot ? (krs_str){dot + 1, rest.len - part.len - 1} : rest;
     }
     return status;
 }

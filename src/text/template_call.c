@@ -1,7 +1,8 @@
-/* text/template_call.c - calls: arguments, built-ins, macros.
+/* text/template_call.c - calls: arguments, built-ins, and who is called.
  *
  * Arguments are evaluated into arrays first (KRS_TRUN_MAX_ARGS at most), * and ** spread, and then
- * bound: to a built-in's parameter names, or to a macro's. Binding complains in Python's words.
+ * bound: to a built-in's parameter names here, to a macro's in template_macro.c. Binding complains in
+ * Python's words.
  *
  * Thread: see template_run.h.  Source: Jinja2 3.1 runtime, Macro. */
 #include "text/template_run.h"
@@ -143,7 +144,7 @@ static krs_str next_param(const char **params, bool *is_optional)
     return name;
 }
 
-static const krs_tval *named_arg(const krs_tactual *actual, krs_str name)
+const krs_tval *krs_tactual_named(const krs_tactual *actual, krs_str name)
 {
     for (size_t i = 0; i < actual->n_named; i++) {
         if (krs_str_equal(actual->names[i], name)) {
@@ -153,35 +154,45 @@ static const krs_tval *named_arg(const krs_tactual *actual, krs_str name)
     return NULL;
 }
 
+/* Argument i, called name, from either side. */
+static krs_status bind_one(krs_tcall *call, size_t i, krs_str name, bool is_optional,
+                           size_t *n_named)
+{
+    const krs_tactual *actual = call->actual;
+    const krs_tval *named = krs_tactual_named(actual, name);
+    *n_named += named != NULL;
+    if (named && i < actual->n) {
+        return krs_trun_fail(call->run, KRS_EINVAL, "%s() got multiple values for argument '%.*s'",
+                             call->fn->name, KRS_STR_ARGS(name));
+    }
+    if (named || i < actual->n) {
+        call->arg[i] = named ? *named : actual->pos[i];
+        return KRS_OK;
+    }
+    call->arg[i] = (krs_tval){.kind = KRS_T_ABSENT};
+    return is_optional ? KRS_OK
+                       : krs_trun_fail(call->run, KRS_EINVAL, "%s() is missing its argument '%.*s'",
+                                       call->fn->name, KRS_STR_ARGS(name));
+}
+
 static krs_status bind(krs_tcall *call)
 {
     const char *params = call->fn->params;
-    const krs_tactual *actual = call->actual;
     size_t n_named = 0;
     size_t i = 0;
     for (; *params && i < KRS_TCALL_MAX_PARAMS; i++) {
         bool is_optional = false;
         const krs_str name = next_param(&params, &is_optional);
-        const krs_tval *named = named_arg(actual, name);
-        n_named += named != NULL;
-        if (named && i < actual->n) {
-            return krs_trun_fail(call->run, KRS_EINVAL,
-                                 "%s() got multiple values for argument '%.*s'", call->fn->name,
-                                 KRS_STR_ARGS(name));
-        }
-        call->arg[i] = named           ? *named
-                       : i < actual->n ? actual->pos[i]
-                                       : (krs_tval){.kind = KRS_T_ABSENT};
-        if (call->arg[i].kind == KRS_T_ABSENT && !is_optional) {
-            return krs_trun_fail(call->run, KRS_EINVAL, "%s() is missing its argument '%.*s'",
-                                 call->fn->name, KRS_STR_ARGS(name));
+        krs_status status = bind_one(call, i, name, is_optional, &n_named);
+        if (status != KRS_OK) {
+            return status;
         }
     }
-    if (actual->n > i) {
+    if (call->actual->n > i) {
         return krs_trun_fail(call->run, KRS_EINVAL, "%s() takes at most %zu arguments (%zu given)",
-                             call->fn->name, i, actual->n);
+                             call->fn->name, i, call->actual->n);
     }
-    if (n_named < actual->n_named) {
+    if (n_named < call->actual->n_named) {
         return krs_trun_fail(call->run, KRS_EINVAL, "%s() got an unexpected keyword argument",
                              call->fn->name);
     }
@@ -254,138 +265,6 @@ bool krs_tcall_bool(const krs_tcall *call, size_t i, bool otherwise)
     return krs_tcall_has(call, i) ? krs_top_is_true(&call->arg[i]) : otherwise;
 }
 
-/* ---- macros ---- */
-
-static bool is_param(const krs_trun *run, const krs_tmacro *macro, krs_str name)
-{
-    for (size_t i = 0; i < macro->n_params; i++) {
-        if (krs_str_equal(name, *(const krs_str *)run->t->names.items[macro->params[i]])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static krs_status bind_param(krs_trun *run, const krs_tmacro *macro, const krs_tactual *actual,
-                             size_t i)
-{
-    const krs_str name = *(const krs_str *)run->t->names.items[macro->params[i]];
-    const krs_tval *named = named_arg(actual, name);
-    krs_tval value;
-    krs_status status = KRS_OK;
-    if (named && i < actual->n) {
-        return krs_trun_fail(run, KRS_EINVAL,
-                             "macro '%.*s' got multiple values for argument '%.*s'",
-                             KRS_STR_ARGS(macro->title), KRS_STR_ARGS(name));
-    }
-    if (i < actual->n) {
-        value = actual->pos[i];
-    } else if (named) {
-        value = *named;
-    } else if (macro->defaults[i]) {
-        status = krs_teval(run, macro->defaults[i], &value);
-    } else {
-        status = krs_trun_undefined(run, KRS_TUNDEF_NAME, 0, name, &value);
-    }
-    return status == KRS_OK ? krs_tscope_set(run, macro->params[i], &value) : status;
-}
-
-static krs_status bind_varargs(krs_trun *run, const krs_tmacro *macro, const krs_tactual *actual)
-{
-    const size_t n_extra = actual->n > macro->n_params ? actual->n - macro->n_params : 0;
-    if (n_extra && !macro->has_varargs) {
-        return krs_trun_fail(run, KRS_EINVAL, "macro '%.*s' takes not more than %zu argument(s)",
-                             KRS_STR_ARGS(macro->title), macro->n_params);
-    }
-    if (!macro->has_varargs) {
-        return KRS_OK;
-    }
-    krs_tval *items = NULL;
-    krs_tval value;
-    krs_status status = krs_trun_array(run, n_extra, &items);
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (n_extra) {
-        memcpy(items, actual->pos + macro->n_params, n_extra * sizeof(*items));
-    }
-    status = krs_trun_seq(run, KRS_T_TUPLE, items, n_extra, &value);
-    return status == KRS_OK ? krs_tscope_set(run, run->t->name_varargs, &value) : status;
-}
-
-/* Named arguments that are no parameters: caller, or members of kwargs. */
-static krs_status bind_kwargs(krs_trun *run, const krs_tmacro *macro, const krs_tactual *actual)
-{
-    krs_tmap *map = krs_tmap_new(&run->values, 0);
-    krs_status status = map ? KRS_OK : krs_trun_no_memory(run);
-    for (size_t i = 0; i < actual->n_named && status == KRS_OK; i++) {
-        const krs_str name = actual->names[i];
-        const krs_tval key = krs_tval_str(name);
-        if (is_param(run, macro, name)) {
-            continue;
-        }
-        if (krs_str_equal(name, KRS_STR("caller")) && macro->has_caller) {
-            status = krs_tscope_set(run, run->t->name_caller, &actual->named[i]);
-        } else if (macro->has_kwargs) {
-            status = krs_trun_set(run, map, &key, &actual->named[i]);
-        } else {
-            return krs_trun_fail(run, KRS_EINVAL, "macro '%.*s' takes no keyword argument '%.*s'",
-                                 KRS_STR_ARGS(macro->title), KRS_STR_ARGS(name));
-        }
-    }
-    if (status != KRS_OK || !macro->has_kwargs) {
-        return status;
-    }
-    const krs_tval value = krs_tval_map(KRS_T_DICT, map);
-    return krs_tscope_set(run, run->t->name_kwargs, &value);
-}
-
-/* In the macro's fresh scope. A caller that was not given is undefined, whatever is called that
- * outside. */
-static krs_status bind_macro(krs_trun *run, const krs_tmacro *macro, const krs_tactual *actual)
-{
-    krs_status status = KRS_OK;
-    if (macro->has_caller) {
-        krs_tval none;
-        status = krs_trun_undefined(run, KRS_TUNDEF_HINT, 0, KRS_STR("No caller defined"), &none);
-        if (status == KRS_OK) {
-            status = krs_tscope_set(run, run->t->name_caller, &none);
-        }
-    }
-    for (size_t i = 0; i < macro->n_params && status == KRS_OK; i++) {
-        status = bind_param(run, macro, actual, i);
-    }
-    if (status == KRS_OK) {
-        status = bind_varargs(run, macro, actual);
-    }
-    return status == KRS_OK ? bind_kwargs(run, macro, actual) : status;
-}
-
-static krs_status call_macro(krs_trun *run, const krs_tclosure *closure, const krs_tactual *actual,
-                             krs_tval *out)
-{
-    if (run->n_macro >= KRS_TEMPLATE_MAX_DEPTH) {
-        return krs_trun_fail(run, KRS_ETOOLARGE, "macro calls nested deeper than %d",
-                             KRS_TEMPLATE_MAX_DEPTH);
-    }
-    krs_tscope *scope = krs_arena_bytes(&run->values, sizeof(*scope));
-    if (!scope) {
-        return krs_trun_no_memory(run);
-    }
-    krs_tscope *outer = run->scope;
-    const size_t mark = krs_trun_mark(run);
-    scope->parent = closure->scope;
-    run->scope = scope;
-    run->n_macro++;
-    krs_status status = bind_macro(run, closure->macro, actual);
-    if (status == KRS_OK) {
-        status = krs_texec(run, closure->macro->body);
-    }
-    run->n_macro--;
-    run->scope = outer;
-    return status == KRS_OK ? krs_trun_take(run, mark, out) : status;
-}
-
 /* ---- calls ---- */
 
 static krs_status call_cycle(krs_trun *run, const krs_tval *callee, krs_tval *out)
@@ -411,7 +290,7 @@ static krs_status call_value(krs_trun *run, const krs_tval *callee, const krs_ta
     case KRS_T_METHOD:
         return krs_tcall_builtin(run, callee->u.method->fn, &callee->u.method->self, actual, out);
     case KRS_T_MACRO:
-        return call_macro(run, callee->u.macro, actual, out);
+        return krs_tmacro_call(run, callee->u.macro, actual, out);
     case KRS_T_CYCLER:
     case KRS_T_JOINER:
         return call_cycle(run, callee, out);

@@ -149,8 +149,8 @@ static krs_status order(krs_trun *run, uint8_t op, const krs_tval *a, const krs_
     const bool is_swapped = op == '>' || op == KRS_TOP_GE;
     const bool has_equal = op == KRS_TOP_LE || op == KRS_TOP_GE;
     if (!is_ordered(a, b)) {
-        const char *text = is_swapped ? (has_equal ? ">=" : ">") : (has_equal ? "<=" : "<");
-        return not_ordered(run, text, a, b);
+        static const char *const texts[2][2] = {{"<", "<="}, {">", ">="}};
+        return not_ordered(run, texts[is_swapped][has_equal], a, b);
     }
     krs_status status = is_swapped ? less_ordered(run, b, a, out) : less_ordered(run, a, b, out);
     if (status == KRS_OK && has_equal && !*out) {

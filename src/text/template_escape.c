@@ -48,21 +48,25 @@ static uint32_t take_octal(krs_str raw, size_t *at)
 }
 
 /* \u: one half of a pair asks for the other half right behind it. */
+static bool is_between(uint32_t code, uint32_t low, uint32_t high)
+{
+    return code >= low && code <= high;
+}
+
 static uint32_t take_utf16(krs_str raw, size_t *at)
 {
     const uint32_t high = take_hex(raw, at, 4);
-    if (high == CODE_BAD || high < 0xD800 || high > 0xDFFF) {
-        return high;
+    if (!is_between(high, 0xD800, 0xDFFF)) {
+        return high; /* CODE_BAD too */
     }
-    if (high > 0xDBFF || raw.len - *at < 6 || raw.ptr[*at] != '\\' || raw.ptr[*at + 1] != 'u') {
+    const krs_str rest = {raw.ptr + *at, raw.len - *at};
+    if (high > 0xDBFF || !krs_str_starts_with(rest, KRS_STR("\\u"))) {
         return CODE_BAD;
     }
     *at += 2;
     const uint32_t low = take_hex(raw, at, 4);
-    if (low == CODE_BAD || low < 0xDC00 || low > 0xDFFF) {
-        return CODE_BAD;
-    }
-    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+    return is_between(low, 0xDC00, 0xDFFF) ? 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+                                           : CODE_BAD;
 }
 
 static uint32_t take_numeric(krs_str raw, size_t *at, char letter)

@@ -160,6 +160,30 @@ static double round_common(double value, int64_t places)
     return strtod(text, NULL);
 }
 
+/* floor and ceil of value at that many places. */
+static krs_status round_way(krs_tcall *call, double value, int64_t places, krs_str method,
+                            krs_tval *out)
+{
+    const double scale = pow(10, (double)places);
+    if (krs_str_equal(method, KRS_STR("ceil"))) {
+        *out = krs_tval_float(ceil(value * scale) / scale);
+    } else if (krs_str_equal(method, KRS_STR("floor"))) {
+        *out = krs_tval_float(floor(value * scale) / scale);
+    } else {
+        return krs_trun_fail(call->run, KRS_EINVAL, "method must be common, ceil or floor");
+    }
+    return KRS_OK;
+}
+
+static krs_status not_roundable(krs_tcall *call)
+{
+    if (call->self.kind == KRS_T_UNDEF) {
+        return krs_trun_fail_undefined(call->run, &call->self);
+    }
+    return krs_trun_fail(call->run, KRS_EINVAL, "type %s doesn't define __round__ method",
+                         krs_tval_type(&call->self));
+}
+
 static krs_status filter_round(krs_tcall *call, krs_tval *out)
 {
     int64_t places = 0;
@@ -168,29 +192,17 @@ static krs_status filter_round(krs_tcall *call, krs_tval *out)
     if (status == KRS_OK) {
         status = krs_tcall_str(call, 1, KRS_STR("common"), &method);
     }
-    if (status != KRS_OK) {
-        return status;
+    if (status != KRS_OK || !krs_tval_is_number(&call->self)) {
+        return status != KRS_OK ? status : not_roundable(call);
     }
-    if (!krs_tval_is_number(&call->self)) {
-        return call->self.kind == KRS_T_UNDEF
-                   ? krs_trun_fail_undefined(call->run, &call->self)
-                   : krs_trun_fail(call->run, KRS_EINVAL, "type %s doesn't define __round__ method",
-                                   krs_tval_type(&call->self));
+    places = places > NUMBER_MAX_PLACES ? NUMBER_MAX_PLACES : places;
+    places = places < -NUMBER_MAX_PLACES ? -NUMBER_MAX_PLACES : places;
+    if (!krs_str_equal(method, KRS_STR("common"))) {
+        return round_way(call, krs_tval_number(&call->self), places, method, out);
     }
-    places = places > NUMBER_MAX_PLACES ? NUMBER_MAX_PLACES : places < -400 ? -400 : places;
-    const double value = krs_tval_number(&call->self);
-    const double scale = pow(10, (double)places);
-    if (krs_str_equal(method, KRS_STR("common"))) {
-        const bool is_int = call->self.kind != KRS_T_FLOAT && places >= 0;
-        *out = is_int ? krs_tval_int(krs_tval_integer(&call->self))
-                      : krs_tval_float(round_common(value, places));
-    } else if (krs_str_equal(method, KRS_STR("ceil"))) {
-        *out = krs_tval_float(ceil(value * scale) / scale);
-    } else if (krs_str_equal(method, KRS_STR("floor"))) {
-        *out = krs_tval_float(floor(value * scale) / scale);
-    } else {
-        return krs_trun_fail(call->run, KRS_EINVAL, "method must be common, ceil or floor");
-    }
+    const bool is_int = call->self.kind != KRS_T_FLOAT && places >= 0;
+    *out = is_int ? krs_tval_int(krs_tval_integer(&call->self))
+                  : krs_tval_float(round_common(krs_tval_number(&call->self), places));
     return KRS_OK;
 }
 

@@ -108,20 +108,27 @@ static krs_status picks(krs_tcall *call, const picking *p, const krs_tval *item,
     return status;
 }
 
-static krs_status pick(krs_tcall *call, bool has_attribute, bool is_wanted, krs_tval *out)
+/* The attribute and the test named by the arguments. */
+static krs_status read_picking(krs_tcall *call, bool has_attribute, picking *p)
 {
     const size_t n_before = has_attribute ? 1 : 0;
-    picking p = {.args = rest_of(call->actual, n_before + 1), .is_wanted = is_wanted};
-    const krs_tval *items = NULL;
-    size_t n = 0;
-    krs_tlist kept = {0};
+    p->args = rest_of(call->actual, n_before + 1);
     if (call->actual->n < n_before) {
         return krs_trun_fail(call->run, KRS_EINVAL, "Missing parameter for attribute name");
     }
-    p.attribute = has_attribute ? &call->actual->pos[0] : NULL;
-    krs_status status = krs_top_items(call->run, &call->self, &items, &n);
-    if (status == KRS_OK && call->actual->n > n_before) {
-        status = builtin_named(call, n_before, true, &p.test);
+    p->attribute = has_attribute ? &call->actual->pos[0] : NULL;
+    return call->actual->n > n_before ? builtin_named(call, n_before, true, &p->test) : KRS_OK;
+}
+
+static krs_status pick(krs_tcall *call, bool has_attribute, bool is_wanted, krs_tval *out)
+{
+    picking p = {.is_wanted = is_wanted};
+    const krs_tval *items = NULL;
+    size_t n = 0;
+    krs_tlist kept = {0};
+    krs_status status = read_picking(call, has_attribute, &p);
+    if (status == KRS_OK) {
+        status = krs_top_items(call->run, &call->self, &items, &n);
     }
     for (size_t i = 0; i < n && status == KRS_OK; i++) {
         bool is_in = false;
@@ -174,6 +181,24 @@ static krs_status add_group(krs_tcall *call, const krs_tval *items, size_t n, co
     return krs_tlist_add(call->run, groups, &group);
 }
 
+/* Cut sorted items into runs of one key. */
+static krs_status cut_groups(krs_tcall *call, const krs_tseq *seq, const krs_tval *keys,
+                             krs_tlist *groups)
+{
+    krs_status status = KRS_OK;
+    for (size_t from = 0, i = 1; status == KRS_OK && i <= seq->n; i++) {
+        bool is_same = false;
+        if (i < seq->n) {
+            status = krs_top_equal(call->run, &keys[from], &keys[i], &is_same);
+        }
+        if (status == KRS_OK && !is_same) {
+            status = add_group(call, seq->items + from, i - from, &keys[from], groups);
+            from = i;
+        }
+    }
+    return status;
+}
+
 static krs_status filter_groupby(krs_tcall *call, krs_tval *out)
 {
     krs_trun *run = call->run;
@@ -186,22 +211,16 @@ static krs_status filter_groupby(krs_tcall *call, krs_tval *out)
     const krs_tval *otherwise = krs_tcall_has(call, 1) ? &call->arg[1] : NULL;
     krs_status status =
         krs_tcall_builtin(run, krs_tfilter_find(KRS_STR("sort")), &call->self, &actual, &sorted);
-    const krs_tseq *seq = status == KRS_OK ? sorted.u.seq : NULL;
-    if (status == KRS_OK) {
-        status = krs_trun_array(run, seq->n, &keys);
+    if (status != KRS_OK) {
+        return status;
     }
+    const krs_tseq *seq = sorted.u.seq;
+    status = krs_trun_array(run, seq->n, &keys);
     for (size_t i = 0; status == KRS_OK && i < seq->n; i++) {
         status = krs_top_path(run, &seq->items[i], &call->arg[0], otherwise, &keys[i]);
     }
-    for (size_t from = 0, i = 1; status == KRS_OK && i <= seq->n; i++) {
-        bool is_same = false;
-        if (i < seq->n) {
-            status = krs_top_equal(run, &keys[from], &keys[i], &is_same);
-        }
-        if (status == KRS_OK && !is_same) {
-            status = add_group(call, seq->items + from, i - from, &keys[from], &groups);
-            from = i;
-        }
+    if (status == KRS_OK) {
+        status = cut_groups(call, seq, keys, &groups);
     }
     return status == KRS_OK ? krs_trun_seq(run, KRS_T_LIST, groups.items, groups.n, out) : status;
 }
@@ -264,6 +283,9 @@ static krs_status filter_slice(krs_tcall *call, krs_tval *out)
     krs_status status = row_count(call, &n_rows);
     if (status == KRS_OK) {
         status = krs_top_items(call->run, &call->self, &items, &n);
+    }
+    if (status != KRS_OK) {
+        return status;
     }
     const size_t n_long = n % n_rows;
     for (size_t i = 0; i < n_rows && status == KRS_OK; i++) {

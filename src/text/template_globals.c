@@ -29,9 +29,8 @@ static krs_status range_size(krs_trun *run, int64_t start, int64_t stop, int64_t
     return KRS_OK;
 }
 
-static krs_status global_range(krs_tcall *call, krs_tval *out)
+static krs_status range_bounds(krs_tcall *call, int64_t bound[3])
 {
-    int64_t bound[3] = {0, 0, 1};
     krs_status status = KRS_OK;
     for (size_t i = 0; i < 3 && status == KRS_OK; i++) {
         status = krs_tcall_int(call, i, bound[i], &bound[i]);
@@ -40,21 +39,31 @@ static krs_status global_range(krs_tcall *call, krs_tval *out)
         bound[1] = bound[0];
         bound[0] = 0;
     }
+    return status;
+}
+
+static krs_status global_range(krs_tcall *call, krs_tval *out)
+{
+    int64_t bound[3] = {0, 0, 1};
     size_t n = 0;
     krs_tval *items = NULL;
+    krs_status status = range_bounds(call, bound);
     if (status == KRS_OK) {
         status = range_size(call->run, bound[0], bound[1], bound[2], &n);
     }
     if (status == KRS_OK) {
         status = krs_trun_array(call->run, n, &items);
     }
-    for (size_t i = 0; i < n && status == KRS_OK; i++) {
+    if (status != KRS_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < n; i++) {
         /* Unsigned: the way there may wrap, the item itself fits. */
         items[i] = krs_tval_int((int64_t)((uint64_t)bound[0] + i * (uint64_t)bound[2]));
     }
-    krs_tseq *seq = status == KRS_OK ? krs_tseq_new(&call->run->values, items, n) : NULL;
+    krs_tseq *seq = krs_tseq_new(&call->run->values, items, n);
     if (!seq) {
-        return status == KRS_OK ? krs_trun_no_memory(call->run) : status;
+        return krs_trun_no_memory(call->run);
     }
     seq->start = bound[0];
     seq->stop = bound[1];

@@ -25,6 +25,11 @@ static krs_status put_escape(krs_trun *run, uint32_t code)
     return krs_trun_putf(run, "\\u%04x\\u%04x", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
 }
 
+static bool needs_escape(uint32_t code, bool is_ascii)
+{
+    return code < 0x20 || code == '"' || code == '\\' || (is_ascii && code > 0x7E);
+}
+
 static krs_status put_string(krs_trun *run, krs_str s, bool is_ascii)
 {
     size_t from = 0;
@@ -32,14 +37,14 @@ static krs_status put_string(krs_trun *run, krs_str s, bool is_ascii)
     for (size_t at = 0; at < s.len && status == KRS_OK;) {
         uint32_t code = 0;
         const size_t n = krs_text_decode(s, at, &code);
-        if (code < 0x20 || code == '"' || code == '\\' || (is_ascii && code > 0x7E)) {
+        if (needs_escape(code, is_ascii)) {
             status = krs_trun_write(run, (krs_str){s.ptr + from, at - from});
             from = at + n;
             status = status == KRS_OK ? put_escape(run, code) : status;
         }
         at += n;
     }
-    if (status == KRS_OK) {
+    if (status == KRS_OK && s.len) {
         status = krs_trun_write(run, (krs_str){s.ptr + from, s.len - from});
     }
     return status == KRS_OK ? krs_trun_write(run, KRS_STR("\"")) : status;
@@ -132,26 +137,29 @@ static krs_status key_order(krs_trun *run, const krs_tmap *map, bool is_sorted, 
     return krs_tsort(run, keys, map->n, false, out);
 }
 
+static krs_status put_member(krs_trun *run, const krs_tentry *e, const krs_tjson *style,
+                             size_t level)
+{
+    krs_status status = put_key(run, &e->key, style);
+    if (status == KRS_OK) {
+        status = krs_trun_write(run, style->key_separator);
+    }
+    return status == KRS_OK ? put_value(run, &e->value, style, level) : status;
+}
+
 static krs_status put_object(krs_trun *run, const krs_tmap *map, const krs_tjson *style,
                              size_t level)
 {
     krs_status status = krs_trun_write(run, map->n ? KRS_STR("{") : KRS_STR("{}"));
+    const size_t *order = NULL;
     if (map->n == 0 || status != KRS_OK) {
         return status;
     }
-    const size_t *order = NULL;
     status = key_order(run, map, style->is_sorted, &order);
     for (size_t i = 0; i < map->n && status == KRS_OK; i++) {
-        const krs_tentry *e = &map->entries[order ? order[i] : i];
         status = put_gap(run, style, level + 1, i == 0);
         if (status == KRS_OK) {
-            status = put_key(run, &e->key, style);
-        }
-        if (status == KRS_OK) {
-            status = krs_trun_write(run, style->key_separator);
-        }
-        if (status == KRS_OK) {
-            status = put_value(run, &e->value, style, level + 1);
+            status = put_member(run, &map->entries[order ? order[i] : i], style, level + 1);
         }
     }
     if (status == KRS_OK) {

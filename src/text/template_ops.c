@@ -270,6 +270,17 @@ static krs_status add(krs_trun *run, const krs_tval *a, const krs_tval *b, krs_t
     return bad_operands(run, '+', a, b);
 }
 
+static krs_status multiply(krs_trun *run, const krs_tval *a, const krs_tval *b, krs_tval *out)
+{
+    if (is_repeatable(a) && is_int(b)) {
+        return repeat(run, a, krs_tval_integer(b), out);
+    }
+    if (is_int(a) && is_repeatable(b)) {
+        return repeat(run, b, krs_tval_integer(a), out);
+    }
+    return bad_operands(run, '*', a, b);
+}
+
 krs_status krs_top_binary(krs_trun *run, uint8_t op, const krs_tval *a, const krs_tval *b,
                           krs_tval *out)
 {
@@ -279,11 +290,8 @@ krs_status krs_top_binary(krs_trun *run, uint8_t op, const krs_tval *a, const kr
     if (op == '+') {
         return add(run, a, b, out);
     }
-    if (op == '*' && is_repeatable(a) && is_int(b)) {
-        return repeat(run, a, krs_tval_integer(b), out);
-    }
-    if (op == '*' && is_int(a) && is_repeatable(b)) {
-        return repeat(run, b, krs_tval_integer(a), out);
+    if (op == '*') {
+        return multiply(run, a, b, out);
     }
     if (op == '%' && a->kind == KRS_T_STR) {
         return krs_tformat_percent(run, a->u.s, b, out);

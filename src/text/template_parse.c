@@ -84,21 +84,31 @@ static krs_tnode *parse_if(krs_tparse *p)
     return p->status == KRS_OK ? node : NULL;
 }
 
+/* for TARGET in ITERABLE [if CONDITION] [recursive] */
+static bool parse_for_head(krs_tparse *p, krs_tnode *node)
+{
+    node->a = krs_tparse_target(p, false);
+    if (!node->a || !expect_word(p, "in")) {
+        return false;
+    }
+    node->b = krs_tparse_tuple(p, false);
+    if (node->b && krs_tparse_take_word(p, "if")) {
+        node->c = krs_tparse_expr(p);
+    }
+    node->is_recursive = krs_tparse_take_word(p, "recursive");
+    return p->status == KRS_OK && close_tag(p);
+}
+
 static krs_tnode *parse_for(krs_tparse *p)
 {
     static const char *const ends[] = {"else", "endfor", NULL};
     krs_tnode *node = krs_tparse_node(p, KRS_TN_FOR);
-    if (!node || !(node->a = krs_tparse_target(p, false)) || !expect_word(p, "in") ||
-        !(node->b = krs_tparse_tuple(p, false))) {
-        return NULL;
-    }
-    if (krs_tparse_take_word(p, "if") && !(node->c = krs_tparse_expr(p))) {
-        return NULL;
-    }
-    node->is_recursive = krs_tparse_take_word(p, "recursive");
     krs_tvec parts = {0};
+    if (!node || !parse_for_head(p, node)) {
+        return NULL;
+    }
     p->n_loops++;
-    if (!close_tag(p) || !krs_tparse_push(p, &parts, parse_body(p, ends))) {
+    if (!krs_tparse_push(p, &parts, parse_body(p, ends))) {
         return NULL;
     }
     p->n_loops--;
@@ -384,35 +394,48 @@ static bool is_end(const krs_tparse *p, const char *const *ends)
 
 /* Statements up to the tag of one of the words in `ends` (left at the word), or to the end of the
  * template when ends is NULL. */
+/* The statement at the current token; NULL after a failure, and at the template's end. */
+static krs_tnode *parse_statement(krs_tparse *p)
+{
+    switch (p->tok->kind) {
+    case KRS_TOK_TEXT:
+        return parse_text(p);
+    case KRS_TOK_VAR_BEGIN:
+        return parse_output(p);
+    case KRS_TOK_BLOCK_BEGIN:
+        p->tok++;
+        return parse_tag(p);
+    default:
+        return NULL;
+    }
+}
+
+/* Statements into parts; false after a failure, and where an end that must come is missing. */
+static bool parse_statements(krs_tparse *p, const char *const *ends, krs_tvec *parts)
+{
+    while (!is_end(p, ends)) {
+        krs_tnode *node = parse_statement(p);
+        if (node && krs_tparse_push(p, parts, node)) {
+            continue;
+        }
+        if (p->status == KRS_OK && ends) {
+            return krs_tparse_fail(p, KRS_EFORMAT, "the template ends where '%s' is missing",
+                                   ends[0]);
+        }
+        return p->status == KRS_OK;
+    }
+    p->tok++; /* the tag's opening */
+    return true;
+}
+
 static krs_tnode *parse_body(krs_tparse *p, const char *const *ends)
 {
     krs_tnode *body = krs_tparse_node(p, KRS_TN_BODY);
     krs_tvec parts = {0};
-    while (body && p->status == KRS_OK && !is_end(p, ends)) {
-        krs_tnode *node = NULL;
-        if (p->tok->kind == KRS_TOK_TEXT) {
-            node = parse_text(p);
-        } else if (p->tok->kind == KRS_TOK_VAR_BEGIN) {
-            node = parse_output(p);
-        } else if (p->tok->kind == KRS_TOK_BLOCK_BEGIN) {
-            p->tok++;
-            node = parse_tag(p);
-        } else if (!ends) {
-            break;
-        } else {
-            return krs_tparse_fail(p, KRS_EFORMAT, "the template ends where '%s' is missing",
-                                   ends[0]);
-        }
-        if (!krs_tparse_push(p, &parts, node)) {
-            return NULL;
-        }
-    }
-    if (!body || p->status != KRS_OK) {
+    if (!body || !parse_statements(p, ends, &parts)) {
         return NULL;
     }
-    p->tok += ends != NULL;
-    body->child = (krs_tnode **)parts.items;
-    body->n = parts.n;
+    give_children(body, &parts);
     return body;
 }
 

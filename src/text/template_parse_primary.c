@@ -187,26 +187,38 @@ static bool is_slice_part_missing(const krs_tparse *p)
     return krs_tparse_is_op(p, ':') || krs_tparse_is_op(p, ']');
 }
 
+/* :b:c behind the first bound of a slice. */
+static bool parse_slice(krs_tparse *p, krs_tnode *node)
+{
+    krs_tnode **parts = krs_arena_array(&p->t->arena, 3, sizeof(*parts));
+    if (!parts) {
+        return krs_tparse_no_memory(p);
+    }
+    node->kind = KRS_TN_SLICE;
+    node->child = parts;
+    parts[0] = node->b;
+    for (size_t i = 1; i < 3 && krs_tparse_take_op(p, ':'); i++) {
+        if (!is_slice_part_missing(p) && !(parts[i] = krs_tparse_expr(p))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static krs_tnode *parse_item(krs_tparse *p, krs_tnode *object)
 {
     p->tok++;
     krs_tnode *node = krs_tparse_node(p, KRS_TN_ITEM);
-    krs_tnode **parts = krs_arena_array(&p->t->arena, 3, sizeof(*parts));
-    if (!node || !parts) {
-        return krs_tparse_no_memory(p);
+    if (!node) {
+        return NULL;
     }
     node->a = object;
     if (!is_slice_part_missing(p) && !(node->b = krs_tparse_tuple(p, true))) {
         return NULL;
     }
     if (krs_tparse_is_op(p, ':')) {
-        node->kind = KRS_TN_SLICE;
-        parts[0] = node->b;
-        node->child = parts;
-        for (size_t i = 1; i < 3 && krs_tparse_take_op(p, ':'); i++) {
-            if (!is_slice_part_missing(p) && !(parts[i] = krs_tparse_expr(p))) {
-                return NULL;
-            }
+        if (!parse_slice(p, node)) {
+            return NULL;
         }
     } else if (!node->b) {
         return krs_tparse_fail(p, KRS_EFORMAT, "expected a subscript");
@@ -231,22 +243,29 @@ static bool parse_arg(krs_tparse *p, krs_targ *arg)
     return arg->value != NULL;
 }
 
-static bool parse_call_args(krs_tparse *p, krs_tnode *call)
+/* The arguments up to the closing parenthesis, into a vector. */
+static krs_targ *new_arg(krs_tparse *p)
 {
-    krs_tvec found = {0};
+    krs_targ *arg = krs_arena_bytes(&p->t->arena, sizeof(*arg));
+    if (!arg) {
+        return krs_tparse_no_memory(p);
+    }
+    return parse_arg(p, arg) ? arg : NULL;
+}
+
+/* The arguments up to the closing parenthesis, into a vector. */
+static bool collect_args(krs_tparse *p, krs_tvec *found)
+{
     bool has_named = false;
     while (!krs_tparse_is_op(p, ')')) {
-        if (found.n && !krs_tparse_expect_op(p, ',')) {
+        if (found->n && !krs_tparse_expect_op(p, ',')) {
             return false;
         }
         if (krs_tparse_is_op(p, ')')) {
             break;
         }
-        krs_targ *arg = krs_arena_bytes(&p->t->arena, sizeof(*arg));
-        if (!arg) {
-            return krs_tparse_no_memory(p);
-        }
-        if (!parse_arg(p, arg) || !krs_tparse_push(p, &found, arg)) {
+        krs_targ *arg = new_arg(p);
+        if (!krs_tparse_push(p, found, arg)) {
             return false;
         }
         if (has_named && arg->kind == KRS_TARG_POSITION) {
@@ -255,6 +274,15 @@ static bool parse_call_args(krs_tparse *p, krs_tnode *call)
         has_named |= arg->kind == KRS_TARG_NAMED || arg->kind == KRS_TARG_MAP;
     }
     p->tok++;
+    return true;
+}
+
+static bool parse_call_args(krs_tparse *p, krs_tnode *call)
+{
+    krs_tvec found = {0};
+    if (!collect_args(p, &found)) {
+        return false;
+    }
     krs_targ *args = krs_arena_array(&p->t->arena, found.n + 1, sizeof(*args));
     if (!args) {
         return krs_tparse_no_memory(p);

@@ -177,13 +177,13 @@ typedef struct krs_tparse {
     krs_template *t;
     const krs_ttok *tok; /* current token */
     krs_error *err;
-    krs_status status; /* first failure */
-    uint32_t depth;    /* nesting of expressions and blocks */
-    uint32_t n_soft;   /* enclosing conditions: unknown filters wait for run time */
-    uint32_t n_nested; /* enclosing expressions */
+    krs_status status;        /* first failure */
+    uint32_t depth;           /* nesting of expressions and blocks */
+    uint32_t n_soft;          /* enclosing conditions: unknown filters wait for run time */
+    uint32_t n_nested;        /* enclosing expressions */
     const krs_tnode *unknown; /* first filter or test of this expression that nobody knows */
-    uint32_t n_loops;  /* enclosing loops of this macro: break and continue are legal */
-    krs_tmacro *macro; /* innermost enclosing macro, or NULL */
+    uint32_t n_loops;         /* enclosing loops of this macro: break and continue are legal */
+    krs_tmacro *macro;        /* innermost enclosing macro, or NULL */
 } krs_tparse;
 
 /* All return NULL (or false) after recording the failure in p. */

@@ -170,6 +170,11 @@ KRS_MUST_USE krs_status krs_teval_call(krs_trun *run, const krs_tnode *node, krs
 KRS_MUST_USE krs_status krs_teval_filter(krs_trun *run, const krs_tnode *node, krs_tval *out);
 KRS_MUST_USE krs_status krs_teval_test(krs_trun *run, const krs_tnode *node, krs_tval *out);
 KRS_MUST_USE krs_status krs_tcall_block(krs_trun *run, const krs_tnode *node, krs_tval *out);
+/* The macro's text for these arguments. */
+KRS_MUST_USE krs_status krs_tmacro_call(krs_trun *run, const krs_tclosure *closure,
+                                        const krs_tactual *actual, krs_tval *out);
+/* The argument given by that name, or NULL. */
+const krs_tval *krs_tactual_named(const krs_tactual *actual, krs_str name);
 /* Call a built-in on self with these arguments. */
 KRS_MUST_USE krs_status krs_tcall_builtin(krs_trun *run, const krs_tbuiltin *fn,
                                           const krs_tval *self, const krs_tactual *actual,

@@ -132,38 +132,42 @@ static void turn_round(krs_tlist *list)
     }
 }
 
+typedef krs_status (*split_space_fn)(krs_trun *run, krs_str s, int64_t max, krs_tlist *list);
+typedef krs_status (*split_text_fn)(krs_trun *run, krs_str s, krs_str sep, int64_t max,
+                                    krs_tlist *list);
+
+static krs_status split_args(krs_tcall *call, krs_str *sep, int64_t *max)
+{
+    *sep = (krs_str){NULL, 0};
+    krs_status status =
+        call->arg[0].kind == KRS_T_NONE ? KRS_OK : krs_tcall_str(call, 0, *sep, sep);
+    if (status == KRS_OK) {
+        status = krs_tcall_int(call, 1, -1, max);
+    }
+    if (status == KRS_OK && sep->ptr && sep->len == 0) {
+        return krs_trun_fail(call->run, KRS_EINVAL, "empty separator");
+    }
+    return status == KRS_OK ? krs_trun_spend(call->run, call->self.u.s.len / 64) : status;
+}
+
 static krs_status split_any(krs_tcall *call, bool from_right, krs_tval *out)
 {
-    krs_trun *run = call->run;
-    krs_str sep = {NULL, 0};
+    const krs_str s = call->self.u.s;
+    krs_str sep;
     int64_t max = -1;
     krs_tlist list = {0};
-    krs_status status =
-        call->arg[0].kind == KRS_T_NONE ? KRS_OK : krs_tcall_str(call, 0, sep, &sep);
-    if (status == KRS_OK) {
-        status = krs_tcall_int(call, 1, -1, &max);
-    }
-    if (status == KRS_OK) {
-        status = krs_trun_spend(run, call->self.u.s.len / 64);
-    }
+    krs_status status = split_args(call, &sep, &max);
     if (status != KRS_OK) {
         return status;
     }
-    if (sep.ptr && sep.len == 0) {
-        return krs_trun_fail(run, KRS_EINVAL, "empty separator");
-    }
-    from_right = from_right && max >= 0; /* without a limit both ways cut the same */
-    if (sep.ptr) {
-        status = from_right ? rsplit_text(run, call->self.u.s, sep, max, &list)
-                            : split_text(run, call->self.u.s, sep, max, &list);
-    } else {
-        status = from_right ? rsplit_space(run, call->self.u.s, max, &list)
-                            : split_space(run, call->self.u.s, max, &list);
-    }
-    if (from_right) {
+    const bool is_turned = from_right && max >= 0; /* without a limit both ways cut the same */
+    const split_space_fn by_space = is_turned ? rsplit_space : split_space;
+    const split_text_fn by_text = is_turned ? rsplit_text : split_text;
+    status = sep.ptr ? by_text(call->run, s, sep, max, &list) : by_space(call->run, s, max, &list);
+    if (is_turned) {
         turn_round(&list);
     }
-    return status == KRS_OK ? krs_trun_seq(run, KRS_T_LIST, list.items, list.n, out) : status;
+    return status == KRS_OK ? krs_trun_seq(call->run, KRS_T_LIST, list.items, list.n, out) : status;
 }
 
 static krs_status method_split(krs_tcall *call, krs_tval *out)
@@ -208,31 +212,38 @@ static krs_status method_splitlines(krs_tcall *call, krs_tval *out)
     return krs_tstr_lines(call->run, call->self.u.s, krs_tcall_bool(call, 0, false), out);
 }
 
+static krs_status three_pieces(krs_tcall *call, size_t head, size_t tail, krs_tval *out)
+{
+    const krs_str s = call->self.u.s;
+    krs_tlist list = {0};
+    krs_status status = add_piece(call->run, &list, s.ptr, head);
+    if (status == KRS_OK) {
+        status = add_piece(call->run, &list, s.ptr + head, tail - head);
+    }
+    if (status == KRS_OK) {
+        status = add_piece(call->run, &list, s.ptr + tail, s.len - tail);
+    }
+    return status == KRS_OK ? krs_trun_seq(call->run, KRS_T_TUPLE, list.items, list.n, out)
+                            : status;
+}
+
 static krs_status cut_in_three(krs_tcall *call, bool from_right, krs_tval *out)
 {
     const krs_str s = call->self.u.s;
     krs_str sep = {NULL, 0};
-    krs_tlist list = {0};
     krs_status status = krs_tcall_str(call, 0, sep, &sep);
-    if (status == KRS_OK && sep.len == 0) {
+    if (status != KRS_OK) {
+        return status;
+    }
+    if (sep.len == 0) {
         return krs_trun_fail(call->run, KRS_EINVAL, "empty separator");
     }
-    const size_t at = status == KRS_OK
-                          ? from_right ? find_last(s, sep, s.len) : krs_str_find(s, sep, 0)
-                          : SIZE_MAX;
-    const size_t head = at != SIZE_MAX ? at : from_right ? 0 : s.len;
-    const size_t tail = at != SIZE_MAX ? at + sep.len : head;
-    if (status == KRS_OK) {
-        status = add_piece(call->run, &list, s.ptr, head);
+    const size_t at = from_right ? find_last(s, sep, s.len) : krs_str_find(s, sep, 0);
+    if (at == SIZE_MAX) { /* all of it at the far end */
+        const size_t head = from_right ? 0 : s.len;
+        return three_pieces(call, head, head, out);
     }
-    if (status == KRS_OK) {
-        status = add_piece(call->run, &list, s.ptr ? s.ptr + head : NULL, tail - head);
-    }
-    if (status == KRS_OK) {
-        status = add_piece(call->run, &list, s.ptr ? s.ptr + tail : NULL, s.len - tail);
-    }
-    return status == KRS_OK ? krs_trun_seq(call->run, KRS_T_TUPLE, list.items, list.n, out)
-                            : status;
+    return three_pieces(call, at, at + sep.len, out);
 }
 
 static krs_status method_partition(krs_tcall *call, krs_tval *out)
@@ -253,25 +264,37 @@ typedef struct window {
     bool is_outside; /* start lies behind the end: not even "" is found */
 } window;
 
+/* A bound as a place in n characters: negative ones count from the end. */
+static int64_t from_end(int64_t at, int64_t n)
+{
+    if (at >= 0) {
+        return at;
+    }
+    return at + n < 0 ? 0 : at + n;
+}
+
+static krs_status window_args(krs_tcall *call, int64_t *start, int64_t *end)
+{
+    krs_status status = call->arg[1].kind == KRS_T_NONE ? KRS_OK : krs_tcall_int(call, 1, 0, start);
+    if (status == KRS_OK && call->arg[2].kind != KRS_T_NONE) {
+        status = krs_tcall_int(call, 2, *end, end);
+    }
+    return status == KRS_OK ? krs_trun_spend(call->run, call->self.u.s.len / 64) : status;
+}
+
 static krs_status window_of(krs_tcall *call, window *w)
 {
     const krs_str s = call->self.u.s;
     const int64_t n = (int64_t)krs_text_count(s);
     int64_t start = 0;
     int64_t end = n;
-    krs_status status =
-        call->arg[1].kind == KRS_T_NONE ? KRS_OK : krs_tcall_int(call, 1, 0, &start);
-    if (status == KRS_OK && call->arg[2].kind != KRS_T_NONE) {
-        status = krs_tcall_int(call, 2, n, &end);
-    }
-    if (status == KRS_OK) {
-        status = krs_trun_spend(call->run, s.len / 64);
-    }
-    start = start < 0 ? (start + n < 0 ? 0 : start + n) : start;
-    end = end < 0 ? (end + n < 0 ? 0 : end + n) : end > n ? n : end;
+    krs_status status = window_args(call, &start, &end);
+    start = from_end(start, n);
+    end = from_end(end, n);
+    end = end > n ? n : end;
     w->is_outside = start > end;
+    w->text = (krs_str){s.ptr, 0};
     if (status != KRS_OK || w->is_outside) {
-        w->text = (krs_str){s.ptr, 0};
         return status;
     }
     const size_t from = krs_text_offset(s, (size_t)start);

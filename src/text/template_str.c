@@ -19,9 +19,9 @@ static bool is_in(krs_str chars, uint32_t code)
     return false;
 }
 
-krs_str krs_tstr_strip(krs_str s, krs_str chars, krs_tside side)
+static krs_str strip_left(krs_str s, krs_str chars)
 {
-    while ((side & KRS_TSIDE_LEFT) && s.len) {
+    while (s.len) {
         uint32_t code = 0;
         const size_t n = krs_text_decode(s, 0, &code);
         if (!is_in(chars, code)) {
@@ -29,7 +29,12 @@ krs_str krs_tstr_strip(krs_str s, krs_str chars, krs_tside side)
         }
         s = (krs_str){s.ptr + n, s.len - n};
     }
-    while ((side & KRS_TSIDE_RIGHT) && s.len) {
+    return s;
+}
+
+static krs_str strip_right(krs_str s, krs_str chars)
+{
+    while (s.len) {
         uint32_t code = 0;
         size_t at = s.len - 1;
         while (at > 0 && s.len - at < 4 && ((unsigned char)s.ptr[at] & 0xC0) == 0x80) {
@@ -41,6 +46,12 @@ krs_str krs_tstr_strip(krs_str s, krs_str chars, krs_tside side)
         s.len = at;
     }
     return s;
+}
+
+krs_str krs_tstr_strip(krs_str s, krs_str chars, krs_tside side)
+{
+    s = side & KRS_TSIDE_LEFT ? strip_left(s, chars) : s;
+    return side & KRS_TSIDE_RIGHT ? strip_right(s, chars) : s;
 }
 
 /* Append the mapping of one character to the output. */

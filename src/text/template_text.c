@@ -61,27 +61,32 @@ static bool needs_escape(uint32_t code, char quote)
     return code == '\\' || code == (uint32_t)quote || !krs_text_is_printable(code);
 }
 
-static krs_status put_repr_str(krs_trun *run, krs_str s)
+/* The body of a quoted string. */
+static krs_status put_escaped(krs_trun *run, krs_str s, char quote)
 {
-    const bool has_single = s.len && memchr(s.ptr, '\'', s.len);
-    const bool has_double = s.len && memchr(s.ptr, '"', s.len);
-    const char quote = has_single && !has_double ? '"' : '\'';
     size_t from = 0;
-    krs_status status = krs_trun_putf(run, "%c", quote);
+    krs_status status = KRS_OK;
     for (size_t at = 0; at < s.len && status == KRS_OK;) {
         uint32_t code = 0;
         const size_t n = krs_text_decode(s, at, &code);
         if (needs_escape(code, quote)) {
             status = krs_trun_write(run, (krs_str){s.ptr + from, at - from});
             from = at + n;
-            if (status == KRS_OK) {
-                status = put_char_escape(run, code, quote);
-            }
+            status = status == KRS_OK ? put_char_escape(run, code, quote) : status;
         }
         at += n;
     }
-    if (status == KRS_OK) {
-        status = krs_trun_write(run, (krs_str){s.ptr + from, s.len - from});
+    return status == KRS_OK ? krs_trun_write(run, (krs_str){s.ptr + from, s.len - from}) : status;
+}
+
+static krs_status put_repr_str(krs_trun *run, krs_str s)
+{
+    const bool has_single = s.len && memchr(s.ptr, '\'', s.len);
+    const bool has_double = s.len && memchr(s.ptr, '"', s.len);
+    const char quote = has_single && !has_double ? '"' : '\'';
+    krs_status status = krs_trun_putf(run, "%c", quote);
+    if (status == KRS_OK && s.len) {
+        status = put_escaped(run, s, quote);
     }
     return status == KRS_OK ? krs_trun_putf(run, "%c", quote) : status;
 }
