@@ -46,11 +46,16 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
 krs_status krs_local_open(const krs_config *config, const krs_engine_options *options,
                           krs_runtime **out, krs_error *err)
 {
-    const krs_status status = krs_engine_open(options, out, err);
-    if (status == KRS_OK) {
-        char text[PLAN_TEXT_BYTES];
-        krs_engine_plan_text(krs_engine_plan_of(*out), text, sizeof(text));
-        krs_say_note(config, "%s", text);
+    *out = NULL;
+    if (krs_os_path_kind(options->model_dir) != KRS_OS_DIR) {
+        return krs_fail(err, KRS_ENOENT, "%s: no such folder", options->model_dir);
     }
-    return status;
+    const krs_status status = krs_engine_open(options, out, err);
+    if (status != KRS_OK) {
+        return krs_error_wrap(err, status, "%s", options->model_dir);
+    }
+    char text[PLAN_TEXT_BYTES];
+    krs_engine_plan_text(krs_engine_plan_of(*out), text, sizeof(text));
+    krs_say_note(config, "%s", text);
+    return KRS_OK;
 }

@@ -3,10 +3,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/fault.h"
 #include "command.h"
+#include "os/file.h"
+#include "wire/yaml.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 
 static int (*const functions[KRS_COMMAND_COUNT])(const krs_config *config) = {
 #define KRS_COMMAND(id, function, name, min, max, arguments, summary) krs_cmd_##function,
@@ -19,7 +22,28 @@ static const char *lookup_environment(const char *name)
     return getenv(name); /* read once, before any thread starts */
 }
 
-static krs_status read_options(krs_config *config, int argc, char **argv, krs_error *err)
+/* Read the file of --config, when there is one. *tree: a new reference that config's values borrow. */
+static krs_status read_file(krs_config *config, json_t **tree, krs_error *err)
+{
+    const char *path = krs_config_text(config, KRS_OPTION_CONFIG);
+    if (!path) {
+        return KRS_OK;
+    }
+    krs_buf text;
+    krs_buf_init(&text, NULL, KRS_YAML_MAX_BYTES);
+    krs_status status = krs_os_file_read(path, &text, err);
+    if (status == KRS_OK) {
+        status = krs_yaml_parse(krs_buf_view(&text), tree, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_config_read_tree(config, *tree, err);
+    }
+    krs_buf_deinit(&text);
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", path);
+}
+
+static krs_status read_options(krs_config *config, int argc, char **argv, json_t **tree,
+                               krs_error *err)
 {
     krs_status status = krs_fault_arm_all(getenv("KRS_FAULTS"), err);
     if (status == KRS_OK) {
@@ -28,7 +52,7 @@ static krs_status read_options(krs_config *config, int argc, char **argv, krs_er
     if (status == KRS_OK) {
         status = krs_config_read_environment(config, lookup_environment, err);
     }
-    return status;
+    return status == KRS_OK ? read_file(config, tree, err) : status;
 }
 
 /* "krs", "krs help", "krs help COMMAND", "krs --help", "krs --version". */
@@ -67,12 +91,16 @@ int main(int argc, char **argv)
     krs_config config;
     krs_config_init(&config, command);
     krs_error err = KRS_ERROR_INIT;
-    if (read_options(&config, argc - 2, argv + 2, &err) != KRS_OK) {
-        return krs_say_error(&config, &err);
-    }
-    if (krs_config_bool(&config, KRS_OPTION_HELP)) {
+    json_t *tree = NULL;
+    int code;
+    if (read_options(&config, argc - 2, argv + 2, &tree, &err) != KRS_OK) {
+        code = krs_say_error(&config, &err);
+    } else if (krs_config_bool(&config, KRS_OPTION_HELP)) {
         krs_help_command(command);
-        return krs_say_flush();
+        code = krs_say_flush();
+    } else {
+        code = functions[command](&config);
     }
-    return functions[command](&config);
+    json_decref(tree);
+    return code;
 }

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# tests/e2e/cli.sh KRS - the command line as a user types it: answers, errors, exit codes.
+# KRS: path of the program. Prints one line per case and "N passed, N failed" last.
+set -u
+krs=$(realpath "${1:?usage: cli.sh path/to/krs}")
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root" || exit 1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0
+failed=0
+
+verdict() { # name ok(0/1) detail
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+        echo "ok      $1"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $1: $3"
+    fi
+}
+
+# expect NAME CODE PATTERN command...: exit code equals CODE and the output has a match of PATTERN.
+expect() {
+    local name=$1 code=$2 pattern=$3
+    shift 3
+    local out got
+    out=$("$@" 2>&1 < /dev/null)
+    got=$?
+    if [ "$got" -eq "$code" ] && grep -qE -- "$pattern" <<< "$out"; then
+        verdict "$name" 0 ""
+    else
+        verdict "$name" 1 "exit $got (want $code), output: ${out:0:300}"
+    fi
+}
+
+# equal NAME WANT GOT
+equal() {
+    if [ "$2" = "$3" ]; then verdict "$1" 0 ""; else verdict "$1" 1 "want «${2:0:200}», got «${3:0:200}»"; fi
+}
+
+# Help, manual, completion, version.
+expect "help lists the commands" 0 "tokenize" "$krs" --help
+expect "no arguments is a usage error" 2 "usage: krs" "$krs"
+expect "version" 0 "^krs [0-9]+\.[0-9]+\.[0-9]+$" "$krs" version
+expect "unknown command" 2 "unknown command \"srve\"" "$krs" srve
+expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
+expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
+for command in serve run chat tokenize detokenize template inspect logits synth bench completion man version; do
+    expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
+done
+equal "docs/cli.md is what krs man markdown prints" "$(cat docs/cli.md)" "$("$krs" man markdown)"
+equal "the version is CMake's" "krs $(sed -n 's/^project(kr-serve VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" "$("$krs" version)"
+expect "manual page" 0 "^\.TH KRS 1" "$krs" man
+for shell in bash zsh fish; do expect "$shell completion" 0 "krs" "$krs" completion $shell; done
+"$krs" completion bash > "$scratch/completion.bash"
+expect "the bash completion is valid" 0 "" bash -n "$scratch/completion.bash"
+
+# Answers.
+sum="12 + 7 = 19."
+equal "run" "$sum" "$("$krs" run models/demo "What is 12 + 7?")"
+equal "run on the reference device" "$sum" "$("$krs" run models/demo "What is 12 + 7?" --device ref)"
+equal "run with a prompt from standard input" "$sum" "$(printf 'What is 12 + 7?' | "$krs" run models/demo)"
+expect "run --json" 0 '"text":"12 \+ 7 = 19\.".*"finish_reason":"stop"' "$krs" run models/demo "What is 12 + 7?" --json
+equal "run --max-tokens" "length" "$("$krs" run models/demo "Tell me a story about a fox." --max-tokens 3 --json | jq -r .finish_reason)"
+equal "run --stop" "12 + 7" "$("$krs" run models/demo "What is 12 + 7?" --stop " =")"
+equal "the same seed, the same words" \
+    "$("$krs" run models/demo "Tell me a story." --temperature 1 --seed 5)" \
+    "$("$krs" run models/demo "Tell me a story." --temperature 1 --seed 5)"
+equal "chat from a pipe" "$(printf '%s\n90 - 37 = 53.' "$sum")" "$(printf 'What is 12 + 7?\n90 - 37 = ?\n' | "$krs" chat models/demo -q)"
+
+# Text tools.
+text='Hello, wörld! 12 + 7 <|im_end|>'
+ids=$(printf '%s' "$text" | "$krs" tokenize --model models/demo)
+equal "tokenize and detokenize return the text" "$text" "$(printf '%s' "$ids" | "$krs" detokenize --model models/demo)"
+equal "detokenize --skip-special" "Hello, wörld! 12 + 7 " "$(printf '%s' "$ids" | "$krs" detokenize --model models/demo --skip-special)"
+gzip -c models/demo/tokenizer.json > "$scratch/tokenizer.json.gz"
+equal "a gzipped tokenizer is read" "$ids" "$(printf '%s' "$text" | "$krs" tokenize --model "$scratch/tokenizer.json.gz")"
+equal "tokenize --jsonl" "2" "$(printf '"a b"\n"c"\n' | "$krs" tokenize --model models/demo --jsonl | wc -l)"
+expect "detokenize refuses what is no list of ids" 2 "krs: " bash -c "echo '{}' | '$krs' detokenize --model models/demo"
+cat > "$scratch/input.json" << 'END'
+{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}
+{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}
+END
+equal "template render" "$(printf '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n.')" \
+    "$("$krs" template render --model models/demo --input "$scratch/input.json"; printf .)"
+
+# Models.
+expect "inspect" 0 "qwen3" "$krs" inspect models/demo
+expect "inspect --json" 0 'qwen3' "$krs" inspect models/demo --json
+"$krs" logits --model models/demo --tokens 1,2,3 --out "$scratch/a.f32" --device ref
+equal "logits are [n_tokens, vocab] float32" $((3 * 2048 * 4)) "$(stat -c %s "$scratch/a.f32")"
+"$krs" logits --model models/demo --tokens 1,2,3 --out "$scratch/b.f32" --device ref --step
+expect "prefill and step agree bit for bit" 0 "" cmp "$scratch/a.f32" "$scratch/b.f32"
+expect "cuda without a CUDA build" 6 "krs: .*[Cc][Uu][Dd][Aa]" "$krs" run models/demo hi --device cuda:0
+expect "synth" 0 "" "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m1" --tokenizer models/demo
+"$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m2" -q
+expect "the same seed, the same weights" 0 "" cmp "$scratch/m1/model.safetensors" "$scratch/m2/model.safetensors"
+expect "a synth model runs" 0 "" "$krs" run "$scratch/m1" "Hi" --max-tokens 4
+expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --json
+
+# Bad models: one line, what and where, the code of the table.
+expect "no such folder" 3 "^krs: .*nowhere" "$krs" run models/nowhere hi
+mkdir "$scratch/empty"
+expect "a folder that is no model" 3 "^krs: .*config.json" "$krs" run "$scratch/empty" hi
+broken() { # name: a fresh copy of the demo model
+    cp -r models/demo "$scratch/$1"
+    echo "$scratch/$1"
+}
+m=$(broken truncated)
+truncate -s 1000000 "$m/model.safetensors"
+expect "a truncated file" 5 "^krs: .*model.safetensors" "$krs" run "$m" hi
+m=$(broken family)
+sed -i 's/"model_type": "qwen3"/"model_type": "qwen9"/' "$m/config.json"
+expect "an unknown family lists the known ones" 6 "^krs: .*qwen9.*llama.*qwen3" "$krs" run "$m" hi
+m=$(broken shape)
+sed -i 's/"hidden_size": 256/"hidden_size": 512/' "$m/config.json"
+expect "a wrong shape names the tensor" 5 "^krs: .*(embed_tokens|head)" "$krs" run "$m" hi
+m=$(broken layers)
+sed -i 's/"num_hidden_layers": 8/"num_hidden_layers": 9/' "$m/config.json"
+expect "a missing tensor is named" 3 "^krs: .*layers\.8\." "$krs" run "$m" hi
+m=$(broken quant)
+sed -i 's/"bits": 4/"bits": 7/' "$m/config.json"
+expect "an unsupported quantisation" 6 "^krs: .*7" "$krs" run "$m" hi
+m=$(broken tokenizer)
+rm "$m/tokenizer.json"
+expect "no tokenizer" 3 "^krs: .*tokenizer.json" "$krs" run "$m" hi
+m=$(broken vocabulary)
+sed -i 's/"vocab_size": 2048/"vocab_size": 2047/' "$m/config.json"
+expect "a vocabulary that does not match" 5 "^krs: .*204[78]" "$krs" run "$m" hi
+expect "a plan above the memory limit is refused with numbers" 12 "^krs: .*[0-9]" "$krs" run models/demo hi --memory 1K
+expect "a prompt longer than the context" 7 "^krs: .*[0-9]" bash -c "yes word | head -c 100000 | '$krs' run models/demo"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
