@@ -4,11 +4,16 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 typedef struct isa {
     const char *name;
     bool (*is_here)(void);
     const krs_cpu_kernels *kernels;
     const krs_cpu_linear_kernel *linear; /* replaces the linear kernels it names; NULL: none */
+    krs_cpu_dot_fn dot_bf16;
 } isa;
 
 static bool is_always_here(void)
@@ -17,10 +22,19 @@ static bool is_always_here(void)
 }
 
 #if defined(__x86_64__)
+/* clang 14 does not know "f16c" by name: leaf 1, ECX bit 29. */
+static bool has_f16c(void)
+{
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 static bool has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 static bool has_avx512(void)
@@ -35,14 +49,15 @@ static bool has_avx512bf16(void)
 }
 
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL},
-    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL},
+    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear,
+     krs_cpu_avx512bf16_dot},
 };
 #else
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL},
 };
 #endif
 
@@ -91,6 +106,8 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_error
     }
     *out = *chosen->kernels;
     out->isa = chosen->name;
+    out->dot_bf16 = chosen->dot_bf16;
+    out->dot_bf16_ops = KRS_CPU_AVX512BF16_DOT_OPS;
     for (int i = 0; chosen->linear && i < KRS_CPU_LAYOUT_COUNT; i++) {
         out->linear[i] = chosen->linear[i].run ? chosen->linear[i] : out->linear[i];
     }

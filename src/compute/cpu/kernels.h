@@ -88,6 +88,12 @@ typedef struct krs_cpu_attention {
     float *out;      /* the same shape */
 } krs_cpu_attention;
 
+/* n rounds of KRS_CPU_DOT_CHAINS independent multiply-adds in registers, for measuring the ceiling;
+ * the result depends on all of them. */
+typedef float (*krs_cpu_dot_fn)(int64_t n, float x);
+
+#define KRS_CPU_DOT_CHAINS 12 /* latency times throughput of the machines we know, with room */
+
 typedef struct krs_cpu_kernels {
     const char *isa;
     krs_dtype kv_dtype; /* what the attention kernel likes best */
@@ -103,6 +109,10 @@ typedef struct krs_cpu_kernels {
     /* x[n] as F32, F16 or BF16, rounded to nearest even. */
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
     void (*attention)(const krs_cpu_attention *op);
+    krs_cpu_dot_fn dot_f32;
+    double dot_f32_ops;      /* operations of one round */
+    krs_cpu_dot_fn dot_bf16; /* NULL: no such instruction */
+    double dot_bf16_ops;
 } krs_cpu_kernels;
 
 /* Scratch of a linear kernel: scales and biases of a tile in f32, each padded by a vector. */
@@ -116,3 +126,5 @@ extern const krs_cpu_kernels krs_cpu_avx2;
 extern const krs_cpu_kernels krs_cpu_avx512;
 /* The linear kernels of avx512bf16; the rest of its table is avx512's. */
 extern const krs_cpu_linear_kernel krs_cpu_avx512bf16_linear[KRS_CPU_LAYOUT_COUNT];
+float krs_cpu_avx512bf16_dot(int64_t n, float x);
+#define KRS_CPU_AVX512BF16_DOT_OPS (KRS_CPU_DOT_CHAINS * 64.0) /* of one round */

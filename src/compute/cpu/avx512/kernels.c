@@ -33,4 +33,6 @@ const krs_cpu_kernels krs_cpu_avx512 = {
     .add = add,
     .narrow = narrow,
     .attention = attention,
+    .dot_f32 = dot_f32,
+    .dot_f32_ops = 2.0 * LANES * KRS_CPU_DOT_CHAINS,
 };

@@ -99,6 +99,26 @@ static void linear_affine8(const krs_cpu_linear *op, int64_t row, int64_t n_rows
     linear(KRS_CPU_AFFINE8, op, row, n_rows, out, n_outs, scratch);
 }
 
+float krs_cpu_avx512bf16_dot(int64_t n, float x)
+{
+    vf sums[KRS_CPU_DOT_CHAINS];
+    for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+        sums[k] = vf_set((float)k);
+    }
+    const operand a = (operand)_mm512_castps_si512(vf_set(x));
+    for (int64_t i = 0; i < n; i++) {
+#pragma GCC unroll 16
+        for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+            sums[k] = _mm512_dpbf16_ps(sums[k], a, a);
+        }
+    }
+    float sum = 0;
+    for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+        sum += vf_sum(sums[k]);
+    }
+    return sum;
+}
+
 const krs_cpu_linear_kernel krs_cpu_avx512bf16_linear[KRS_CPU_LAYOUT_COUNT] = {
     [KRS_CPU_BF16] = {{32, 1, true}, linear_bf16},
     [KRS_CPU_AFFINE4] = {{128, 4, true}, linear_affine4},

@@ -1,4 +1,4 @@
-/* compute/cpu/portable/kernels.c - the templates compiled for portable: 4 lanes, any machine. f16 costs a call per value here, so the cache stays in f32.
+/* compute/cpu/portable/kernels.c - the templates compiled for portable: 4 lanes, any machine.
  * Weights are widened to f32 and multiplied with f32 rows: no rounding beyond f32's own.
  * See kernels.h for the contract, template/ for the loops. */
 #include "compute/cpu/portable/vec.h"
@@ -17,7 +17,7 @@
 
 const krs_cpu_kernels krs_cpu_portable = {
     .isa = "portable",
-    .kv_dtype = KRS_DTYPE_F32,
+    .kv_dtype = KRS_DTYPE_F16,
     .linear =
         {
             [KRS_CPU_F32] = {{LANES, 1, false}, linear_f32},
@@ -33,4 +33,6 @@ const krs_cpu_kernels krs_cpu_portable = {
     .add = add,
     .narrow = narrow,
     .attention = attention,
+    .dot_f32 = dot_f32,
+    .dot_f32_ops = 2.0 * LANES * KRS_CPU_DOT_CHAINS,
 };

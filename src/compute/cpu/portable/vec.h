@@ -8,10 +8,12 @@
 #include <string.h>
 
 enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4, AFFINE_TILE_ROWS = 2, AFFINE_TILE_OUTS = 2 };
+enum { AFFINE_FEW_OUTS = 2 }; /* outputs at once when there are few rows */
 enum { VALUE_VECTORS = 2 };
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
+typedef uint16_t halves __attribute__((vector_size(8)));
 
 KRS_CPU_INLINE vf vf_set(float x)
 {
@@ -88,20 +90,26 @@ KRS_CPU_INLINE float vf_top(vf x)
     return a > b ? a : b;
 }
 
+/* Exponent and mantissa moved into place are the value times 2^-112, subnormals included; a full
+ * exponent is infinity or NaN and is filled up (and a NaN made quiet, as krs_f32_of_f16 does). */
 KRS_CPU_INLINE vf vf_load_f16(const void *p)
 {
-    uint16_t h[LANES];
-    memcpy(h, p, sizeof(h));
-    return (vf){krs_f32_of_f16(h[0]), krs_f32_of_f16(h[1]), krs_f32_of_f16(h[2]),
-                krs_f32_of_f16(h[3])};
+    halves h;
+    memcpy(&h, p, sizeof(h));
+    const vi bits = __builtin_convertvector(h, vi);
+    const vi magnitude = (bits & 0x7FFF) << 13;
+    const vf scaled = (vf)magnitude * vf_set(0x1p112f);
+    const vi quiet = ((bits & 0x3FF) != 0) & 0x00400000;
+    const vf special = (vf)(magnitude | 0x7F800000 | quiet);
+    const vf absolute = vf_select((bits & 0x7C00) == 0x7C00, special, scaled);
+    return (vf)((vi)absolute | (bits & 0x8000) << 16);
 }
 
 KRS_CPU_INLINE vf vf_load_bf16(const void *p)
 {
-    uint16_t h[LANES];
-    memcpy(h, p, sizeof(h));
-    return (vf){krs_f32_of_bf16(h[0]), krs_f32_of_bf16(h[1]), krs_f32_of_bf16(h[2]),
-                krs_f32_of_bf16(h[3])};
+    halves h;
+    memcpy(&h, p, sizeof(h));
+    return (vf)(__builtin_convertvector(h, vi) << 16);
 }
 
 KRS_CPU_INLINE void vf_store_f16(void *p, vf x)

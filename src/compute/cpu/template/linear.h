@@ -39,6 +39,17 @@ KRS_CPU_INLINE void add_block(krs_cpu_layout layout, const tile_rows *t, size_t 
     }
 }
 
+/* Ask for the block that lies n_bytes further on, for each output. With few rows a kernel waits for
+ * memory, and hardware follows several short rows inside one page badly: measured, 4-bit rows of 1 KiB
+ * came at a third of the speed. Past the end of the weights a prefetch does nothing. */
+KRS_CPU_INLINE void prefetch_block(const tile_rows *t, size_t w_at, size_t n_bytes, int n_outs)
+{
+#pragma GCC unroll 8
+    for (int o = 0; o < n_outs; o++) {
+        __builtin_prefetch((const void *)((uintptr_t)t->w[o] + w_at + n_bytes));
+    }
+}
+
 KRS_CPU_INLINE bool is_affine(krs_cpu_layout layout)
 {
     return layout == KRS_CPU_AFFINE4 || layout == KRS_CPU_AFFINE8;
@@ -141,6 +152,9 @@ KRS_CPU_INLINE void linear_tile(krs_cpu_layout layout, const krs_cpu_linear *op,
     const size_t x_step = (size_t)x_vectors_of(layout) * LANES * 4;
     for (int64_t b = 0; b < op->n_blocks; b++) {
         const int64_t group = b * op->groups_per_block / op->blocks_per_group;
+        if (n_rows <= 2) {
+            prefetch_block(&t, (size_t)b * w_step, (size_t)n_outs * op->w_row_bytes, n_outs);
+        }
         add_scaled_block(layout, &t, (size_t)b * w_step, (size_t)b * x_step, group, group_of_lane,
                          n_rows, n_outs, sums);
     }
@@ -152,22 +166,23 @@ KRS_CPU_INLINE void linear_tile(krs_cpu_layout layout, const krs_cpu_linear *op,
     store_tile(layout, op, biases, row, out, n_rows, n_outs, sums);
 }
 
-/* All rows for n_outs (a constant) outputs. */
+/* All rows for n_outs outputs, `tile` rows at a time, the rest by two and one; n_outs and tile are
+ * constants at every call. */
 KRS_CPU_INLINE void linear_rows(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
-                                int64_t n_rows, int64_t out, int n_outs, const float *scales,
-                                const float *biases)
+                                int64_t n_rows, int64_t out, int n_outs, int tile,
+                                const float *scratch)
 {
-    const int tile = is_affine(layout) ? AFFINE_TILE_ROWS : TILE_ROWS;
+    const float *biases = scratch + KRS_CPU_MAX_TILE * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
     for (; n_rows >= tile; row += tile, n_rows -= tile) {
-        linear_tile(layout, op, row, out, tile, n_outs, scales, biases);
+        linear_tile(layout, op, row, out, tile, n_outs, scratch, biases);
     }
     if (tile > 2) {
         for (; n_rows >= 2; row += 2, n_rows -= 2) {
-            linear_tile(layout, op, row, out, 2, n_outs, scales, biases);
+            linear_tile(layout, op, row, out, 2, n_outs, scratch, biases);
         }
     }
     for (; n_rows > 0; row++, n_rows--) {
-        linear_tile(layout, op, row, out, 1, n_outs, scales, biases);
+        linear_tile(layout, op, row, out, 1, n_outs, scratch, biases);
     }
 }
 
@@ -182,40 +197,62 @@ static void widen_scales(krs_dtype dtype, const unsigned char *values, int64_t n
                           : dtype == KRS_DTYPE_F16 ? vf_load_f16(at)
                                                    : vf_load_bf16(at));
     }
-    (void)krs_f32_of_any(dtype, values + (size_t)i * item_bytes, (size_t)(n - i), out + i);
+    if (i < n) {
+        (void)krs_f32_of_any(dtype, values + (size_t)i * item_bytes, (size_t)(n - i), out + i);
+    }
     memset(out + n, 0, 2 * KRS_CPU_MAX_LANES * sizeof(*out));
 }
 
-static void widen_tile(const krs_cpu_linear *op, int64_t out, int n_outs, float *scales,
-                       float *biases)
+enum {
+    SCALES_AHEAD = 16
+}; /* outputs: a tile's products wait for its scales, so those come early */
+
+/* scratch: the scales of the tile's outputs, then their biases. */
+static void widen_tile(const krs_cpu_linear *op, int64_t out, int n_outs, float *scratch)
 {
     const int64_t stride = op->n_groups + 2 * KRS_CPU_MAX_LANES;
     const size_t row_bytes = (size_t)op->n_groups * krs_dtype_bytes(op->scale_dtype);
+    float *biases = scratch + KRS_CPU_MAX_TILE * stride;
     for (int o = 0; o < n_outs; o++) {
         const size_t at = (size_t)(out + o) * row_bytes;
-        widen_scales(op->scale_dtype, op->scales + at, op->n_groups, scales + o * stride);
+        const size_t ahead = at + SCALES_AHEAD * row_bytes;
+        for (size_t line = 0; line < row_bytes; line += KRS_CPU_VECTOR_BYTES) {
+            __builtin_prefetch((const void *)((uintptr_t)op->scales + ahead + line));
+            __builtin_prefetch((const void *)((uintptr_t)op->biases + ahead + line));
+        }
+        widen_scales(op->scale_dtype, op->scales + at, op->n_groups, scratch + o * stride);
         widen_scales(op->scale_dtype, op->biases + at, op->n_groups, biases + o * stride);
     }
 }
 
-KRS_CPU_INLINE void linear_outs(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
-                                int64_t n_rows, int64_t out, int n_outs, float *scratch)
+/* All outputs, `tile` at a time and the rest one by one, with row_tile rows at once. */
+KRS_CPU_INLINE void linear_tiles(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
+                                 int64_t n_rows, int64_t out, int64_t n_outs, float *scratch,
+                                 int tile, int row_tile)
 {
-    float *biases = scratch + KRS_CPU_MAX_TILE * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
-    if (is_affine(layout)) {
-        widen_tile(op, out, n_outs, scratch, biases);
+    for (; n_outs >= tile; out += tile, n_outs -= tile) {
+        if (is_affine(layout)) {
+            widen_tile(op, out, tile, scratch);
+        }
+        linear_rows(layout, op, row, n_rows, out, tile, row_tile, scratch);
     }
-    linear_rows(layout, op, row, n_rows, out, n_outs, scratch, biases);
+    for (; n_outs > 0; out++, n_outs--) {
+        if (is_affine(layout)) {
+            widen_tile(op, out, 1, scratch);
+        }
+        linear_rows(layout, op, row, n_rows, out, 1, row_tile, scratch);
+    }
 }
 
 KRS_CPU_INLINE void linear(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
                            int64_t n_rows, int64_t out, int64_t n_outs, float *scratch)
 {
-    const int tile = is_affine(layout) ? AFFINE_TILE_OUTS : TILE_OUTS;
-    for (; n_outs >= tile; out += tile, n_outs -= tile) {
-        linear_outs(layout, op, row, n_rows, out, tile, scratch);
-    }
-    for (; n_outs > 0; out++, n_outs--) {
-        linear_outs(layout, op, row, n_rows, out, 1, scratch);
+    if (!is_affine(layout)) {
+        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, TILE_OUTS, TILE_ROWS);
+    } else if (n_rows < AFFINE_TILE_ROWS) { /* few rows leave registers for more outputs */
+        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, AFFINE_FEW_OUTS, 2);
+    } else {
+        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, AFFINE_TILE_OUTS,
+                     AFFINE_TILE_ROWS);
     }
 }

@@ -212,9 +212,9 @@ static void narrow(krs_dtype dtype, const float *x, int64_t n, void *out)
     } else if (dtype == KRS_DTYPE_F16) {
         narrow_f16(x, n, out);
     } else {
-        uint16_t *halves = out;
+        uint16_t *bits = out;
         for (int64_t i = 0; i < n; i++) {
-            halves[i] = round_to_bf16(x[i]);
+            bits[i] = round_to_bf16(x[i]);
         }
     }
 }

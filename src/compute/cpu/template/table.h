@@ -1,4 +1,5 @@
-/* compute/cpu/template/table.h - the linear kernels of one instruction set as functions, one per layout.
+/* compute/cpu/template/table.h - the linear kernels of one instruction set as functions, one per layout,
+ * and its multiply-add rate.
  * Included after template/linear.h. */
 
 static void linear_f32(const krs_cpu_linear *op, int64_t row, int64_t n_rows, int64_t out,
@@ -29,4 +30,24 @@ static void linear_affine8(const krs_cpu_linear *op, int64_t row, int64_t n_rows
                            int64_t n_outs, float *scratch)
 {
     linear(KRS_CPU_AFFINE8, op, row, n_rows, out, n_outs, scratch);
+}
+
+static float dot_f32(int64_t n, float x)
+{
+    vf sums[KRS_CPU_DOT_CHAINS];
+    for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+        sums[k] = vf_set((float)k);
+    }
+    const vf a = vf_set(x);
+    for (int64_t i = 0; i < n; i++) {
+#pragma GCC unroll 16
+        for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+            sums[k] = vf_fma(a, a, sums[k]);
+        }
+    }
+    float sum = 0;
+    for (int k = 0; k < KRS_CPU_DOT_CHAINS; k++) {
+        sum += vf_sum(sums[k]);
+    }
+    return sum;
 }

@@ -1,0 +1,414 @@
+/* bench/bench_kernels.c - the cpu backend's ops at the shapes of real models, against the machine's ceilings.
+ *
+ *   bench_kernels [--threads N] [--isa NAME] [--seconds S] [--only WORD]
+ *
+ * One line per (op, layout, rows): time of one step, bytes and operations per second, and the share of
+ * the ceiling that binds. The floor of a step is the larger of bytes / read bandwidth and operations /
+ * dot rate; both ceilings are measured in the same run, with the same threads. Ops run through the
+ * backend port, so forks, packing and checks are in the time, as they are when a model runs. A linear
+ * takes turns over enough copies of its matrix that no cache keeps them between uses. The best of the
+ * steps that fit into the time counts: other load on the machine only ever slows. Weights are arbitrary bytes that
+ * make ordinary numbers; time does not depend on them. */
+#include "base/alloc.h"
+#include "base/str.h"
+#include "compute/backend.h"
+#include "compute/cpu/ceiling.h"
+#include "os/clock.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COLD_BYTES   (UINT64_C(192) << 20) /* of weights per turn: several times a shared L3 */
+#define MAX_COPIES   256
+#define KV_POSITIONS 4096
+#define BF16_CODE    0x3C003C00u /* two bf16 values of 0.0078: what every weight word holds */
+
+typedef struct settings {
+    krs_backend_options backend;
+    double seconds;
+    const char *only;
+    double bytes_per_s;
+    double bf16_ops;
+    double f32_ops;
+} settings;
+
+typedef struct shape {
+    const char *name;
+    int64_t n_in;
+    int64_t n_out;
+} shape;
+
+static const shape shapes[] = {
+    {"llama-1b q/o", 2048, 2048},     {"llama-1b k/v", 2048, 512},
+    {"llama-1b gate/up", 2048, 8192}, {"llama-1b down", 8192, 2048},
+    {"llama-1b head", 2048, 128256},  {"qwen3-0.6b q", 1024, 2048},
+    {"qwen3-0.6b down", 3072, 1024},
+};
+
+typedef struct layout {
+    const char *name;
+    krs_dtype dtype;
+    krs_quant quant;
+} layout;
+
+static const layout layouts[] = {
+    {"bf16", KRS_DTYPE_BF16, {KRS_QUANT_NONE, 0, 0}},
+    {"affine4", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 4, 64}},
+    {"affine8", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 8, 64}},
+};
+
+static const uint32_t row_counts[] = {1, 8, 32, 512};
+
+static void die(const char *what, const krs_error *err)
+{
+    (void)fprintf(stderr, "bench_kernels: %s: %s\n", what, err->message);
+    exit(EXIT_FAILURE);
+}
+
+static void must(krs_status status, const char *what, const krs_error *err)
+{
+    if (status != KRS_OK) {
+        die(what, err);
+    }
+}
+
+/* Programs that do the same to different weights, run in turn so that no cache keeps the weights. */
+typedef struct rotation {
+    krs_program *programs; /* [n] */
+    krs_exec **execs;      /* [n] */
+    uint32_t n;
+} rotation;
+
+/* Seconds of the fastest step that fits into the time, and through at least two turns. */
+static double time_steps(const rotation *rot, const krs_step *step, double seconds)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_step_result result;
+    uint64_t best_ns = UINT64_MAX;
+    const uint64_t end_ns = krs_os_now_ns() + (uint64_t)(seconds * 1e9);
+    for (uint32_t i = 0; i < 2 * rot->n || krs_os_now_ns() < end_ns; i++) {
+        krs_exec *exec = rot->execs[i % rot->n];
+        const uint64_t start_ns = krs_os_now_ns();
+        must(krs_exec_submit(exec, step, &err), "submit", &err);
+        must(krs_exec_collect(exec, &result, &err), "collect", &err);
+        const uint64_t took_ns = krs_os_now_ns() - start_ns;
+        best_ns =
+            took_ns < best_ns && i >= rot->n ? took_ns : best_ns; /* the first turn warms up */
+    }
+    return (double)best_ns * 1e-9;
+}
+
+static void *new_array(size_t n, size_t item_bytes)
+{
+    void *items = krs_alloc_array(NULL, n, item_bytes);
+    if (!items) {
+        (void)fprintf(stderr, "bench_kernels: %zu items: out of memory\n", n);
+        exit(EXIT_FAILURE);
+    }
+    return items;
+}
+
+/* Run the programs with n_rows new rows after n_past and give the best time. */
+static double time_programs(const settings *set, rotation *rot, uint32_t n_rows, uint32_t n_past)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_backend *backend;
+    const uint32_t n_blocks = (n_past + n_rows) / KRS_KV_BLOCK_TOKENS + 1;
+    const krs_exec_limits limits = {n_rows, 1, 1, n_blocks, KRS_DTYPE_F16};
+    rot->execs = new_array(rot->n, sizeof(*rot->execs));
+    must(krs_backend_open("cpu", &set->backend, NULL, &backend, &err), "open", &err);
+    for (uint32_t i = 0; i < rot->n; i++) {
+        must(krs_exec_new(backend, &rot->programs[i], &limits, &rot->execs[i], &err), "exec", &err);
+    }
+    uint32_t *tokens = new_array(n_rows, sizeof(*tokens));
+    uint32_t *blocks = new_array(n_blocks, sizeof(*blocks));
+    for (uint32_t i = 0; i < n_blocks; i++) {
+        blocks[i] = i;
+    }
+    const krs_step_seq seq = {0, n_rows, n_past, n_blocks, blocks};
+    const uint32_t last = n_rows - 1;
+    const krs_step step = {n_rows, 1, 1, tokens, &seq, &last};
+    const double best_s = time_steps(rot, &step, set->seconds);
+    krs_alloc_free(NULL, tokens);
+    krs_alloc_free(NULL, blocks);
+    for (uint32_t i = 0; i < rot->n; i++) {
+        krs_exec_free(rot->execs[i]);
+    }
+    krs_alloc_free(NULL, rot->execs);
+    krs_backend_close(backend);
+    return best_s;
+}
+
+static krs_slot add_slot(krs_program *program, int64_t width, krs_rows rows)
+{
+    krs_slot slot = 0;
+    const krs_error err = {.message = "slot"};
+    must(krs_program_add_slot(program, width, rows, &slot), "program", &err);
+    return slot;
+}
+
+static void add_op(krs_program *program, krs_op op)
+{
+    const krs_error err = {.message = "op"};
+    must(krs_program_add_op(program, &op), "program", &err);
+}
+
+static uint32_t add_matrix(krs_program *program, const layout *as, int64_t n_out, int64_t n_in,
+                           const unsigned char *bytes)
+{
+    uint32_t index = 0;
+    const krs_error err = {.message = "matrix"};
+    krs_matrix m = {n_out, n_in, as->quant, as->dtype, KRS_DTYPE_BF16, bytes, NULL, NULL};
+    if (as->quant.kind != KRS_QUANT_NONE) {
+        m.scales = bytes + krs_matrix_data_bytes(&m);
+        m.biases = (const unsigned char *)m.scales + krs_matrix_scale_bytes(&m) / 2;
+    }
+    must(krs_program_add_matrix(program, &m, &index), "program", &err);
+    return index;
+}
+
+/* A program that embeds its rows into slot 0 of `width`. bytes: width bf16 values. */
+static void start_program(krs_program *program, int64_t width, const unsigned char *bytes)
+{
+    krs_program_init(program, NULL);
+    program->max_positions = 2 * KV_POSITIONS;
+    const krs_slot x = add_slot(program, width, KRS_ROWS_ALL);
+    const uint32_t row = add_matrix(program, &layouts[0], 1, width, bytes);
+    add_op(program, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = row, .embed = {1.0f}});
+}
+
+static void finish_program(krs_program *program, krs_slot from)
+{
+    program->logits = add_slot(program, program->slots[from].width, KRS_ROWS_LOGITS);
+    add_op(program, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = from, .out = program->logits});
+}
+
+static unsigned char *new_words(size_t n_bytes)
+{
+    uint32_t *words = krs_alloc_bytes(NULL, n_bytes);
+    if (!words) {
+        (void)fprintf(stderr, "bench_kernels: %zu bytes: out of memory\n", n_bytes);
+        exit(EXIT_FAILURE);
+    }
+    for (size_t i = 0; i < n_bytes / sizeof(*words); i++) {
+        words[i] = BF16_CODE;
+    }
+    return (unsigned char *)words;
+}
+
+static void report(const settings *set, const char *name, uint32_t n_rows, double seconds,
+                   double n_bytes, double n_ops, double ops_ceiling)
+{
+    const double bytes_floor = n_bytes / set->bytes_per_s;
+    const double ops_floor = n_ops / ops_ceiling;
+    const bool is_reading = bytes_floor > ops_floor;
+    printf("%-34s %4u %10.1f %8.2f %9.1f  %5.1f %% of %s\n", name, n_rows, seconds * 1e6,
+           n_bytes / seconds * 1e-9, n_ops / seconds * 1e-9,
+           100.0 * (is_reading ? bytes_floor : ops_floor) / seconds, is_reading ? "read" : "dot");
+    (void)fflush(stdout);
+}
+
+/* One linear of the shape. bytes: its weights. */
+static void add_linear_program(krs_program *program, const shape *sh, const layout *as,
+                               const unsigned char *bytes)
+{
+    start_program(program, sh->n_in, bytes);
+    const krs_slot y = add_slot(program, sh->n_out, KRS_ROWS_ALL);
+    const uint32_t m = add_matrix(program, as, sh->n_out, sh->n_in, bytes);
+    add_op(program,
+           (krs_op){.kind = KRS_OP_LINEAR, .in = 0, .out = y, .matrix = m, .bias = KRS_NO_MATRIX});
+    finish_program(program, y);
+}
+
+static void bench_linear(const settings *set, const shape *sh, const layout *as, uint32_t n_rows)
+{
+    const krs_matrix one = {sh->n_out,      sh->n_in, as->quant, as->dtype,
+                            KRS_DTYPE_BF16, NULL,     NULL,      NULL};
+    const uint64_t matrix_bytes = krs_matrix_data_bytes(&one) + krs_matrix_scale_bytes(&one);
+    uint64_t n_copies = COLD_BYTES / matrix_bytes + 1;
+    /* With many rows a step computes for seconds; caches matter less, so fewer copies do. */
+    n_copies = n_rows > 32 ? 1 : n_copies < MAX_COPIES ? n_copies : MAX_COPIES;
+    unsigned char *bytes = new_words(n_copies * matrix_bytes);
+    rotation rot = {new_array(n_copies, sizeof(krs_program)), NULL, (uint32_t)n_copies};
+    for (uint64_t i = 0; i < n_copies; i++) {
+        add_linear_program(&rot.programs[i], sh, as, bytes + i * matrix_bytes);
+    }
+    const double s = time_programs(set, &rot, n_rows, 0);
+    char name[64];
+    (void)snprintf(name, sizeof(name), "%s %s", sh->name, as->name);
+    const double n_ops = 2.0 * n_rows * (double)sh->n_in * (double)sh->n_out;
+    report(set, name, n_rows, s, (double)matrix_bytes, n_ops, set->bf16_ops);
+    for (uint64_t i = 0; i < n_copies; i++) {
+        krs_program_deinit(&rot.programs[i]);
+    }
+    krs_alloc_free(NULL, rot.programs);
+    krs_alloc_free(NULL, bytes);
+}
+
+/* Attention of a llama-1b layer (32 heads of 64 over 8) after n_past positions, KV in f16. */
+static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_past)
+{
+    enum { HEADS = 32, KV_HEADS = 8, DIM = 64, LAYERS = 4 };
+    unsigned char *bytes = new_words(HEADS * DIM * 2);
+    krs_program program;
+    start_program(&program, HEADS * DIM, bytes);
+    program.n_kv_layers = LAYERS;
+    program.n_kv_heads = KV_HEADS;
+    program.head_dim = DIM;
+    const krs_slot k = add_slot(&program, KV_HEADS * DIM, KRS_ROWS_ALL);
+    const krs_slot out = add_slot(&program, HEADS * DIM, KRS_ROWS_ALL);
+    const uint32_t row = add_matrix(&program, &layouts[0], 1, KV_HEADS * DIM, bytes);
+    add_op(&program, (krs_op){.kind = KRS_OP_EMBED, .out = k, .matrix = row, .embed = {1.0f}});
+    for (int32_t layer = 0; layer < LAYERS; layer++) {
+        krs_op op = {.kind = KRS_OP_KV_WRITE,
+                     .in = k,
+                     .in2 = k,
+                     .attention = {layer, HEADS, KV_HEADS, DIM, 0, 0.125f}};
+        add_op(&program, op);
+        op.kind = KRS_OP_ATTENTION;
+        op.in = 0;
+        op.out = out;
+        add_op(&program, op);
+    }
+    finish_program(&program, out);
+    rotation rot = {&program, NULL, 1};
+    const double s = time_programs(set, &rot, n_rows, n_past) / LAYERS;
+    char name[64];
+    (void)snprintf(name, sizeof(name), "attention llama-1b after %u", n_past);
+    const double seen = n_rows * ((double)n_past + (n_rows + 1) / 2.0);
+    report(set, name, n_rows, s, 2.0 * 2 * KV_HEADS * DIM * ((double)n_past + n_rows),
+           4.0 * HEADS * DIM * seen, set->f32_ops);
+    krs_program_deinit(&program);
+    krs_alloc_free(NULL, bytes);
+}
+
+/* Norm, rope, glu and add on rows of a llama-1b layer, 16 of each. */
+static void bench_rows(const settings *set, krs_op_kind kind, uint32_t n_rows)
+{
+    enum { HIDDEN = 2048, FFN = 8192, N = 16 };
+    const int64_t width = kind == KRS_OP_GLU ? FFN : HIDDEN;
+    unsigned char *bytes = new_words(FFN * 2);
+    krs_program program;
+    start_program(&program, width, bytes);
+    const uint32_t weight = add_matrix(&program, &layouts[0], 1, width, bytes);
+    const krs_slot out = add_slot(&program, width, KRS_ROWS_ALL);
+    const float freqs[32] = {1.0f, 0.5f};
+    const krs_error err = {.message = "floats"};
+    uint32_t first;
+    must(krs_program_add_floats(&program, freqs, 32, &first), "program", &err);
+    for (int i = 0; i < N; i++) {
+        krs_op op = {.kind = kind, .in = 0, .in2 = 0, .out = out, .matrix = weight};
+        op.norm.eps = 1e-5f;
+        op.norm.n_groups = 1;
+        if (kind == KRS_OP_ROPE) {
+            op.rope.n_heads = 32;
+            op.rope.head_dim = 64;
+            op.rope.n_freqs = 32;
+            op.rope.freqs = first;
+            op.rope.scale = 1.0f;
+        } else if (kind == KRS_OP_GLU) {
+            op.glu.act = KRS_ACT_SILU;
+        }
+        add_op(&program, op);
+    }
+    finish_program(&program, kind == KRS_OP_ROPE ? 0 : out);
+    rotation rot = {&program, NULL, 1};
+    const double s = time_programs(set, &rot, n_rows, 0) / N;
+    char name[64];
+    (void)snprintf(name, sizeof(name), "%s of %lld", krs_op_name(kind), (long long)width);
+    report(set, name, n_rows, s, 0, 4.0 * n_rows * (double)width, set->f32_ops);
+    krs_program_deinit(&program);
+    krs_alloc_free(NULL, bytes);
+}
+
+static bool is_wanted(const settings *set, const char *name)
+{
+    return !set->only || krs_str_find(krs_str_of(name), krs_str_of(set->only), 0) != SIZE_MAX;
+}
+
+static void bench_linears(const settings *set)
+{
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        for (size_t k = 0; k < sizeof(layouts) / sizeof(layouts[0]); k++) {
+            char name[64];
+            (void)snprintf(name, sizeof(name), "%s %s", shapes[i].name, layouts[k].name);
+            for (size_t r = 0; is_wanted(set, name) && r < 4; r++) {
+                const bool is_head = shapes[i].n_out > 100000; /* runs on few rows only */
+                if (!is_head || row_counts[r] <= 32) {
+                    bench_linear(set, &shapes[i], &layouts[k], row_counts[r]);
+                }
+            }
+        }
+    }
+}
+
+static void bench_rest(const settings *set)
+{
+    static const krs_op_kind kinds[] = {KRS_OP_RMS_NORM, KRS_OP_ROPE, KRS_OP_GLU, KRS_OP_ADD};
+    for (size_t r = 0; is_wanted(set, "attention") && r < 4; r++) {
+        bench_attention(set, row_counts[r], 0);
+        bench_attention(set, row_counts[r], KV_POSITIONS);
+    }
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t r = 0; is_wanted(set, krs_op_name(kinds[k])) && r < 4; r++) {
+            bench_rows(set, kinds[k], row_counts[r]);
+        }
+    }
+}
+
+static void measure_ceilings(settings *set)
+{
+    krs_error err = KRS_ERROR_INIT;
+    const uint32_t n = (uint32_t)set->backend.n_threads;
+    const char *isa = set->backend.isa;
+    must(krs_cpu_read_bandwidth(n, NULL, &set->bytes_per_s, &err), "read bandwidth", &err);
+    must(krs_cpu_dot_rate(n, isa, true, NULL, &set->bf16_ops, &err), "dot rate", &err);
+    must(krs_cpu_dot_rate(n, isa, false, NULL, &set->f32_ops, &err), "dot rate", &err);
+    printf("ceilings: read %.1f GB/s, bf16 dot %.0f GFLOP/s, f32 %.0f GFLOP/s\n",
+           set->bytes_per_s * 1e-9, set->bf16_ops * 1e-9, set->f32_ops * 1e-9);
+}
+
+static void print_machine(const settings *set)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_backend *backend;
+    must(krs_backend_open("cpu", &set->backend, NULL, &backend, &err), "open", &err);
+    printf("%s\n", krs_backend_describe(backend));
+    krs_backend_close(backend);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"threads", required_argument, NULL, 't'},
+                                            {"isa", required_argument, NULL, 'i'},
+                                            {"seconds", required_argument, NULL, 's'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
+    settings set = {.backend = KRS_BACKEND_OPTIONS_INIT, .seconds = 0.3};
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 't':
+            set.backend.n_threads = (int32_t)strtol(optarg, NULL, 10);
+            break;
+        case 'i':
+            set.backend.isa = optarg;
+            break;
+        case 's':
+            set.seconds = strtod(optarg, NULL);
+            break;
+        case 'o':
+            set.only = optarg;
+            break;
+        default:
+            return EXIT_FAILURE;
+        }
+    }
+    print_machine(&set);
+    measure_ceilings(&set);
+    printf("%-34s %4s %10s %8s %9s  %s\n", "op", "rows", "us", "GB/s", "GFLOP/s", "share");
+    bench_linears(&set);
+    bench_rest(&set);
+    return EXIT_SUCCESS;
+}
