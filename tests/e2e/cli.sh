@@ -80,7 +80,6 @@ equal "tokenize --jsonl" "2" "$(printf '"a b"\n"c"\n' | "$krs" tokenize --model 
 expect "detokenize refuses what is no list of ids" 2 "krs: " bash -c "echo '{}' | '$krs' detokenize --model models/demo"
 cat > "$scratch/input.json" << 'END'
 {"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}
-{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}
 END
 equal "template render" "$(printf '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n.')" \
     "$("$krs" template render --model models/demo --input "$scratch/input.json"; printf .)"
