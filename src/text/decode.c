@@ -137,6 +137,7 @@ void krs_decoder_run_reset(krs_decoder_run *run)
 
 krs_status krs_decoder_feed(krs_decoder_run *run, size_t i, krs_str text, krs_buf *out)
 {
+    text.ptr = text.ptr ? text.ptr : ""; /* links move along it, if only by nothing */
     return i < run->decoder->n_steps ? krs_decoder_link_push(run, i, text, out)
                                      : krs_buf_append_str(out, text);
 }

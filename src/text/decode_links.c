@@ -110,7 +110,7 @@ static krs_status push_replace_fused(krs_decoder_run *run, size_t i, krs_str tex
     krs_decoder_link *link = &run->links[i];
     const krs_str needle = {step->needle, step->n_needle};
     krs_status status = krs_buf_append_str(&link->held, text);
-    const krs_str held = krs_buf_view(&link->held);
+    const krs_str held = {link->held.data ? link->held.data : "", link->held.len};
     size_t done = 0;
     size_t at;
     while (status == KRS_OK && (at = krs_str_find(held, needle, done)) != SIZE_MAX) {

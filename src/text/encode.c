@@ -148,6 +148,7 @@ krs_status krs_encode(krs_encoder *encoder, krs_str text, bool with_special, krs
     const krs_tokenizer *t = encoder->t;
     krs_error why = KRS_ERROR_INIT;
     encoder->ids.n = 0;
+    text.ptr = text.ptr ? text.ptr : "";
     krs_status status = repair(encoder, &text);
     if (status == KRS_OK && with_special) {
         status = krs_idlist_append(&encoder->ids, t->prefix.ids, t->prefix.n);

@@ -76,7 +76,7 @@ krs_status krs_normalizer_apply(const krs_normalizer *normalizer, krs_pattern_ro
         if (status != KRS_OK) {
             return status;
         }
-        text = krs_buf_view(to);
+        text = (krs_str){to->data ? to->data : "", to->len};
     }
     *out = text;
     return KRS_OK;

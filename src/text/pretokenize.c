@@ -67,16 +67,9 @@ static krs_status write_prefixed(krs_str s, krs_buf *out)
     return status == KRS_OK ? krs_buf_append_str(out, s) : status;
 }
 
-/* The replacement for each space, and in front where the scheme wants one and there is none. */
-static krs_status write_metaspace(const krs_pretokenizer_step *step, krs_str s, bool is_first,
-                                  krs_buf *out)
+static krs_status write_replaced(krs_str s, krs_str replacement, krs_buf *out)
 {
-    char mark[KRS_UTF8_MAX_BYTES];
-    const krs_str replacement = {mark, krs_utf8_encode(step->replacement, mark)};
-    const bool is_wanted =
-        step->scheme == KRS_METASPACE_ALWAYS || (step->scheme == KRS_METASPACE_FIRST && is_first);
-    const bool has_one = s.ptr[0] == ' ' || krs_str_starts_with(s, replacement);
-    krs_status status = is_wanted && !has_one ? krs_buf_append_str(out, replacement) : KRS_OK;
+    krs_status status = KRS_OK;
     while (status == KRS_OK && s.len > 0) {
         const char *space = memchr(s.ptr, ' ', s.len);
         const size_t n = space ? (size_t)(space - s.ptr) : s.len;
@@ -88,6 +81,19 @@ static krs_status write_metaspace(const krs_pretokenizer_step *step, krs_str s, 
         s = (krs_str){s.ptr + n_done, s.len - n_done};
     }
     return status;
+}
+
+/* The replacement for each space, and in front where the scheme wants one and there is none. */
+static krs_status write_metaspace(const krs_pretokenizer_step *step, krs_str s, bool is_first,
+                                  krs_buf *out)
+{
+    char mark[KRS_UTF8_MAX_BYTES];
+    const krs_str replacement = {mark, krs_utf8_encode(step->replacement, mark)};
+    const bool is_wanted =
+        step->scheme == KRS_METASPACE_ALWAYS || (step->scheme == KRS_METASPACE_FIRST && is_first);
+    const bool has_one = s.ptr[0] == ' ' || krs_str_starts_with(s, replacement);
+    const krs_status status = is_wanted && !has_one ? krs_buf_append_str(out, replacement) : KRS_OK;
+    return status == KRS_OK ? write_replaced(s, replacement, out) : status;
 }
 
 static krs_status write_bytes(krs_str s, krs_buf *out)

@@ -110,7 +110,22 @@ static krs_status spell_tokens(krs_tokenizer *t, krs_pattern_room *room)
     return KRS_OK;
 }
 
-/* What needs every part: sizes, flags by id, the search for added tokens, bytes of tokens. */
+/* Sizes, flags by id, the search for added tokens, bytes of tokens. */
+static krs_status fill_tables(krs_tokenizer *t, krs_pattern_room *room)
+{
+    t->is_special = krs_alloc_array(t->alloc, t->n_ids, sizeof(t->is_special[0]));
+    t->byte_ends = krs_alloc_array(t->alloc, t->n_ids, sizeof(t->byte_ends[0]));
+    if (!t->is_special || !t->byte_ends || !room) {
+        return KRS_ENOMEM;
+    }
+    for (size_t i = 0; i < t->added.n_tokens; i++) {
+        t->is_special[t->added.tokens[i].id] = t->added.tokens[i].is_special;
+    }
+    const krs_status status = krs_added_build(&t->added, &t->normalizer, room);
+    return status == KRS_OK ? spell_tokens(t, room) : status;
+}
+
+/* What needs every part of the file. */
 static krs_status finish(krs_tokenizer *t, krs_error *err)
 {
     t->n_ids = t->vocab.n_ids > t->added_vocab.n_ids ? t->vocab.n_ids : t->added_vocab.n_ids;
@@ -121,19 +136,8 @@ static krs_status finish(krs_tokenizer *t, krs_error *err)
     if (status != KRS_OK) {
         return status;
     }
-    t->is_special = krs_alloc_array(t->alloc, t->n_ids, sizeof(t->is_special[0]));
-    t->byte_ends = krs_alloc_array(t->alloc, t->n_ids, sizeof(t->byte_ends[0]));
     krs_pattern_room *room = krs_pattern_room_new(t->alloc);
-    status = t->is_special && t->byte_ends && room ? KRS_OK : KRS_ENOMEM;
-    for (size_t i = 0; status == KRS_OK && i < t->added.n_tokens; i++) {
-        t->is_special[t->added.tokens[i].id] = t->added.tokens[i].is_special;
-    }
-    if (status == KRS_OK) {
-        status = krs_added_build(&t->added, &t->normalizer, room);
-    }
-    if (status == KRS_OK) {
-        status = spell_tokens(t, room);
-    }
+    status = fill_tables(t, room);
     krs_pattern_room_free(room);
     return status == KRS_OK ? status
                             : krs_fail(err, status, "vocabulary of %u: %s", t->n_ids,

@@ -3,11 +3,7 @@
  * code point at a time. */
 #include "text/unicode.h"
 
-#include "base/checked.h"
-
 #include <utf8proc.h>
-
-#include <stdlib.h>
 
 /* What may follow a lead byte: how many bytes in all, and the range of the second one. */
 typedef struct lead {
@@ -112,8 +108,8 @@ size_t krs_utf8_encode(uint32_t c, char out[KRS_UTF8_MAX_BYTES])
     return 4;
 }
 
-/* Length of the ASCII run at the start of s, eight bytes at a time. */
-static size_t ascii_run(krs_str s)
+/* Eight bytes at a time. */
+size_t krs_str_ascii_run(krs_str s)
 {
     size_t i = 0;
     while (s.len - i >= 8) {
@@ -130,16 +126,11 @@ static size_t ascii_run(krs_str s)
     return i;
 }
 
-bool krs_str_is_ascii(krs_str s)
-{
-    return ascii_run(s) == s.len;
-}
-
 size_t krs_utf8_valid_prefix(krs_str s)
 {
     size_t i = 0;
     while (i < s.len) {
-        i += ascii_run((krs_str){s.ptr + i, s.len - i});
+        i += krs_str_ascii_run((krs_str){s.ptr + i, s.len - i});
         size_t n;
         if (i == s.len || krs_utf8_scan((krs_str){s.ptr + i, s.len - i}, &n) != KRS_UTF8_VALID) {
             break;
@@ -227,36 +218,6 @@ bool krs_unicode_is_word(uint32_t c)
     const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
     return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
            category == UTF8PROC_CATEGORY_PC;
-}
-
-static utf8proc_option_t options_of(krs_unicode_form form)
-{
-    switch (form) {
-    case KRS_UNICODE_NFC:
-        return UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-    case KRS_UNICODE_NFD:
-        return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
-    case KRS_UNICODE_NFKC:
-        return UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT;
-    default:
-        return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
-    }
-}
-
-krs_status krs_unicode_normalize(krs_unicode_form form, krs_str s, krs_buf *out)
-{
-    if (krs_str_is_ascii(s)) {
-        return krs_buf_append(out, s.ptr, s.len);
-    }
-    utf8proc_uint8_t *text = NULL;
-    const utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)s.ptr,
-                                            (utf8proc_ssize_t)s.len, &text, options_of(form));
-    if (n < 0) {
-        return n == UTF8PROC_ERROR_OVERFLOW ? KRS_ETOOLARGE : KRS_ENOMEM;
-    }
-    const krs_status status = krs_buf_append(out, text, (size_t)n);
-    free(text); /* utf8proc's own malloc */
-    return status;
 }
 
 krs_status krs_unicode_lowercase(krs_str s, krs_buf *out)

@@ -38,7 +38,8 @@ size_t krs_utf8_valid_prefix(krs_str s);
 /* Append s to out, ill-formed parts as U+FFFD. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_utf8_repair(krs_str s, krs_buf *out);
 
-bool krs_str_is_ascii(krs_str s);
+/* Bytes of the ASCII run at the start of s. */
+size_t krs_str_ascii_run(krs_str s);
 
 bool krs_unicode_is_space(uint32_t c);   /* White_Space */
 bool krs_unicode_is_numeric(uint32_t c); /* general category N* */

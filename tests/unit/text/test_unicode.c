@@ -88,6 +88,49 @@ static void properties_hold_at_their_edges(void **state)
     assert_false(krs_unicode_is_word('-') || krs_unicode_is_word(0xB2));
 }
 
+static void check_form(krs_unicode_form form, const char *text, const char *want)
+{
+    krs_buf out;
+    krs_buf_init(&out, NULL, MAX_OUT);
+    assert_int_equal(krs_unicode_normalize(form, krs_str_of(text), &out), KRS_OK);
+    if (!krs_str_equal(krs_buf_view(&out), krs_str_of(want))) {
+        fail_msg("\"%s\": \"%s\", want \"%s\"", text, out.data, want);
+    }
+    krs_buf_deinit(&out);
+}
+
+static void normal_forms_join_across_the_end_of_ascii(void **state)
+{
+    (void)state;
+    check_form(KRS_UNICODE_NFC, "abce\xCC\x81xe\xCC\x81", "abc\xC3\xA9x\xC3\xA9");
+    check_form(KRS_UNICODE_NFC,
+               "\xCC\x81"
+               "a",
+               "\xCC\x81"
+               "a");
+    check_form(KRS_UNICODE_NFC, "q\xCC\x87\xCC\xA3", "q\xCC\xA3\xCC\x87");   /* reordered */
+    check_form(KRS_UNICODE_NFC, "\xE1\x84\x80\xE1\x85\xA1", "\xEA\xB0\x80"); /* Hangul */
+    check_form(KRS_UNICODE_NFD, "a\xC3\xA9z", "ae\xCC\x81z");
+    check_form(KRS_UNICODE_NFKC, "x\xC2\xB2y", "x2y");
+    check_form(KRS_UNICODE_NFKC, "e\xEF\xAC\x81\xCC\x81", "ef\xC3\xAD");
+    check_form(KRS_UNICODE_NFC, "plain", "plain");
+}
+
+/* Twice as many marks as fit the insertion sort, of two classes in turn: stable, and by class. */
+static void long_runs_of_marks_are_ordered_too(void **state)
+{
+    (void)state;
+    char text[1 + 4 * 32 + 1] = "x";
+    char want[1 + 4 * 32 + 1] = "x";
+    for (size_t i = 0; i < 32; i++) {
+        memcpy(text + 1 + 4 * i, i % 2 ? "\xCC\x8A\xCC\xA3" : "\xCC\x8B\xCC\xA4", 4);
+        memcpy(want + 1 + 2 * i, i % 2 ? "\xCC\xA3" : "\xCC\xA4", 2);
+        memcpy(want + 1 + 2 * (32 + i), i % 2 ? "\xCC\x8A" : "\xCC\x8B", 2);
+    }
+    check_form(KRS_UNICODE_NFD, text, want);
+    check_form(KRS_UNICODE_NFC, text, want + 0);
+}
+
 static void a_full_buffer_is_an_error(void **state)
 {
     (void)state;
@@ -108,6 +151,8 @@ int main(void)
         cmocka_unit_test(a_cut_character_is_incomplete_not_wrong),
         cmocka_unit_test(the_byte_alphabet_is_one_to_one),
         cmocka_unit_test(properties_hold_at_their_edges),
+        cmocka_unit_test(normal_forms_join_across_the_end_of_ascii),
+        cmocka_unit_test(long_runs_of_marks_are_ordered_too),
         cmocka_unit_test(a_full_buffer_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
