@@ -216,6 +216,18 @@ static krs_status start_threads(krs_engine *engine, krs_error *err)
     return status;
 }
 
+static void log_start(const krs_engine *engine)
+{
+    const krs_log_field fields[] = {
+        krs_log_text("model", engine->info.id),
+        krs_log_text("backend", engine->plan.device),
+        krs_log_int("kv_blocks", engine->plan.n_kv_blocks),
+        krs_log_int("plan_bytes", (int64_t)engine->plan.total_bytes),
+    };
+    krs_log_write(engine->log, KRS_LOG_INFO, "engine.started", NULL, fields,
+                  sizeof(fields) / sizeof(fields[0]));
+}
+
 krs_status krs_engine_open(const krs_engine_options *options, krs_runtime **out, krs_error *err)
 {
     *out = NULL;
@@ -239,6 +251,7 @@ krs_status krs_engine_open(const krs_engine_options *options, krs_runtime **out,
         return status;
     }
     krs_metrics_observe(engine->metrics, KRS_METRIC_MODEL_LOAD_TIME, krs_os_now_ns() - begin_ns);
+    log_start(engine);
     *out = &engine->runtime;
     return KRS_OK;
 }

@@ -232,7 +232,6 @@ typedef struct twin_token {
     double logit;
     double weight;
     uint32_t id;
-    bool is_kept;
 } twin_token;
 
 static int by_rank(const void *a, const void *b)
@@ -252,76 +251,92 @@ static int by_id(const void *a, const void *b)
     return x->id < y->id ? -1 : 1;
 }
 
-/* How many of the best remain; *is_close when a rounding could have decided it. */
+/* The shortest run of the best with the mass of top_p; *is_close when a rounding could have decided. */
+static uint32_t twin_top_p(const twin_token *t, uint32_t n, double top_p, bool *is_close)
+{
+    double total = 0.0;
+    for (uint32_t i = 0; i < n; i++) {
+        total += t[i].weight;
+    }
+    double sum = 0.0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += t[i].weight;
+        *is_close |= fabs(sum - top_p * total) < 1e-6 * total;
+        if (sum >= top_p * total) {
+            return i + 1;
+        }
+    }
+    return n;
+}
+
+/* How many of the best remain. */
 static uint32_t twin_filter(const twin_token *t, uint32_t n, const krs_sampling *s, bool *is_close)
 {
     if (s->top_k > 0 && (uint32_t)s->top_k < n) {
         n = (uint32_t)s->top_k;
     }
-    double total = 0.0;
-    for (uint32_t i = 0; i < n; i++) {
-        total += t[i].weight;
-    }
-    double sum = 0.0;
-    uint32_t kept = n;
-    for (uint32_t i = 0; i < n && s->top_p < 1.0; i++) {
-        sum += t[i].weight;
-        *is_close |= fabs(sum - s->top_p * total) < 1e-6 * total;
-        if (sum >= s->top_p * total) {
-            kept = i + 1;
-            break;
-        }
-    }
-    while (kept > 1 && t[kept - 1].weight < s->min_p) {
-        kept--;
+    if (s->top_p < 1.0) {
+        n = twin_top_p(t, n, s->top_p, is_close);
     }
     for (uint32_t i = 0; i < n && s->min_p > 0.0; i++) {
         *is_close |= fabs(t[i].weight - s->min_p) < 1e-6;
     }
-    return kept;
+    while (n > 1 && t[n - 1].weight < s->min_p) {
+        n--;
+    }
+    return n;
 }
 
-static uint32_t twin_pick(const float *logits, const krs_sampling *s, const uint32_t *tokens,
-                          uint32_t n_prompt, uint32_t n_tokens, bool *is_close)
+static double twin_logit(double x, uint32_t id, const krs_sample_input *in)
 {
-    static twin_token t[TWIN_VOCAB];
-    for (uint32_t id = 0; id < TWIN_VOCAB; id++) {
-        double x = (double)logits[id];
-        int in_all = 0;
-        int in_answer = 0;
-        for (uint32_t i = 0; i < n_tokens; i++) {
-            in_all += tokens[i] == id;
-            in_answer += tokens[i] == id && i >= n_prompt;
-        }
-        if (in_all) {
-            x = x > 0 ? x / s->repetition_penalty : x * s->repetition_penalty;
-        }
-        x -= in_answer * s->frequency_penalty + (in_answer ? s->presence_penalty : 0.0);
-        for (uint32_t i = 0; i < s->n_bias; i++) {
-            x += s->bias[i].token == id ? (double)s->bias[i].bias : 0.0;
-        }
-        t[id] = (twin_token){(double)(float)x, 0.0, id, false};
+    const krs_sampling *s = in->sampling;
+    int n_all = 0;
+    int n_answer = 0;
+    for (uint32_t i = 0; i < in->n_tokens; i++) {
+        n_all += in->tokens[i] == id;
+        n_answer += in->tokens[i] == id && i >= in->n_prompt;
     }
-    qsort(t, TWIN_VOCAB, sizeof(*t), by_rank);
-    for (uint32_t i = TWIN_VOCAB; i-- > 0;) {
-        t[i].weight = exp((t[i].logit - t[0].logit) / s->temperature);
+    if (n_all) {
+        x = x > 0 ? x / s->repetition_penalty : x * s->repetition_penalty;
     }
-    const uint32_t n = twin_filter(t, TWIN_VOCAB, s, is_close);
-    qsort(t, n, sizeof(*t), by_id);
+    x -= n_answer * s->frequency_penalty + (n_answer ? s->presence_penalty : 0.0);
+    for (uint32_t i = 0; i < s->n_bias; i++) {
+        x += s->bias[i].token == id ? (double)s->bias[i].bias : 0.0;
+    }
+    return (double)(float)x;
+}
+
+static uint32_t twin_draw(const twin_token *t, uint32_t n, double u, bool *is_close)
+{
     double total = 0.0;
     for (uint32_t i = 0; i < n; i++) {
         total += t[i].weight;
     }
-    const double target = krs_philox_real(s->seed, n_tokens - n_prompt) * total;
     double sum = 0.0;
     for (uint32_t i = 0; i < n; i++) {
         sum += t[i].weight;
-        *is_close |= fabs(sum - target) < 1e-6 * total;
-        if (sum > target) {
+        *is_close |= fabs(sum - u * total) < 1e-6 * total;
+        if (sum > u * total) {
             return t[i].id;
         }
     }
     return t[n - 1].id;
+}
+
+static uint32_t twin_pick(const krs_sample_input *in, bool *is_close)
+{
+    static twin_token t[TWIN_VOCAB];
+    for (uint32_t id = 0; id < TWIN_VOCAB; id++) {
+        t[id] = (twin_token){twin_logit((double)in->logits[id], id, in), 0.0, id};
+    }
+    qsort(t, TWIN_VOCAB, sizeof(*t), by_rank);
+    for (uint32_t i = TWIN_VOCAB; i-- > 0;) {
+        t[i].weight = exp((t[i].logit - t[0].logit) / in->sampling->temperature);
+    }
+    const uint32_t n = twin_filter(t, TWIN_VOCAB, in->sampling, is_close);
+    qsort(t, n, sizeof(*t), by_id);
+    return twin_draw(t, n, krs_philox_real(in->sampling->seed, in->n_tokens - in->n_prompt),
+                     is_close);
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -373,13 +388,13 @@ static void agrees_with_a_naive_twin(void **state)
         const uint32_t n_prompt = n_tokens / 2;
         const krs_logit_bias bias[3] = {{3, 2.5f}, {200, -4.0f}, {55, 1.0f}};
         const krs_sampling s = random_sampling(&seed, bias);
-        bool is_close = false;
-        const uint32_t want = twin_pick(logits, &s, tokens, n_prompt, n_tokens, &is_close);
         const krs_sample_input in = {.logits = logits,
                                      .sampling = &s,
                                      .tokens = tokens,
                                      .n_prompt = n_prompt,
                                      .n_tokens = n_tokens};
+        bool is_close = false;
+        const uint32_t want = twin_pick(&in, &is_close);
         krs_sample out;
         assert_int_equal(krs_sampler_pick(sampler, &in, &out), KRS_OK);
         n_close += is_close;
