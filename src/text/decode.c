@@ -79,7 +79,7 @@ static krs_status bytes_of_step(const krs_decoder_step *step, krs_pattern_room *
     default: /* Fuse, Strip, Join: matters of the whole text */
         return KRS_OK;
     }
-    *text = krs_buf_view(work);
+    *text = (krs_str){work->data ? work->data : "", work->len};
     return status;
 }
 

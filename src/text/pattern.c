@@ -198,6 +198,7 @@ krs_status krs_pattern_next(krs_pattern_walk *walk, size_t *start, size_t *end)
 krs_status krs_pattern_replace(const krs_pattern *pattern, krs_pattern_room *room, krs_str text,
                                krs_str content, krs_buf *out)
 {
+    text.ptr = text.ptr ? text.ptr : "";
     krs_pattern_walk walk = krs_pattern_walk_of(pattern, room, text);
     size_t done = 0;
     size_t start;
