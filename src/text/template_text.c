@@ -31,7 +31,7 @@ void krs_tfloat_text(double f, char out[32])
     }
     char digits[32];
     shortest(f, digits);
-    const int exponent = atoi(strchr(digits, 'e') + 1);
+    const int exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);
     const char *point = strchr(digits, '.');
     const int n_digits = point ? (int)(strchr(digits, 'e') - point) : 1;
     if (exponent < -4 || exponent >= 16) { /* Python's limits for plain notation */

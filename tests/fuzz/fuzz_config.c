@@ -6,11 +6,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What the reader promises to those who build a model from the result. */
+static bool has_sizes(const krs_model_config *c)
+{
+    return c->n_layers > 0 && c->n_heads > 0 && c->n_kv_heads > 0 && c->head_dim > 0 &&
+           c->hidden > 0 && c->ffn > 0 && c->vocab > 0;
+}
+
 static void check_promises(const krs_model_config *c)
 {
-    const bool has_sizes = c->n_layers > 0 && c->n_heads > 0 && c->n_kv_heads > 0 &&
-                           c->head_dim > 0 && c->hidden > 0 && c->ffn > 0 && c->vocab > 0;
-    if (!has_sizes || c->n_layers > KRS_CONFIG_MAX_LAYERS || c->n_heads % c->n_kv_heads != 0 ||
+    if (!has_sizes(c) || c->n_layers > KRS_CONFIG_MAX_LAYERS || c->n_heads % c->n_kv_heads != 0 ||
         c->head_dim % 2 != 0 || c->n_eos > KRS_CONFIG_MAX_EOS || !(c->rope.factor >= 1.0)) {
         abort();
     }

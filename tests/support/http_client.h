@@ -176,7 +176,7 @@ static inline bool client_read(client *c, client_response *r, bool has_body)
     }
     (void)snprintf(r->head, sizeof(r->head), "%.*s\r\n", (int)end, c->in);
     client_drop(c, (size_t)end + 4);
-    r->status = atoi(r->head + sizeof("HTTP/1.1 ") - 1);
+    r->status = (int)strtol(r->head + sizeof("HTTP/1.1 ") - 1, NULL, 10);
     if (!has_body || r->status == 204 || r->status == 100) {
         return true;
     }

@@ -366,7 +366,7 @@ static void a_file_that_is_no_json_or_not_there_is_named(void **state)
     assert_non_null(strstr(err.message, "config.json"));
 }
 
-static void generation_defaults_are_read_or_absent(void **state)
+static void absent_generation_defaults_are_told_apart(void **state)
 {
     (void)state;
     krs_generation_config g;
@@ -376,6 +376,13 @@ static void generation_defaults_are_read_or_absent(void **state)
     assert_true(isnan(g.temperature) && isnan(g.top_p) && isnan(g.min_p));
     assert_true(isnan(g.repetition_penalty) && g.top_k == -1 && g.do_sample == -1);
     assert_true(g.n_eos == 0 && g.bos_id == -1);
+}
+
+static void generation_defaults_are_read(void **state)
+{
+    (void)state;
+    krs_generation_config g;
+    krs_error err = KRS_ERROR_INIT;
     const char *folder = folder_with(
         "generation_config.json",
         "{\"temperature\":0.7,\"top_p\":1,\"min_p\":0.05,\"top_k\":20,\"do_sample\":false,"
@@ -409,7 +416,8 @@ int main(void)
         cmocka_unit_test(mlx_quantisation_is_read_with_its_exceptions),
         cmocka_unit_test(other_quantisation_is_refused_by_name),
         cmocka_unit_test(a_file_that_is_no_json_or_not_there_is_named),
-        cmocka_unit_test(generation_defaults_are_read_or_absent),
+        cmocka_unit_test(absent_generation_defaults_are_told_apart),
+        cmocka_unit_test(generation_defaults_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
