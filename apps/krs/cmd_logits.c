@@ -7,11 +7,8 @@
 #include "command.h"
 #include "compute/backend.h"
 #include "model/model.h"
-#include "os/file.h"
+#include "os/writer.h"
 #include "progress.h"
-
-#include <errno.h>
-#include <stdio.h>
 
 #define TOKENS_MAX_BYTES (64u << 20)  /* the longest context in decimal, with separators */
 #define LOGITS_MAX_BYTES (256u << 20) /* of one step; 440 rows of the largest vocabularies */
@@ -187,7 +184,7 @@ static krs_status open_exec(const krs_config *config, run *r, krs_error *err)
 }
 
 /* Tokens [at, at + n) in one step; their logits appended to file. */
-static krs_status write_chunk(run *r, uint32_t at, uint32_t n, FILE *file, krs_error *err)
+static krs_status write_chunk(run *r, uint32_t at, uint32_t n, krs_os_writer *file, krs_error *err)
 {
     const krs_step_seq seq = {0, n, at, r->n_blocks, r->blocks};
     const krs_step step = {n, 1, n, r->tokens.ids + at, &seq, r->rows};
@@ -200,12 +197,10 @@ static krs_status write_chunk(run *r, uint32_t at, uint32_t n, FILE *file, krs_e
         return status;
     }
     const size_t n_values = (size_t)n * (size_t)krs_model_config_of(r->model)->vocab;
-    return fwrite(result.logits, sizeof(float), n_values, file) == n_values
-               ? KRS_OK
-               : krs_fail_os(err, KRS_EIO, errno, "out: cannot write");
+    return krs_os_writer_put(file, result.logits, n_values * sizeof(float), err);
 }
 
-static krs_status write_all(const krs_config *config, run *r, FILE *file, krs_error *err)
+static krs_status write_all(const krs_config *config, run *r, krs_os_writer *file, krs_error *err)
 {
     krs_progress progress;
     krs_progress_start(&progress, config, "logits", r->tokens.n);
@@ -221,29 +216,19 @@ static krs_status write_all(const krs_config *config, run *r, FILE *file, krs_er
     return status;
 }
 
-/* Write into "OUT.part", then give it its name. */
 static krs_status write_file(const krs_config *config, run *r, krs_error *err)
 {
-    const char *path = krs_config_text(config, KRS_OPTION_OUT);
-    char part[KRS_OS_PATH_BYTES];
-    const int n = snprintf(part, sizeof(part), "%s.part", path);
-    if (n < 0 || (size_t)n >= sizeof(part)) {
-        return krs_fail_field(err, KRS_ETOOLARGE, "out", "out: path of more than %d bytes",
-                              KRS_OS_PATH_BYTES);
-    }
-    FILE *file = fopen(part, "wb");
-    if (!file) {
-        return krs_fail_os(err, KRS_EIO, errno, "out: cannot create %s", part);
-    }
-    krs_status status = write_all(config, r, file, err);
-    const int closed = fclose(file);
-    if (status == KRS_OK && (closed != 0 || rename(part, path) != 0)) {
-        status = krs_fail_os(err, KRS_EIO, errno, "out: cannot write %s", path);
-    }
+    krs_os_writer file;
+    krs_status status = krs_os_writer_open(&file, krs_config_text(config, KRS_OPTION_OUT), err);
     if (status != KRS_OK) {
-        (void)remove(part);
+        return krs_error_wrap(err, status, "out");
     }
-    return status;
+    status = write_all(config, r, &file, err);
+    if (status != KRS_OK) {
+        krs_os_writer_abandon(&file);
+        return status;
+    }
+    return krs_os_writer_commit(&file, err);
 }
 
 static krs_status check_options(const krs_config *config, krs_error *err)
