@@ -42,7 +42,7 @@ static krs_status grow(krs_trun *run, size_t n, size_t *cap, void *items_in, siz
 
 static krs_status add_position(krs_trun *run, args *a, const krs_tval *value)
 {
-    if (a->n == a->cap) {
+    if (!a->pos || a->n == a->cap) {
         void *items = NULL;
         krs_status status = grow(run, a->n, &a->cap, a->pos, sizeof(*a->pos), &items);
         if (status != KRS_OK) {

@@ -67,7 +67,8 @@ krs_status krs_tput_field_text(krs_trun *run, const krs_tval *v, const krs_tfiel
     if (f->precision >= 0) {
         text.u.s.len = krs_text_offset(text.u.s, (size_t)f->precision);
     }
-    return put_padded(run, text.u.s, 0, f, f->align == '\0' || f->align == '=' ? '<' : f->align);
+    return put_padded(run, text.u.s, 0, f,
+                      (char)(f->align == '\0' || f->align == '=' ? '<' : f->align));
 }
 
 static size_t digits_of(uint64_t n, unsigned base, bool is_upper, char *out)
@@ -101,7 +102,7 @@ static size_t group_digits(const char *digits, size_t n, size_t n_whole, char se
 static size_t put_sign(bool is_negative, char sign, char *out)
 {
     if (is_negative || sign == '+' || sign == ' ') {
-        out[0] = is_negative ? '-' : sign;
+        out[0] = (char)(is_negative ? '-' : sign);
         return 1;
     }
     return 0;
@@ -129,7 +130,7 @@ static krs_status put_int(krs_trun *run, int64_t i, const krs_tfield *f)
         text[n++] = '0';
     }
     n += group_digits(digits, n_digits, n_digits, f->separator, text + n);
-    return put_padded(run, (krs_str){text, n}, n_sign, f, f->align ? f->align : '>');
+    return put_padded(run, (krs_str){text, n}, n_sign, f, (char)(f->align ? f->align : '>'));
 }
 
 /* The digits of size (>= 0) as the field wants them. */
@@ -164,7 +165,7 @@ static krs_status put_float(krs_trun *run, double value, const krs_tfield *f)
     if (f->type == '%') {
         text[n++] = '%';
     }
-    return put_padded(run, (krs_str){text, n}, n_sign, f, f->align ? f->align : '>');
+    return put_padded(run, (krs_str){text, n}, n_sign, f, (char)(f->align ? f->align : '>'));
 }
 
 static krs_status put_char(krs_trun *run, int64_t code, const krs_tfield *f)
@@ -174,7 +175,7 @@ static krs_status put_char(krs_trun *run, int64_t code, const krs_tfield *f)
         return krs_trun_fail(run, KRS_EINVAL, "%%c arg not in range(0x110000)");
     }
     const size_t n = krs_text_encode((uint32_t)code, bytes);
-    return put_padded(run, (krs_str){bytes, n}, 0, f, f->align ? f->align : '<');
+    return put_padded(run, (krs_str){bytes, n}, 0, f, (char)(f->align ? f->align : '<'));
 }
 
 static bool is_float_type(char type)

@@ -138,7 +138,7 @@ static krs_status make_cycle(krs_tcall *call, krs_tkind kind, size_t n, const kr
     krs_tcycle *cycle = krs_arena_bytes(&call->run->values, sizeof(*cycle));
     krs_tval *kept = NULL;
     krs_status status = cycle ? krs_trun_array(call->run, n, &kept) : krs_trun_no_memory(call->run);
-    if (status == KRS_OK) {
+    if (status == KRS_OK && kept) {
         memcpy(kept, items, n * sizeof(*kept));
         *cycle = (krs_tcycle){n, 0, kept};
         *out = (krs_tval){.kind = (uint8_t)kind, .u.cycle = cycle};

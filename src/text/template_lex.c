@@ -70,7 +70,7 @@ static bool starts(const lexer *x, size_t at, const char *what)
 
 static char byte_at(const lexer *x, size_t at)
 {
-    return at < x->src.len ? x->src.ptr[at] : '\0';
+    return (char)(at < x->src.len ? x->src.ptr[at] : '\0');
 }
 
 /* Move to `to`, counting lines. */
@@ -109,7 +109,7 @@ static krs_str strip_before(const lexer *x, krs_str text, char sign, bool is_var
 static char sign_at(const lexer *x, size_t at)
 {
     const char c = byte_at(x, at);
-    return c == '-' || c == '+' ? c : '\0';
+    return (char)(c == '-' || c == '+' ? c : '\0');
 }
 
 /* If a closing tag `mark` (with its sign) stands at `at`, the offset just behind it and what it strips;

@@ -66,9 +66,12 @@ static krs_tnode *parse_if(krs_tparse *p)
     static const char *const ends[] = {"elif", "else", "endif", NULL};
     krs_tnode *node = krs_tparse_node(p, KRS_TN_IF);
     krs_tvec parts = {0};
+    if (!node) {
+        return NULL;
+    }
     p->n_soft++;
     do {
-        krs_tnode *cond = node ? krs_tparse_tuple(p, false) : NULL;
+        krs_tnode *cond = krs_tparse_tuple(p, false);
         if (!krs_tparse_push(p, &parts, cond) || !close_tag(p) ||
             !krs_tparse_push(p, &parts, parse_body(p, ends))) {
             return NULL;
@@ -297,8 +300,11 @@ static krs_tnode *parse_print(krs_tparse *p)
 {
     krs_tnode *node = krs_tparse_node(p, KRS_TN_BODY);
     krs_tvec parts = {0};
+    if (!node) {
+        return NULL;
+    }
     do {
-        krs_tnode *one = node ? krs_tparse_node(p, KRS_TN_OUTPUT) : NULL;
+        krs_tnode *one = krs_tparse_node(p, KRS_TN_OUTPUT);
         if (!one || !(one->a = krs_tparse_expr(p)) || !krs_tparse_push(p, &parts, one)) {
             return NULL;
         }

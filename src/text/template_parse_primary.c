@@ -190,7 +190,7 @@ static bool is_slice_part_missing(const krs_tparse *p)
 /* :b:c behind the first bound of a slice. */
 static bool parse_slice(krs_tparse *p, krs_tnode *node)
 {
-    krs_tnode **parts = krs_arena_array(&p->t->arena, 3, sizeof(*parts));
+    krs_tnode **parts = krs_arena_array(&p->t->arena, 3, sizeof(void *));
     if (!parts) {
         return krs_tparse_no_memory(p);
     }

@@ -107,7 +107,7 @@ krs_status krs_trun_copy(krs_trun *run, krs_str s, krs_tval *out)
 {
     char *text = NULL;
     krs_status status = krs_trun_text(run, s.len, &text);
-    if (status == KRS_OK && s.len) {
+    if (status == KRS_OK && text && s.len) {
         memcpy(text, s.ptr, s.len);
     }
     *out = krs_tval_str((krs_str){text, s.len});
@@ -123,14 +123,14 @@ krs_status krs_trun_join(krs_trun *run, krs_str a, krs_str b, krs_str *out)
     char *text = NULL;
     if (a.ptr + a.len == run->text && b.len <= run->text_left) {
         krs_status status = krs_trun_text(run, b.len, &text);
-        if (status == KRS_OK) {
+        if (status == KRS_OK && text) {
             memcpy(text, b.ptr, b.len);
             *out = (krs_str){a.ptr, a.len + b.len};
         }
         return status;
     }
     krs_status status = krs_trun_text(run, a.len + b.len, &text);
-    if (status == KRS_OK) {
+    if (status == KRS_OK && text) {
         memcpy(text, a.ptr, a.len);
         memcpy(text + a.len, b.ptr, b.len);
         *out = (krs_str){text, a.len + b.len};
