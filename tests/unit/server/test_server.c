@@ -1,127 +1,6 @@
 /* unit/server/test_server.c - the server over real loopback sockets, with a runtime that needs no model. */
 #define _POSIX_C_SOURCE 200809L
-#include "server/server.h"
-#include "support/fake_runtime.h"
-#include "support/http_client.h"
-
-#define STEP_NS     KRS_NS_PER_MS
-#define WAIT_NS     (20 * KRS_NS_PER_S) /* far above what any condition takes, so a failure is real */
-#define CHAT        "/v1/chat/completions"
-#define COMPLETIONS "/v1/completions"
-
-typedef struct fixture {
-    fake_runtime *fake;
-    krs_metrics *metrics;
-    krs_service *service;
-    krs_server *server;
-    krs_os_thread *thread;
-    krs_status run_status;
-    uint16_t port;
-    client_response r;
-} fixture;
-
-static void run_server(void *ctx)
-{
-    fixture *f = ctx;
-    f->run_status = krs_server_run(f->server, NULL);
-}
-
-static fixture *start(uint32_t n_io_threads, uint32_t max_connections, uint32_t drain_ms)
-{
-    fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    f->fake = fake_runtime_new(STEP_NS);
-    assert_int_equal(krs_metrics_new(NULL, &f->metrics), KRS_OK);
-    krs_service_options so = KRS_SERVICE_OPTIONS_INIT;
-    so.runtime = &f->fake->base;
-    so.metrics = f->metrics;
-    assert_int_equal(krs_service_new(&so, NULL, &f->service, NULL), KRS_OK);
-    krs_server_options options = KRS_SERVER_OPTIONS_INIT;
-    options.port = 0;
-    options.n_io_threads = n_io_threads;
-    options.max_connections = max_connections;
-    options.drain_ms = drain_ms;
-    options.max_body_bytes = 64u << 10;
-    options.version = "9.9.9";
-    krs_error err = KRS_ERROR_INIT;
-    if (krs_server_open(&options, f->service, NULL, &f->server, &err) != KRS_OK) {
-        fail_msg("%s", err.message);
-    }
-    f->port = krs_server_port(f->server);
-    assert_int_not_equal(f->port, 0);
-    assert_int_equal(krs_os_thread_start("server", run_server, f, &f->thread, NULL), KRS_OK);
-    return f;
-}
-
-static int set_up(void **state)
-{
-    *state = start(2, 64, 2000);
-    return 0;
-}
-
-static void stop(fixture *f)
-{
-    krs_server_stop(f->server);
-    krs_os_thread_join(f->thread);
-    f->thread = NULL;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    if (f->thread) {
-        stop(f);
-    }
-    assert_int_equal(f->run_status, KRS_OK);
-    krs_runtime_free(&f->fake->base);
-    krs_server_free(f->server);
-    krs_service_free(f->service);
-    krs_metrics_free(f->metrics);
-    free(f);
-    return 0;
-}
-
-static void wait_for(const _Atomic uint64_t *counter, uint64_t value)
-{
-    const uint64_t deadline_ns = krs_os_now_ns() + WAIT_NS;
-    while (atomic_load(counter) < value) {
-        assert_true(krs_os_now_ns() < deadline_ns);
-        krs_os_sleep_ns(KRS_NS_PER_MS);
-    }
-}
-
-static void wait_for_metric(const fixture *f, krs_metric metric, int64_t value)
-{
-    const uint64_t deadline_ns = krs_os_now_ns() + WAIT_NS;
-    while (krs_metrics_read(f->metrics, metric) < value) {
-        assert_true(krs_os_now_ns() < deadline_ns);
-        krs_os_sleep_ns(KRS_NS_PER_MS);
-    }
-}
-
-static void chat_body(char *out, size_t n, const char *prompt, const char *more)
-{
-    (void)snprintf(out, n,
-                   "{\"model\":\"fake\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s}",
-                   prompt, more);
-}
-
-static void post_chat(client *c, const char *prompt, const char *more)
-{
-    char body[1024];
-    chat_body(body, sizeof(body), prompt, more);
-    client_post(c, CHAT, body);
-}
-
-/* Read a response and require its status. */
-static const char *expect(fixture *f, client *c, int status)
-{
-    assert_true(client_read(c, &f->r, true));
-    if (f->r.status != status) {
-        fail_msg("status %d, want %d: %s", f->r.status, status, f->r.body);
-    }
-    return f->r.body;
-}
+#include "server_fixture.h"
 
 static void chat_answers_whole(void **state)
 {
@@ -340,21 +219,6 @@ static void pipelined_requests_are_answered_in_order(void **state)
     client_close(c);
 }
 
-static void too_much_sent_ahead_ends_the_connection(void **state)
-{
-    fixture *f = *state;
-    client *c = client_open(f->port);
-    post_chat(c, "forever", "");
-    wait_for(&f->fake->n_opened, 1);
-    char junk[4096];
-    memset(junk, 'x', sizeof(junk));
-    for (int i = 0; i < 64; i++) {
-        client_send_bytes(c, junk, sizeof(junk));
-    }
-    wait_for(&f->fake->n_cancelled, 1);
-    client_close(c);
-}
-
 static void connection_close_is_obeyed(void **state)
 {
     fixture *f = *state;
@@ -410,105 +274,6 @@ static void chunked_body_and_expect_continue_work(void **state)
     client_close(c);
 }
 
-/* Nothing is being written to the vanished client of a whole answer, and still it is noticed. */
-static void vanished_client_ends_its_answers(void **state)
-{
-    fixture *f = *state;
-    client *whole = client_open(f->port);
-    post_chat(whole, "forever", ",\"n\":3");
-    client *streamed = client_open(f->port);
-    post_chat(streamed, "forever", ",\"stream\":true");
-    assert_true(client_wait(streamed, "w0 ") > 0);
-    wait_for(&f->fake->n_opened, 4);
-    client_close(whole);
-    wait_for(&f->fake->n_cancelled, 3);
-    client_reset(streamed);
-    wait_for(&f->fake->n_cancelled, 4);
-    wait_for_metric(f, KRS_METRIC_REQUESTS_CANCELLED, 4);
-    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_STREAM_CANCELS), 4);
-}
-
-static void slow_reader_is_cancelled_alone(void **state)
-{
-    fixture *f = *state;
-    client *slow = client_open(f->port);
-    post_chat(slow, "flood", ",\"stream\":true"); /* and never read */
-    wait_for_metric(f, KRS_METRIC_STREAM_SLOW, 1);
-    wait_for(&f->fake->n_cancelled, 1);
-    client *c = client_open(f->port);
-    post_chat(c, "hi", "");
-    (void)expect(f, c, 200);
-    client_close(c);
-    client_close(slow);
-}
-
-static void many_connections_are_served(void **state)
-{
-    fixture *f = *state;
-    client *c[40];
-    for (size_t i = 0; i < 40; i++) {
-        c[i] = client_open(f->port);
-        post_chat(c[i], "hi", i % 2 ? ",\"stream\":true" : "");
-    }
-    for (size_t i = 0; i < 40; i++) {
-        assert_non_null(strstr(expect(f, c[i], 200), "w4"));
-        client_close(c[i]);
-    }
-}
-
-static void one_connection_too_many_is_told_503(void **state)
-{
-    (void)state;
-    fixture *f = start(1, 2, 100);
-    client *a = client_open(f->port);
-    client *b = client_open(f->port);
-    client_get(a, "GET", "/version");
-    client_get(b, "GET", "/version");
-    (void)expect(f, a, 200);
-    (void)expect(f, b, 200);
-    client *c = client_open(f->port);
-    assert_non_null(strstr(expect(f, c, 503), "too_many_connections"));
-    client_close(a);
-    client_close(b);
-    client_close(c);
-    void *again = f;
-    (void)tear_down(&again);
-}
-
-static void drain_lets_answers_finish(void **state)
-{
-    fixture *f = *state;
-    client *idle = client_open(f->port);
-    client_get(idle, "GET", "/version");
-    (void)expect(f, idle, 200);
-    client *c = client_open(f->port);
-    post_chat(c, "hi", ",\"stream\":true,\"max_tokens\":300");
-    assert_true(client_wait(c, "w0 ") > 0);
-    krs_server_stop(f->server);
-    assert_false(client_more(idle)); /* closed without a word */
-    assert_non_null(strstr(expect(f, c, 200), "data: [DONE]"));
-    client_close(c);
-    client_close(idle);
-    stop(f);
-    assert_int_equal(atomic_load(&f->fake->n_cancelled), 0);
-}
-
-static void drain_cancels_at_its_deadline_and_says_so(void **state)
-{
-    (void)state;
-    fixture *f = start(1, 16, 50);
-    client *c = client_open(f->port);
-    post_chat(c, "forever", ",\"stream\":true");
-    assert_true(client_wait(c, "w0 ") > 0);
-    krs_server_stop(f->server);
-    assert_non_null(strstr(expect(f, c, 200), "\"code\":\"unavailable\""));
-    client_close(c);
-    stop(f);
-    assert_int_equal(atomic_load(&f->fake->n_cancelled), 1);
-    void *again = f;
-    (void)tear_down(&again);
-}
-
 static void logprobs_travel_whole(void **state)
 {
     fixture *f = *state;
@@ -547,17 +312,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(deadline_is_504, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pipelined_requests_are_answered_in_order, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(too_much_sent_ahead_ends_the_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_close_is_obeyed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(http_1_0_stream_ends_with_the_connection, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(chunked_body_and_expect_continue_work, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
-        cmocka_unit_test(one_connection_too_many_is_told_503),
-        cmocka_unit_test_setup_teardown(drain_lets_answers_finish, set_up, tear_down),
-        cmocka_unit_test(drain_cancels_at_its_deadline_and_says_so),
         cmocka_unit_test_setup_teardown(logprobs_travel_whole, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

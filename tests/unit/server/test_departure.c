@@ -1,0 +1,131 @@
+/* unit/server/test_departure.c - clients that vanish, do not read, or are too many; and the server's own end. */
+#define _POSIX_C_SOURCE 200809L
+#include "server_fixture.h"
+
+static void too_much_sent_ahead_ends_the_connection(void **state)
+{
+    fixture *f = *state;
+    client *c = client_open(f->port);
+    post_chat(c, "forever", "");
+    wait_for(&f->fake->n_opened, 1);
+    char junk[4096];
+    memset(junk, 'x', sizeof(junk));
+    for (int i = 0; i < 64; i++) {
+        client_send_bytes(c, junk, sizeof(junk));
+    }
+    wait_for(&f->fake->n_cancelled, 1);
+    client_close(c);
+}
+
+/* Nothing is being written to the vanished client of a whole answer, and still it is noticed. */
+static void vanished_client_ends_its_answers(void **state)
+{
+    fixture *f = *state;
+    client *whole = client_open(f->port);
+    post_chat(whole, "forever", ",\"n\":3");
+    client *streamed = client_open(f->port);
+    post_chat(streamed, "forever", ",\"stream\":true");
+    assert_true(client_wait(streamed, "w0 ") > 0);
+    wait_for(&f->fake->n_opened, 4);
+    client_close(whole);
+    wait_for(&f->fake->n_cancelled, 3);
+    client_reset(streamed);
+    wait_for(&f->fake->n_cancelled, 4);
+    wait_for_metric(f, KRS_METRIC_REQUESTS_CANCELLED, 4);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_STREAM_CANCELS), 4);
+}
+
+static void slow_reader_is_cancelled_alone(void **state)
+{
+    fixture *f = *state;
+    client *slow = client_open(f->port);
+    post_chat(slow, "flood", ",\"stream\":true"); /* and never read */
+    wait_for_metric(f, KRS_METRIC_STREAM_SLOW, 1);
+    wait_for(&f->fake->n_cancelled, 1);
+    client *c = client_open(f->port);
+    post_chat(c, "hi", "");
+    (void)expect(f, c, 200);
+    client_close(c);
+    client_close(slow);
+}
+
+static void many_connections_are_served(void **state)
+{
+    fixture *f = *state;
+    client *c[40];
+    for (size_t i = 0; i < 40; i++) {
+        c[i] = client_open(f->port);
+        post_chat(c[i], "hi", i % 2 ? ",\"stream\":true" : "");
+    }
+    for (size_t i = 0; i < 40; i++) {
+        assert_non_null(strstr(expect(f, c[i], 200), "w4"));
+        client_close(c[i]);
+    }
+}
+
+static void one_connection_too_many_is_told_503(void **state)
+{
+    (void)state;
+    fixture *f = start(1, 2, 100);
+    client *a = client_open(f->port);
+    client *b = client_open(f->port);
+    client_get(a, "GET", "/version");
+    client_get(b, "GET", "/version");
+    (void)expect(f, a, 200);
+    (void)expect(f, b, 200);
+    client *c = client_open(f->port);
+    assert_non_null(strstr(expect(f, c, 503), "too_many_connections"));
+    client_close(a);
+    client_close(b);
+    client_close(c);
+    void *again = f;
+    (void)tear_down(&again);
+}
+
+static void drain_lets_answers_finish(void **state)
+{
+    fixture *f = *state;
+    client *idle = client_open(f->port);
+    client_get(idle, "GET", "/version");
+    (void)expect(f, idle, 200);
+    client *c = client_open(f->port);
+    post_chat(c, "hi", ",\"stream\":true,\"max_tokens\":300");
+    assert_true(client_wait(c, "w0 ") > 0);
+    krs_server_stop(f->server);
+    assert_false(client_more(idle)); /* closed without a word */
+    assert_non_null(strstr(expect(f, c, 200), "data: [DONE]"));
+    client_close(c);
+    client_close(idle);
+    stop(f);
+    assert_int_equal(atomic_load(&f->fake->n_cancelled), 0);
+}
+
+static void drain_cancels_at_its_deadline_and_says_so(void **state)
+{
+    (void)state;
+    fixture *f = start(1, 16, 50);
+    client *c = client_open(f->port);
+    post_chat(c, "forever", ",\"stream\":true");
+    assert_true(client_wait(c, "w0 ") > 0);
+    krs_server_stop(f->server);
+    assert_non_null(strstr(expect(f, c, 200), "\"code\":\"unavailable\""));
+    client_close(c);
+    stop(f);
+    assert_int_equal(atomic_load(&f->fake->n_cancelled), 1);
+    void *again = f;
+    (void)tear_down(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(too_much_sent_ahead_ends_the_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
+        cmocka_unit_test(one_connection_too_many_is_told_503),
+        cmocka_unit_test_setup_teardown(drain_lets_answers_finish, set_up, tear_down),
+        cmocka_unit_test(drain_cancels_at_its_deadline_and_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
