@@ -5,6 +5,7 @@
  * Python's words.
  *
  * Thread: see template_run.h.  Source: Jinja2 3.1 runtime, Macro. */
+#include "base/check.h"
 #include "text/template_run.h"
 
 /* Arguments being collected; arrays in the rendering's arena. */
@@ -34,7 +35,7 @@ static krs_status grow(krs_trun *run, size_t n, size_t *cap, void *items_in, siz
     if (!*items_out) {
         return krs_trun_no_memory(run);
     }
-    if (n) {
+    if (n && items_in) {
         memcpy(*items_out, items_in, n * item_bytes);
     }
     return KRS_OK;
@@ -42,7 +43,7 @@ static krs_status grow(krs_trun *run, size_t n, size_t *cap, void *items_in, siz
 
 static krs_status add_position(krs_trun *run, args *a, const krs_tval *value)
 {
-    if (!a->pos || a->n == a->cap) {
+    if (a->n == a->cap) {
         void *items = NULL;
         krs_status status = grow(run, a->n, &a->cap, a->pos, sizeof(*a->pos), &items);
         if (status != KRS_OK) {
@@ -50,6 +51,7 @@ static krs_status add_position(krs_trun *run, args *a, const krs_tval *value)
         }
         a->pos = items;
     }
+    KRS_DCHECK(a->pos); /* there is room, so there is an array */
     a->pos[a->n++] = *value;
     return KRS_OK;
 }
