@@ -8,9 +8,6 @@ KRS = build/release/krs
 .PHONY: run build test check bench deps format clean
 
 run: deps-build build
-	@printf '\nWhen it says it is listening, try in another terminal:\n\n'
-	@printf '  curl -N http://127.0.0.1:$(PORT)/v1/chat/completions -H "Content-Type: application/json" \\\n'
-	@printf '    -d '\''{"model":"$(notdir $(MODEL))","stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}'\''\n\n'
 	@exec $(KRS) serve $(MODEL) --port $(PORT)
 
 build:
