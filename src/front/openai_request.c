@@ -18,7 +18,8 @@ static krs_status find_model(krs_openai_reader *reader)
         return status;
     }
     if (!name.ptr) {
-        return krs_openai_refuse(reader->err, "model", "missing, want a string");
+        (void)krs_openai_refuse(reader->err, "model", "missing, want a string");
+        return KRS_EINVAL;
     }
     for (uint32_t i = 0; i < reader->context->n_models; i++) {
         if (krs_str_equal(name, krs_str_of(reader->context->models[i].id))) {
@@ -26,9 +27,10 @@ static krs_status find_model(krs_openai_reader *reader)
             return KRS_OK;
         }
     }
-    return krs_fail_field(reader->err, KRS_ENOTLOADED, "model",
-                          "model: \"%.*s\" does not exist here; GET /v1/models lists what does",
-                          KRS_STR_ARGS(name));
+    (void)krs_fail_field(reader->err, KRS_ENOTLOADED, "model",
+                         "model: \"%.*s\" does not exist here; GET /v1/models lists what does",
+                         KRS_STR_ARGS(name));
+    return KRS_ENOTLOADED;
 }
 
 static krs_status read_stream(const krs_openai_reader *reader)

@@ -159,7 +159,8 @@ static krs_status new_exchange(krs_conn *conn, krs_openai_call *call, krs_exchan
     if (!exchange || krs_openai_answer_new(call, &exchange->answer) != KRS_OK) {
         krs_openai_call_free(call);
         krs_alloc_free(alloc, exchange);
-        return krs_fail(err, KRS_ENOMEM, "no memory for the answer");
+        (void)krs_fail(err, KRS_ENOMEM, "no memory for the answer");
+        return KRS_ENOMEM;
     }
     exchange->conn = conn;
     exchange->is_stream = call->is_stream;

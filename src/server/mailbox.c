@@ -22,7 +22,7 @@ krs_status krs_mailbox_init(krs_mailbox *mailbox, uint32_t max_sockets, const kr
 
 void krs_mailbox_deinit(krs_mailbox *mailbox)
 {
-    for (uint32_t i = 0; i < mailbox->n_sockets; i++) {
+    for (uint32_t i = 0; mailbox->sockets && i < mailbox->n_sockets; i++) {
         krs_os_socket_close(mailbox->sockets[i]);
     }
     krs_os_wake_close(&mailbox->wake);

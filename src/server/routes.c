@@ -62,24 +62,27 @@ static int hex_value(char c)
 }
 
 /* "org%2Fname" to "org/name", in place; what is no escape stays. */
-static krs_str decode_percent(krs_str in, char *out)
+static krs_str decode_percent(krs_str in, unsigned char *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < in.len; i++) {
         const bool is_escape = in.ptr[i] == '%' && in.len - i > 2 &&
                                hex_value(in.ptr[i + 1]) >= 0 && hex_value(in.ptr[i + 2]) >= 0;
-        out[n++] = is_escape ? (char)(hex_value(in.ptr[i + 1]) * 16 + hex_value(in.ptr[i + 2]))
-                             : in.ptr[i];
-        i += is_escape ? 2 : 0;
+        out[n] = (unsigned char)in.ptr[i];
+        if (is_escape) {
+            out[n] = (unsigned char)(hex_value(in.ptr[i + 1]) * 16 + hex_value(in.ptr[i + 2]));
+            i += 2;
+        }
+        n++;
     }
-    return (krs_str){out, n};
+    return (krs_str){(const char *)out, n};
 }
 
 static void get_model(krs_conn *conn)
 {
     const krs_str path = conn->parser.request.path;
     const size_t prefix = sizeof("/v1/models/") - 1;
-    char decoded[ID_MAX_BYTES];
+    unsigned char decoded[ID_MAX_BYTES];
     const krs_str rest = {path.ptr + prefix, path.len - prefix};
     const krs_str id = rest.len <= sizeof(decoded) ? decode_percent(rest, decoded) : rest;
     krs_model_info models[KRS_SERVICE_MAX_MODELS];
