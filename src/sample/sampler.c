@@ -147,15 +147,23 @@ static uint32_t argmax(const float *x, uint32_t n)
     return best;
 }
 
-/* Candidates in id order with weights of the tempered distribution; returns how many. The best weighs
+/* The top-k in id order with weights of the tempered distribution; returns how many. The best weighs
  * 1; one whose weight is 0 in float is left out, as it could not be drawn. */
-static uint32_t collect(krs_sampler *s, float max, double temperature)
+static uint32_t collect(krs_sampler *s, float max, const krs_sampling *p)
 {
+    krs_candidate last = {-INFINITY, 0.0f, UINT32_MAX}; /* after everything */
+    if (p->top_k > 0 && (uint32_t)p->top_k < s->vocab) {
+        last = krs_select_kth(s->work, s->vocab, (uint32_t)p->top_k, s->scratch);
+    }
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->vocab; i++) {
-        const float weight = expf((float)(((double)s->work[i] - (double)max) / temperature));
-        if (weight > 0.0f) {
-            s->candidates[n++] = (krs_candidate){s->work[i], weight, i};
+        krs_candidate c = {s->work[i], 0.0f, i};
+        if (krs_candidate_is_before(last, c)) {
+            continue;
+        }
+        c.weight = expf((float)(((double)c.logit - (double)max) / p->temperature));
+        if (c.weight > 0.0f) {
+            s->candidates[n++] = c;
         }
     }
     return n;
@@ -190,26 +198,35 @@ static krs_candidate *scratch_of(krs_sampler *s, uint32_t n)
     return s->scratch;
 }
 
+/* Keep, in place and in order, what weighs at least `floor`; returns how many. */
+static uint32_t keep_heavy(krs_candidate *c, uint32_t n, double floor)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if ((double)c[i].weight >= floor) {
+            c[kept++] = c[i];
+        }
+    }
+    return kept;
+}
+
+/* The last one in and all after it weigh at least (1 - top_p) of the total together, so it weighs at
+ * least that over n itself: what is lighter need not be looked at, which is most of a vocabulary. The
+ * margin covers the rounding of the sums. */
+static uint32_t filter_top_p(krs_sampler *s, uint32_t n, double top_p)
+{
+    const double total = sum_weights(s->candidates, n);
+    const double margin = 1.0 - 1e-6;
+    n = keep_heavy(s->candidates, n, (1.0 - top_p) * total / n * margin);
+    return keep_until(s->candidates, n, krs_select_mass(scratch_of(s, n), n, top_p * total));
+}
+
 static uint32_t filter(krs_sampler *s, uint32_t n, const krs_sampling *p)
 {
-    if (p->top_k > 0 && (uint32_t)p->top_k < n) {
-        const krs_candidate last = krs_select_kth(scratch_of(s, n), n, (uint32_t)p->top_k);
-        n = keep_until(s->candidates, n, last);
-    }
     if (p->top_p < 1.0) {
-        const double mass = p->top_p * sum_weights(s->candidates, n);
-        n = keep_until(s->candidates, n, krs_select_mass(scratch_of(s, n), n, mass));
+        n = filter_top_p(s, n, p->top_p);
     }
-    if (p->min_p > 0.0) {
-        uint32_t kept = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            if ((double)s->candidates[i].weight >= p->min_p) {
-                s->candidates[kept++] = s->candidates[i];
-            }
-        }
-        n = kept;
-    }
-    return n;
+    return p->min_p > 0.0 ? keep_heavy(s->candidates, n, p->min_p) : n;
 }
 
 /* n >= 1. */
@@ -273,7 +290,7 @@ krs_status krs_sampler_pick(krs_sampler *s, const krs_sample_input *in, krs_samp
         return KRS_EINTERNAL;
     }
     if (p->temperature > 0.0 && p->top_k != 1) {
-        const uint32_t n = filter(s, collect(s, max, p->temperature), p);
+        const uint32_t n = filter(s, collect(s, max, p), p);
         token = draw(s->candidates, n, krs_philox_real(p->seed, in->n_tokens - in->n_prompt));
     }
     out->token = token;

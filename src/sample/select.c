@@ -47,23 +47,41 @@ static uint32_t partition(krs_candidate *c, uint32_t n)
     return j;
 }
 
-krs_candidate krs_select_kth(krs_candidate *c, uint32_t n, uint32_t k)
+/* heap[n] has its worst on top but for heap[at], which may be too good for its place. */
+static void sift_down(krs_candidate *heap, uint32_t n, uint32_t at)
 {
-    uint32_t want = k - 1;
-    while (n > 1) {
-        const uint32_t at = partition(c, n);
-        if (at == want) {
-            return c[at];
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= n) {
+            return;
         }
-        if (want < at) {
-            n = at;
-        } else {
-            c += at + 1;
-            n -= at + 1;
-            want -= at + 1;
+        if (child + 1 < n && krs_candidate_is_before(heap[child], heap[child + 1])) {
+            child++;
+        }
+        if (krs_candidate_is_before(heap[child], heap[at])) {
+            return;
+        }
+        swap(&heap[child], &heap[at]);
+        at = child;
+    }
+}
+
+krs_candidate krs_select_kth(const float *logits, uint32_t n, uint32_t k, krs_candidate *heap)
+{
+    for (uint32_t i = 0; i < k; i++) {
+        heap[i] = (krs_candidate){logits[i], 0.0f, i};
+    }
+    for (uint32_t i = k / 2; i-- > 0;) {
+        sift_down(heap, k, i);
+    }
+    for (uint32_t i = k; i < n; i++) {
+        /* Ids ascend, so an equal logit comes after those that are here. */
+        if (logits[i] > heap[0].logit) {
+            heap[0] = (krs_candidate){logits[i], 0.0f, i};
+            sift_down(heap, k, 0);
         }
     }
-    return c[0];
+    return heap[0];
 }
 
 krs_candidate krs_select_mass(krs_candidate *c, uint32_t n, double mass)

@@ -130,7 +130,9 @@ static inline krs_request *question(const char *text)
 static inline krs_status fixture_try(engine_fixture *f, krs_request *request, heard *h,
                                      krs_error *err)
 {
-    f->sink = (krs_sink){f, fixture_deliver};
+    if (!f->sink.ctx) { /* once: the engine thread reads it from now on */
+        f->sink = (krs_sink){f, fixture_deliver};
+    }
     const krs_status status = krs_runtime_open(f->runtime, request, &f->sink, h, &h->id, err);
     if (status != KRS_OK) {
         krs_request_free(request);
