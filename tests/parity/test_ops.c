@@ -343,53 +343,88 @@ static void attention_agrees(void **state)
     check_attention(5, 1, 48, 0, KRS_DTYPE_BF16, TOL_KV_BF16);
 }
 
-/* Several parts, block boundaries and windows: a sequence of 700 tokens, whole and in chunks. */
-static void check_long(const char *isa, int32_t window, krs_dtype kv_dtype)
+enum { LONG = 700, LONG_VOCAB = 24 };
+
+/* Sizes so that every op of a long prefill is worth a fork: see KRS_CPU_FORK_ELEMENTS. */
+static void long_decoder(tiny_decoder *tiny, int32_t window)
 {
-    enum { N = 700, WIDTH = 24 };
     tiny_shape shape = tiny_shape_default();
-    shape.vocab = WIDTH;
-    shape.hidden = 20;
-    shape.ffn = 12;
+    shape.vocab = LONG_VOCAB;
+    shape.hidden = 128;
+    shape.ffn = 96;
     shape.n_layers = 1;
+    shape.n_heads = 4;
+    shape.n_kv_heads = 4;
+    shape.head_dim = 32;
     shape.window = window;
-    tiny_decoder tiny;
-    tiny_decoder_init(&tiny, &shape);
-    float *want = new_rows(N, WIDTH);
-    float *got = new_rows(N, WIDTH);
-    runner run;
-    open_runner(&run, &tiny.program, (machine){NULL, 1, KRS_DTYPE_F32});
-    step(&run, WIDTH, 0, N, want);
-    close_runner(&run);
-    open_runner(&run, &tiny.program, (machine){isa, 2, kv_dtype});
-    step(&run, WIDTH, 0, N, got);
-    const double tol = kv_dtype == KRS_DTYPE_F32 ? 1e-5 : TOL_KV_F16;
-    assert_true(relative_rms(got, want, (size_t)N * WIDTH) <= tol);
-    float *cut = new_rows(N, WIDTH);
-    static const uint32_t chunks[] = {255, 1, 1, 243, 12, 1, 187}; /* 700 in all */
-    uint32_t at = 0;
-    for (size_t i = 0; i < 7; at += chunks[i], i++) {
-        step(&run, WIDTH, at, chunks[i], cut + (size_t)at * WIDTH);
-    }
-    assert_int_equal(at, N);
-    assert_memory_equal(got, cut, (size_t)N * WIDTH * sizeof(*cut));
-    close_runner(&run);
-    krs_alloc_free(NULL, want);
-    krs_alloc_free(NULL, got);
-    krs_alloc_free(NULL, cut);
-    tiny_decoder_deinit(&tiny);
+    tiny_decoder_init(tiny, &shape);
 }
 
-static void long_sequences_agree_and_do_not_depend_on_chunks(void **state)
+/* Several parts, block boundaries and windows: a sequence of 700 tokens, whole and in chunks, on 1, 2
+ * and 3 threads. */
+static void check_long(const char *isa, const krs_program *program, krs_dtype kv_dtype,
+                       const float *want)
+{
+    static const uint32_t chunks[] = {255, 1, 1, 243, 12, 1, 187}; /* 700 in all */
+    const size_t n = (size_t)LONG * LONG_VOCAB;
+    float *first = new_rows(LONG, LONG_VOCAB);
+    float *got = new_rows(LONG, LONG_VOCAB);
+    for (int32_t n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
+        runner run;
+        open_runner(&run, program, (machine){isa, n_threads, kv_dtype});
+        step(&run, LONG_VOCAB, 0, LONG, got);
+        if (n_threads == 1) {
+            const double tol = kv_dtype == KRS_DTYPE_F32 ? 1e-5 : TOL_KV_F16;
+            assert_true(relative_rms(got, want, n) <= tol);
+            memcpy(first, got, n * sizeof(*first));
+        }
+        assert_memory_equal(got, first, n * sizeof(*got));
+        memset(got, 0, n * sizeof(*got));
+        uint32_t at = 0;
+        for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
+            step(&run, LONG_VOCAB, at, chunks[i], got + (size_t)at * LONG_VOCAB);
+            at += chunks[i];
+        }
+        assert_int_equal(at, LONG);
+        assert_memory_equal(got, first, n * sizeof(*got));
+        close_runner(&run);
+    }
+    krs_alloc_free(NULL, first);
+    krs_alloc_free(NULL, got);
+}
+
+static void long_sequences_agree_and_do_not_depend_on_chunks_or_threads(void **state)
 {
     (void)state;
-    for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
-        if (krs_cpu_isa_is_here(krs_cpu_isa_name(i))) {
-            check_long(krs_cpu_isa_name(i), 0, KRS_DTYPE_F32);
-            check_long(krs_cpu_isa_name(i), 300, KRS_DTYPE_F16);
-        } else {
-            print_message("skipped: no %s here\n", krs_cpu_isa_name(i));
+    for (int32_t window = 0; window <= 300; window += 300) {
+        tiny_decoder tiny;
+        runner run;
+        long_decoder(&tiny, window);
+        float *want = new_rows(LONG, LONG_VOCAB);
+        open_runner(&run, &tiny.program, (machine){NULL, 1, KRS_DTYPE_F32});
+        step(&run, LONG_VOCAB, 0, LONG, want);
+        close_runner(&run);
+        for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
+            if (krs_cpu_isa_is_here(krs_cpu_isa_name(i))) {
+                check_long(krs_cpu_isa_name(i), &tiny.program,
+                           window ? KRS_DTYPE_F16 : KRS_DTYPE_F32, want);
+            } else {
+                print_message("skipped: no %s here\n", krs_cpu_isa_name(i));
+            }
         }
+        krs_alloc_free(NULL, want);
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
+static void wide_linears_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    const tiny_shape shapes[] = {{.dtype = KRS_DTYPE_BF16},
+                                 {.dtype = KRS_DTYPE_F16, .quant = {KRS_QUANT_AFFINE, 4, 64}},
+                                 {.dtype = KRS_DTYPE_BF16, .quant = {KRS_QUANT_AFFINE, 8, 32}}};
+    for (size_t i = 0; i < 3; i++) {
+        check_linear(&shapes[i], 320, 1001, true); /* 5 M products: forked */
     }
 }
 
@@ -421,7 +456,8 @@ int main(void)
         cmocka_unit_test(activations_agree),
         cmocka_unit_test(embeddings_agree),
         cmocka_unit_test(attention_agrees),
-        cmocka_unit_test(long_sequences_agree_and_do_not_depend_on_chunks),
+        cmocka_unit_test(long_sequences_agree_and_do_not_depend_on_chunks_or_threads),
+        cmocka_unit_test(wide_linears_do_not_depend_on_threads),
         cmocka_unit_test(whole_decoders_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,5 +123,7 @@ void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op)
 {
     kv_task task = {exec, op};
     const int64_t width = exec->host.program->slots[op->in].width;
-    krs_cpu_fork(exec, cost_of(&exec->host, width), attention_share, &task);
+    /* Two products per position and element: one with K, one with V. */
+    const int64_t n_products = 2 * cost_of(&exec->host, width);
+    krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, attention_share, &task);
 }

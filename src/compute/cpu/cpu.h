@@ -14,9 +14,12 @@
 #include "compute/cpu/team.h"
 #include "compute/host.h"
 
-#define KRS_CPU_MAX_ROPES        8 /* different rotations in one program; today's models have 1 or 2 */
-#define KRS_CPU_FORK_ELEMENTS    16384 /* an op on fewer elements is not worth a fork (some 5 us) */
-#define KRS_CPU_ROWS_BLOCK_BYTES (256 * 1024) /* packed rows kept in the L2 cache by a linear op */
+#define KRS_CPU_MAX_ROPES 8 /* different rotations in one program; today's models have 1 or 2 */
+/* An op on fewer elements is not worth a fork: some 10 us of norm, rope or add against the few us that
+ * waking and joining a team costs. */
+#define KRS_CPU_FORK_ELEMENTS        65536
+#define KRS_CPU_PRODUCTS_PER_ELEMENT 16 /* multiply-adds that cost what one such element does */
+#define KRS_CPU_ROWS_BLOCK_BYTES     (256 * 1024) /* packed rows kept in the L2 cache by a linear op */
 
 typedef struct krs_cpu_backend {
     krs_backend base;

@@ -147,5 +147,6 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
         .n_outs = matrix->n_out,
         .rows_block = fitting < ROWS_GRAIN ? ROWS_GRAIN : fitting / ROWS_GRAIN * ROWS_GRAIN,
     };
-    krs_cpu_fork(exec, pack.n_rows * matrix->n_out * matrix->n_in, linear_share, &task);
+    const int64_t n_products = pack.n_rows * matrix->n_out * matrix->n_in;
+    krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, linear_share, &task);
 }

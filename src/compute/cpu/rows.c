@@ -92,8 +92,8 @@ static void fill_rope_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
 
 void krs_cpu_fill_ropes(krs_cpu_exec *exec)
 {
-    /* Sines cost some 50 elements of other ops each; a row of a table is 32 to 128 of them. */
-    enum { ROW_COST = 2048 };
+    /* A sine costs some 50 elements of other ops; a row of a table is 64 to 256 of them. */
+    enum { ROW_COST = 8192 };
     rows_task task = {exec, NULL, exec->host.step->n_rows, fill_rope_row};
     krs_cpu_fork(exec, task.n_rows * ROW_COST, rows_share, &task);
 }

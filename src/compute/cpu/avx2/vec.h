@@ -7,7 +7,6 @@
 #include <immintrin.h>
 
 enum { LANES = 8, TILE_ROWS = 4, TILE_OUTS = 3, AFFINE_TILE_ROWS = 3, AFFINE_TILE_OUTS = 2 };
-enum { AFFINE_FEW_OUTS = 2 }; /* outputs at once when there are few rows */
 enum { VALUE_VECTORS = 2 };
 
 typedef __m256 vf;

@@ -12,8 +12,7 @@
 #include <immintrin.h>
 
 enum { LANES = 16, TILE_ROWS = 6, TILE_OUTS = 4, AFFINE_TILE_ROWS = 6, AFFINE_TILE_OUTS = 2 };
-enum { AFFINE_FEW_OUTS = 4 }; /* outputs at once when there are few rows */
-enum { VALUE_VECTORS = 4 };   /* vectors of V that attention sums at once */
+enum { VALUE_VECTORS = 4 }; /* vectors of V that attention sums at once */
 
 typedef __m512 vf;
 typedef __m512i vi;

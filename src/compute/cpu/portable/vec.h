@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4, AFFINE_TILE_ROWS = 2, AFFINE_TILE_OUTS = 2 };
-enum { AFFINE_FEW_OUTS = 2 }; /* outputs at once when there are few rows */
 enum { VALUE_VECTORS = 2 };
 
 typedef float vf __attribute__((vector_size(16)));
