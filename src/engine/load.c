@@ -194,7 +194,7 @@ static krs_status make_tables(krs_engine *engine, uint32_t n_streams)
     outbox->max = n_streams;
     outbox->events = krs_alloc_array(alloc, n_streams, sizeof(*outbox->events));
     outbox->grouped = krs_alloc_array(alloc, n_streams, sizeof(*outbox->grouped));
-    outbox->streams = krs_alloc_array(alloc, n_streams, sizeof(*outbox->streams));
+    outbox->streams = krs_alloc_array(alloc, n_streams, sizeof(krs_stream *));
     const bool has_step = step->tokens && step->seqs && step->logit_rows;
     return has_step && outbox->events && outbox->grouped && outbox->streams ? KRS_OK : KRS_ENOMEM;
 }

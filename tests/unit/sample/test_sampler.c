@@ -182,14 +182,14 @@ static void filters_leave_the_candidates_they_should(void **state)
     /* probabilities 0.4, 0.3, 0.15, 0.1, 0.05 */
     const float logits[VOCAB] = {logf(0.15f), logf(0.4f), logf(0.05f), logf(0.3f), logf(0.1f)};
     const struct {
-        int32_t top_k;
         double top_p;
         double min_p;
+        int32_t top_k;
         uint32_t want; /* bit i: token i can come */
     } cases[] = {
-        {0, 1.0, 0.0, 0x1F}, {2, 1.0, 0.0, 0x0A},  {0, 0.6, 0.0, 0x0A}, {0, 0.72, 0.0, 0x0B},
-        {0, 1.0, 0.3, 0x0B}, {0, 1.0, 0.9, 0x02},  {3, 0.9, 0.0, 0x0B}, {3, 0.8, 0.0, 0x0A},
-        {9, 1.0, 0.0, 0x1F}, {0, 1e-6, 0.0, 0x02},
+        {1.0, 0.0, 0, 0x1F}, {1.0, 0.0, 2, 0x0A},  {0.6, 0.0, 0, 0x0A}, {0.72, 0.0, 0, 0x0B},
+        {1.0, 0.3, 0, 0x0B}, {1.0, 0.9, 0, 0x02},  {0.9, 0.0, 3, 0x0B}, {0.8, 0.0, 3, 0x0A},
+        {1.0, 0.0, 9, 0x1F}, {1e-6, 0.0, 0, 0x02},
     };
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         krs_sampling s = sampling_of(1.0);
