@@ -32,39 +32,51 @@ KRS_CPU_INLINE vf load_kv(krs_dtype dtype, const unsigned char *memory, int64_t 
                                     : vf_load_bf16(memory + index * 2);
 }
 
+typedef struct score_sums {
+    vf even[MAX_HEADS][SCORE_VECTORS]; /* over even elements of the head, and odd ones */
+    vf odd[MAX_HEADS][SCORE_VECTORS];
+} score_sums;
+
+KRS_CPU_INLINE void add_element(krs_dtype dtype, const unsigned char *k, int64_t k_at,
+                                const float *q, int64_t dim, int n_heads, vf sums[][SCORE_VECTORS])
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < SCORE_VECTORS; i++) {
+        const vf column = load_kv(dtype, k, k_at + i * LANES);
+#pragma GCC unroll 8
+        for (int h = 0; h < n_heads; h++) {
+            sums[h][i] = vf_fma(vf_set(q[h * dim]), column, sums[h][i]);
+        }
+    }
+}
+
 /* scores[h][0 .. BLOCK) of one block; even and odd elements of a head run in two sums. */
 KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
                                 int64_t k_at, int n_heads, float scores[][PART], int64_t at)
 {
     const int64_t dim = op->kv->head_dim;
-    vf sums[2][MAX_HEADS][SCORE_VECTORS];
+    score_sums sums;
 #pragma GCC unroll 8
-    for (int h = 0; h < 2 * n_heads; h++) {
+    for (int h = 0; h < n_heads; h++) {
 #pragma GCC unroll 8
         for (int i = 0; i < SCORE_VECTORS; i++) {
-            sums[h & 1][h >> 1][i] = vf_set(0);
+            sums.even[h][i] = sums.odd[h][i] = vf_set(0);
         }
     }
-    for (int64_t d = 0; d < dim; d += 2) {
-        const int n = d + 1 < dim ? 2 : 1;
-#pragma GCC unroll 2
-        for (int odd = 0; odd < 2 && odd < n; odd++) {
-#pragma GCC unroll 8
-            for (int i = 0; i < SCORE_VECTORS; i++) {
-                const vf k = load_kv(dtype, op->k, k_at + (d + odd) * BLOCK + i * LANES);
-#pragma GCC unroll 8
-                for (int h = 0; h < n_heads; h++) {
-                    sums[odd][h][i] = vf_fma(vf_set(q[h * dim + d + odd]), k, sums[odd][h][i]);
-                }
-            }
-        }
+    int64_t d = 0;
+    for (; d + 1 < dim; d += 2, k_at += 2 * BLOCK) {
+        add_element(dtype, op->k, k_at, q + d, dim, n_heads, sums.even);
+        add_element(dtype, op->k, k_at + BLOCK, q + d + 1, dim, n_heads, sums.odd);
+    }
+    if (d < dim) {
+        add_element(dtype, op->k, k_at, q + d, dim, n_heads, sums.even);
     }
 #pragma GCC unroll 8
     for (int h = 0; h < n_heads; h++) {
 #pragma GCC unroll 8
         for (int i = 0; i < SCORE_VECTORS; i++) {
             vf_store(&scores[h][at + i * LANES],
-                     (sums[0][h][i] + sums[1][h][i]) * vf_set(op->scale));
+                     (sums.even[h][i] + sums.odd[h][i]) * vf_set(op->scale));
         }
     }
 }
@@ -93,44 +105,54 @@ static void weigh_part(float *scores, int64_t n, int64_t first, int64_t last, fl
     *weight = vf_sum(sum);
 }
 
-/* values[h][d ..] = sum over positions of weight * V, for n_vectors vectors from element d. */
-KRS_CPU_INLINE void sum_values(krs_dtype dtype, const krs_cpu_attention *op, int64_t begin,
-                               int64_t end, float weights[][PART], int64_t d, int n_heads,
-                               int n_vectors, softmax_state *part)
+/* What sum_values sums; dtype and the counts are constants at every call. */
+typedef struct value_sum {
+    krs_dtype dtype;
+    int n_heads;
+    int n_vectors;
+    int64_t d; /* first element of the head */
+} value_sum;
+
+/* sums[h][i] += weight * V of the positions [from, to) of one block, at v_at. */
+KRS_CPU_INLINE void add_values(value_sum s, const krs_cpu_attention *op, int64_t v_at, int64_t from,
+                               int64_t to, float weights[][PART], vf sums[][VALUE_VECTORS])
 {
-    const krs_kv_layout *kv = op->kv;
-    const int64_t origin =
-        begin / PART * PART; /* weights[h][0] is of this position, block-aligned */
-    const int64_t first_block = begin / BLOCK * BLOCK;
-    vf sums[MAX_HEADS][VALUE_VECTORS];
+    for (int64_t p = from; p < to; p++) {
+        const int64_t row = v_at + p % BLOCK * op->kv->padded_dim;
 #pragma GCC unroll 8
-    for (int h = 0; h < n_heads; h++) {
+        for (int i = 0; i < s.n_vectors; i++) {
+            const vf v = load_kv(s.dtype, op->v, row + i * LANES);
 #pragma GCC unroll 8
-        for (int i = 0; i < n_vectors; i++) {
-            sums[h][i] = vf_set(0);
-        }
-    }
-    for (int64_t p0 = first_block; p0 < end; p0 += BLOCK) {
-        const int64_t v_at =
-            krs_kv_layout_v(kv, op->layer, op->blocks[p0 / BLOCK], op->kv_head) + d;
-        const int64_t from = p0 < begin ? begin - p0 : 0;
-        const int64_t to = end - p0 < BLOCK ? end - p0 : BLOCK;
-        for (int64_t p = from; p < to; p++) {
-#pragma GCC unroll 8
-            for (int i = 0; i < n_vectors; i++) {
-                const vf v = load_kv(dtype, op->v, v_at + p * kv->padded_dim + i * LANES);
-#pragma GCC unroll 8
-                for (int h = 0; h < n_heads; h++) {
-                    sums[h][i] = vf_fma(vf_set(weights[h][p0 - origin + p]), v, sums[h][i]);
-                }
+            for (int h = 0; h < s.n_heads; h++) {
+                sums[h][i] = vf_fma(vf_set(weights[h][p % PART]), v, sums[h][i]);
             }
         }
     }
+}
+
+/* values[h][d ..] = sum over positions [begin, end) of one part of weight * V. */
+KRS_CPU_INLINE void sum_values(value_sum s, const krs_cpu_attention *op, int64_t begin, int64_t end,
+                               float weights[][PART], softmax_state *part)
+{
+    vf sums[MAX_HEADS][VALUE_VECTORS];
 #pragma GCC unroll 8
-    for (int h = 0; h < n_heads; h++) {
+    for (int h = 0; h < s.n_heads; h++) {
 #pragma GCC unroll 8
-        for (int i = 0; i < n_vectors; i++) {
-            vf_store(&part->values[h][d + i * LANES], sums[h][i]);
+        for (int i = 0; i < s.n_vectors; i++) {
+            sums[h][i] = vf_set(0);
+        }
+    }
+    for (int64_t p = begin; p < end; p = p / BLOCK * BLOCK + BLOCK) {
+        const int64_t v_at =
+            krs_kv_layout_v(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head) + s.d;
+        const int64_t block_end = p / BLOCK * BLOCK + BLOCK;
+        add_values(s, op, v_at, p, block_end < end ? block_end : end, weights, sums);
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < s.n_heads; h++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < s.n_vectors; i++) {
+            vf_store(&part->values[h][s.d + i * LANES], sums[h][i]);
         }
     }
 }
@@ -151,12 +173,13 @@ KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, co
         weigh_part(&scores[h][first_block - origin], n, begin - first_block, end - first_block,
                    &part->top[h], &part->weight[h]);
     }
-    int64_t d = 0;
-    for (; d + VALUE_VECTORS * LANES <= op->kv->padded_dim; d += VALUE_VECTORS * LANES) {
-        sum_values(dtype, op, begin, end, scores, d, n_heads, VALUE_VECTORS, part);
+    value_sum s = {dtype, n_heads, VALUE_VECTORS, 0};
+    for (; s.d + VALUE_VECTORS * LANES <= op->kv->padded_dim; s.d += VALUE_VECTORS * LANES) {
+        sum_values(s, op, begin, end, scores, part);
     }
-    for (; d < op->kv->padded_dim; d += LANES) {
-        sum_values(dtype, op, begin, end, scores, d, n_heads, 1, part);
+    value_sum one = {dtype, n_heads, 1, s.d};
+    for (; one.d < op->kv->padded_dim; one.d += LANES) {
+        sum_values(one, op, begin, end, scores, part);
     }
 }
 

@@ -21,18 +21,32 @@ typedef struct tile_rows {
     const float *scales[KRS_CPU_MAX_TILE];    /* of the outputs, affine only */
 } tile_rows;
 
-/* sums[r][o] += the products of one block at byte w_at of the weights and x_at of x. */
-KRS_CPU_INLINE void add_block(krs_cpu_layout layout, const tile_rows *t, size_t w_at, size_t x_at,
-                              int n_rows, int n_outs, vf sums[][KRS_CPU_MAX_TILE])
+/* What a tile is; every field is a constant at every call, so the loops over them vanish. */
+typedef struct tile_shape {
+    krs_cpu_layout layout;
+    int n_rows;
+    int n_outs;
+} tile_shape;
+
+/* Where a block starts: bytes into a row of weights and of packed x, and its first group. */
+typedef struct block_at {
+    size_t w;
+    size_t x;
+    int64_t group;
+} block_at;
+
+/* sums[r][o] += the products of one block. */
+KRS_CPU_INLINE void add_block(tile_shape s, const tile_rows *t, block_at at,
+                              vf sums[][KRS_CPU_MAX_TILE])
 {
 #pragma GCC unroll 8
-    for (int step = 0; step < steps_of(layout); step++) {
-        const size_t x_step = x_at + (size_t)x_vector_of(layout, step) * LANES * 4;
+    for (int step = 0; step < steps_of(s.layout); step++) {
+        const size_t x_step = at.x + (size_t)x_vector_of(s.layout, step) * LANES * 4;
 #pragma GCC unroll 8
-        for (int o = 0; o < n_outs; o++) {
-            const operand w = decode(layout, t->w[o] + w_at, step);
+        for (int o = 0; o < s.n_outs; o++) {
+            const operand w = decode(s.layout, t->w[o] + at.w, step);
 #pragma GCC unroll 8
-            for (int r = 0; r < n_rows; r++) {
+            for (int r = 0; r < s.n_rows; r++) {
                 sums[r][o] = multiply_add(w, t->x[r] + x_step, sums[r][o]);
             }
         }
@@ -58,46 +72,61 @@ KRS_CPU_INLINE bool is_affine(krs_cpu_layout layout)
     return layout == KRS_CPU_AFFINE4 || layout == KRS_CPU_AFFINE8;
 }
 
-/* One block into the tile's sums; affine: through a fresh sum, scaled on its way. */
-KRS_CPU_INLINE void add_scaled_block(krs_cpu_layout layout, const tile_rows *t, size_t w_at,
-                                     size_t x_at, int64_t group, vi group_of_lane, int n_rows,
-                                     int n_outs, vf sums[][KRS_CPU_MAX_TILE])
+KRS_CPU_INLINE void clear_sums(tile_shape s, vf sums[][KRS_CPU_MAX_TILE])
 {
-    if (!is_affine(layout)) {
-        add_block(layout, t, w_at, x_at, n_rows, n_outs, sums);
+#pragma GCC unroll 8
+    for (int r = 0; r < s.n_rows; r++) {
+#pragma GCC unroll 8
+        for (int o = 0; o < s.n_outs; o++) {
+            sums[r][o] = vf_set(0);
+        }
+    }
+}
+
+/* One block into the tile's sums; affine: through a fresh sum, scaled on its way. */
+KRS_CPU_INLINE void add_scaled_block(tile_shape s, const tile_rows *t, block_at at,
+                                     vi group_of_lane, vf sums[][KRS_CPU_MAX_TILE])
+{
+    if (!is_affine(s.layout)) {
+        add_block(s, t, at, sums);
         return;
     }
     vf products[KRS_CPU_MAX_TILE][KRS_CPU_MAX_TILE];
+    clear_sums(s, products);
+    add_block(s, t, at, products);
 #pragma GCC unroll 8
-    for (int r = 0; r < n_rows; r++) {
+    for (int o = 0; o < s.n_outs; o++) {
+        const vf scale = vf_spread(group_of_lane, t->scales[o] + at.group);
 #pragma GCC unroll 8
-        for (int o = 0; o < n_outs; o++) {
-            products[r][o] = vf_set(0);
-        }
-    }
-    add_block(layout, t, w_at, x_at, n_rows, n_outs, products);
-#pragma GCC unroll 8
-    for (int o = 0; o < n_outs; o++) {
-        const vf scale = vf_spread(group_of_lane, t->scales[o] + group);
-#pragma GCC unroll 8
-        for (int r = 0; r < n_rows; r++) {
+        for (int r = 0; r < s.n_rows; r++) {
             sums[r][o] = vf_fma(products[r][o], scale, sums[r][o]);
         }
     }
 }
 
 /* The last, partial block: weights copied into zeros, so that nothing past a row is read. x is padded. */
-KRS_CPU_INLINE void add_tail(krs_cpu_layout layout, const krs_cpu_linear *op, const tile_rows *t,
-                             size_t x_at, int64_t group, vi group_of_lane, int n_rows, int n_outs,
-                             vf sums[][KRS_CPU_MAX_TILE])
+KRS_CPU_INLINE void add_tail(tile_shape s, const krs_cpu_linear *op, const tile_rows *t,
+                             block_at at, vi group_of_lane, vf sums[][KRS_CPU_MAX_TILE])
 {
     unsigned char copy[KRS_CPU_MAX_TILE][KRS_CPU_VECTOR_BYTES] = {{0}};
     tile_rows tail = *t;
-    for (int o = 0; o < n_outs; o++) {
-        memcpy(copy[o], t->w[o] + (size_t)op->n_blocks * block_bytes_of(layout), op->tail_bytes);
+    for (int o = 0; o < s.n_outs; o++) {
+        memcpy(copy[o], t->w[o] + at.w, op->tail_bytes);
         tail.w[o] = copy[o];
     }
-    add_scaled_block(layout, &tail, 0, x_at, group, group_of_lane, n_rows, n_outs, sums);
+    at.w = 0;
+    add_scaled_block(s, &tail, at, group_of_lane, sums);
+}
+
+/* Floats from one output's scales to the next one's, and from all scales to the biases. */
+KRS_CPU_INLINE int64_t scale_stride(const krs_cpu_linear *op)
+{
+    return op->n_groups + 2 * KRS_CPU_MAX_LANES;
+}
+
+KRS_CPU_INLINE int64_t biases_at(const krs_cpu_linear *op)
+{
+    return KRS_CPU_MAX_TILE * scale_stride(op);
 }
 
 /* sum over groups of bias * sum of x, in lanes. biases and sums are padded with zeros. */
@@ -111,18 +140,17 @@ KRS_CPU_INLINE vf bias_term(const krs_cpu_linear *op, const float *biases, int64
     return sum;
 }
 
-KRS_CPU_INLINE void store_tile(krs_cpu_layout layout, const krs_cpu_linear *op, const float *biases,
-                               int64_t row, int64_t out, int n_rows, int n_outs,
-                               vf sums[][KRS_CPU_MAX_TILE])
+KRS_CPU_INLINE void store_tile(tile_shape s, const krs_cpu_linear *op, const float *scratch,
+                               int64_t row, int64_t out, vf sums[][KRS_CPU_MAX_TILE])
 {
-    const int64_t stride = op->n_groups + 2 * KRS_CPU_MAX_LANES;
+    const float *biases = scratch + biases_at(op);
 #pragma GCC unroll 8
-    for (int r = 0; r < n_rows; r++) {
+    for (int r = 0; r < s.n_rows; r++) {
 #pragma GCC unroll 8
-        for (int o = 0; o < n_outs; o++) {
+        for (int o = 0; o < s.n_outs; o++) {
             vf sum = sums[r][o];
-            if (is_affine(layout)) {
-                sum = sum + bias_term(op, biases + o * stride, row + r);
+            if (is_affine(s.layout)) {
+                sum = sum + bias_term(op, biases + o * scale_stride(op), row + r);
             }
             const float y = vf_sum(sum);
             op->out[(row + r) * op->out_stride + out + o] = op->bias ? y + op->bias[out + o] : y;
@@ -130,62 +158,64 @@ KRS_CPU_INLINE void store_tile(krs_cpu_layout layout, const krs_cpu_linear *op, 
     }
 }
 
-/* n_rows x n_outs outputs; both are constants at every call, so the loops over them vanish. */
-KRS_CPU_INLINE void linear_tile(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
-                                int64_t out, int n_rows, int n_outs, const float *scales,
-                                const float *biases)
+KRS_CPU_INLINE tile_rows rows_of_tile(tile_shape s, const krs_cpu_linear *op, int64_t row,
+                                      int64_t out, const float *scales)
 {
     tile_rows t;
-    vf sums[KRS_CPU_MAX_TILE][KRS_CPU_MAX_TILE];
 #pragma GCC unroll 8
-    for (int r = 0; r < n_rows; r++) {
+    for (int r = 0; r < s.n_rows; r++) {
         t.x[r] = op->x + (size_t)(row + r) * op->x_row_bytes;
-#pragma GCC unroll 8
-        for (int o = 0; o < n_outs; o++) {
-            sums[r][o] = vf_set(0);
-        }
     }
 #pragma GCC unroll 8
-    for (int o = 0; o < n_outs; o++) {
+    for (int o = 0; o < s.n_outs; o++) {
         t.w[o] = op->w + (size_t)(out + o) * op->w_row_bytes;
-        t.scales[o] = scales + o * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
+        t.scales[o] = scales + o * scale_stride(op);
     }
-    const vi group_of_lane = vi_group_of_lane(op->groups_per_block);
-    const size_t w_step = block_bytes_of(layout);
-    const size_t x_step = (size_t)x_vectors_of(layout) * LANES * 4;
-    for (int64_t b = 0; b < op->n_blocks; b++) {
-        const int64_t group = b * op->groups_per_block / op->blocks_per_group;
-        if (is_affine(layout) && n_rows <= 2) {
-            prefetch_block(&t, (size_t)b * w_step, n_outs);
-        }
-        add_scaled_block(layout, &t, (size_t)b * w_step, (size_t)b * x_step, group, group_of_lane,
-                         n_rows, n_outs, sums);
-    }
-    if (op->tail_bytes > 0) {
-        const int64_t group = op->n_blocks * op->groups_per_block / op->blocks_per_group;
-        add_tail(layout, op, &t, (size_t)op->n_blocks * x_step, group, group_of_lane, n_rows,
-                 n_outs, sums);
-    }
-    store_tile(layout, op, biases, row, out, n_rows, n_outs, sums);
+    return t;
 }
 
-/* All rows for n_outs outputs, `tile` rows at a time, the rest by two and one; n_outs and tile are
- * constants at every call. */
-KRS_CPU_INLINE void linear_rows(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
-                                int64_t n_rows, int64_t out, int n_outs, int tile,
+/* scratch: of widen_tile for these outputs. */
+KRS_CPU_INLINE void linear_tile(tile_shape s, const krs_cpu_linear *op, int64_t row, int64_t out,
                                 const float *scratch)
 {
-    const float *biases = scratch + KRS_CPU_MAX_TILE * (op->n_groups + 2 * KRS_CPU_MAX_LANES);
-    for (; n_rows >= tile; row += tile, n_rows -= tile) {
-        linear_tile(layout, op, row, out, tile, n_outs, scratch, biases);
+    const tile_rows t = rows_of_tile(s, op, row, out, scratch);
+    vf sums[KRS_CPU_MAX_TILE][KRS_CPU_MAX_TILE];
+    clear_sums(s, sums);
+    const vi group_of_lane = vi_group_of_lane(op->groups_per_block);
+    const size_t w_step = block_bytes_of(s.layout);
+    const size_t x_step = (size_t)x_vectors_of(s.layout) * LANES * 4;
+    block_at at = {0, 0, 0};
+    for (int64_t b = 0; b < op->n_blocks; b++) {
+        if (is_affine(s.layout) && s.n_rows <= 2) {
+            prefetch_block(&t, at.w, s.n_outs);
+        }
+        add_scaled_block(s, &t, at, group_of_lane, sums);
+        at.w += w_step;
+        at.x += x_step;
+        at.group = (b + 1) * op->groups_per_block / op->blocks_per_group;
     }
-    if (tile > 2) {
+    if (op->tail_bytes > 0) {
+        add_tail(s, op, &t, at, group_of_lane, sums);
+    }
+    store_tile(s, op, scratch, row, out, sums);
+}
+
+/* All rows for s.n_outs outputs: s.n_rows at a time, the rest by two and one. */
+KRS_CPU_INLINE void linear_rows(tile_shape s, const krs_cpu_linear *op, int64_t row, int64_t n_rows,
+                                int64_t out, const float *scratch)
+{
+    const tile_shape two = {s.layout, 2, s.n_outs};
+    const tile_shape one = {s.layout, 1, s.n_outs};
+    for (; n_rows >= s.n_rows; row += s.n_rows, n_rows -= s.n_rows) {
+        linear_tile(s, op, row, out, scratch);
+    }
+    if (s.n_rows > 2) {
         for (; n_rows >= 2; row += 2, n_rows -= 2) {
-            linear_tile(layout, op, row, out, 2, n_outs, scratch, biases);
+            linear_tile(two, op, row, out, scratch);
         }
     }
     for (; n_rows > 0; row++, n_rows--) {
-        linear_tile(layout, op, row, out, 1, n_outs, scratch, biases);
+        linear_tile(one, op, row, out, scratch);
     }
 }
 
@@ -213,9 +243,9 @@ enum {
 /* scratch: the scales of the tile's outputs, then their biases. */
 static void widen_tile(const krs_cpu_linear *op, int64_t out, int n_outs, float *scratch)
 {
-    const int64_t stride = op->n_groups + 2 * KRS_CPU_MAX_LANES;
+    const int64_t stride = scale_stride(op);
     const size_t row_bytes = (size_t)op->n_groups * krs_dtype_bytes(op->scale_dtype);
-    float *biases = scratch + KRS_CPU_MAX_TILE * stride;
+    float *biases = scratch + biases_at(op);
     for (int o = 0; o < n_outs; o++) {
         const size_t at = (size_t)(out + o) * row_bytes;
         const size_t ahead = at + SCALES_AHEAD * row_bytes;
@@ -228,34 +258,36 @@ static void widen_tile(const krs_cpu_linear *op, int64_t out, int n_outs, float 
     }
 }
 
-/* All outputs, `tile` at a time and the rest one by one, with row_tile rows at once. */
-KRS_CPU_INLINE void linear_tiles(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
-                                 int64_t n_rows, int64_t out, int64_t n_outs, float *scratch,
-                                 int tile, int row_tile)
+/* All outputs, s.n_outs at a time and the rest one by one, with s.n_rows rows at once. */
+KRS_CPU_INLINE void linear_tiles(tile_shape s, const krs_cpu_linear *op, int64_t row,
+                                 int64_t n_rows, int64_t out, int64_t n_outs, float *scratch)
 {
-    for (; n_outs >= tile; out += tile, n_outs -= tile) {
-        if (is_affine(layout)) {
-            widen_tile(op, out, tile, scratch);
+    const tile_shape single = {s.layout, s.n_rows, 1};
+    for (; n_outs >= s.n_outs; out += s.n_outs, n_outs -= s.n_outs) {
+        if (is_affine(s.layout)) {
+            widen_tile(op, out, s.n_outs, scratch);
         }
-        linear_rows(layout, op, row, n_rows, out, tile, row_tile, scratch);
+        linear_rows(s, op, row, n_rows, out, scratch);
     }
     for (; n_outs > 0; out++, n_outs--) {
-        if (is_affine(layout)) {
+        if (is_affine(s.layout)) {
             widen_tile(op, out, 1, scratch);
         }
-        linear_rows(layout, op, row, n_rows, out, 1, row_tile, scratch);
+        linear_rows(single, op, row, n_rows, out, scratch);
     }
 }
 
 KRS_CPU_INLINE void linear(krs_cpu_layout layout, const krs_cpu_linear *op, int64_t row,
                            int64_t n_rows, int64_t out, int64_t n_outs, float *scratch)
 {
+    const tile_shape dense = {layout, TILE_ROWS, TILE_OUTS};
+    const tile_shape affine = {layout, AFFINE_TILE_ROWS, AFFINE_TILE_OUTS};
+    const tile_shape affine_few = {layout, 2, 1};
     if (!is_affine(layout)) {
-        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, TILE_OUTS, TILE_ROWS);
+        linear_tiles(dense, op, row, n_rows, out, n_outs, scratch);
     } else if (n_rows < AFFINE_TILE_ROWS) {
-        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, 1, 2);
+        linear_tiles(affine_few, op, row, n_rows, out, n_outs, scratch);
     } else {
-        linear_tiles(layout, op, row, n_rows, out, n_outs, scratch, AFFINE_TILE_OUTS,
-                     AFFINE_TILE_ROWS);
+        linear_tiles(affine, op, row, n_rows, out, n_outs, scratch);
     }
 }
