@@ -27,8 +27,10 @@ static void deliver(void *ctx, const krs_stream_event *events, uint32_t n)
             box->end = events[i];
         }
     }
-    krs_os_mutex_unlock(box->lock);
+    /* Under the lock: once main has seen the end it closes the mailbox, and a signal may have brought it
+     * here before the wake. */
     krs_os_wake_raise(&box->wake);
+    krs_os_mutex_unlock(box->lock);
 }
 
 static krs_status mailbox_open(mailbox *box, krs_error *err)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 static int (*const functions[KRS_COMMAND_COUNT])(const krs_config *config) = {
 #define KRS_COMMAND(id, function, name, min, max, arguments, summary) krs_cmd_##function,
 #include "api/command.def"

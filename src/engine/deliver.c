@@ -9,10 +9,22 @@
 #include "engine/engine_priv.h"
 #include "os/clock.h"
 
+void krs_engine_give_place(krs_engine *engine, krs_stream *stream)
+{
+    if (stream->has_place) {
+        stream->has_place = false;
+        (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
+    }
+}
+
 void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens)
 {
     krs_outbox *outbox = &engine->outbox;
     KRS_CHECK(outbox->n < outbox->max && !stream->is_posted);
+    if (stream->is_ended) {
+        krs_engine_give_place(engine,
+                              stream); /* before its client hears of the end and asks again */
+    }
     stream->is_posted = true;
     outbox->streams[outbox->n] = stream;
     outbox->events[outbox->n] = krs_stream_event_of(stream, n_tokens, krs_os_now_ns());
@@ -43,9 +55,6 @@ static void forget(krs_engine *engine, krs_stream *stream)
     }
     if (stream->next) {
         stream->next->prev = stream->prev;
-    }
-    if (!stream->is_started) {
-        (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
     }
     krs_controls_give(&engine->controls, stream->id);
     krs_stream_free(stream);

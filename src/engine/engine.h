@@ -62,6 +62,8 @@ typedef struct krs_engine_options {
 typedef struct krs_engine_plan {
     krs_exec_plan exec;
     uint64_t engine_bytes; /* sampler, step and stream tables */
+    uint64_t
+        process_bytes; /* resident already: tokenizer, template, libraries, the program itself */
     uint64_t total_bytes;
     uint64_t limit_bytes; /* what it was held against; UINT64_MAX: unknown */
     uint32_t context_tokens;

@@ -103,6 +103,9 @@ void krs_engine_wake(krs_engine *engine);
 /* step.c: plan, run, sample; events go into the outbox. False when there was nothing to run. */
 bool krs_engine_step(krs_engine *engine);
 
+/* deliver.c: the stream waits no longer; a second call is nothing. Engine thread. */
+void krs_engine_give_place(krs_engine *engine, krs_stream *stream);
+
 /* deliver.c: put a stream's event of this round into the outbox / hand all out, then forget ended
  * streams. */
 void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens);

@@ -1,9 +1,10 @@
 /* engine/memory.c - plan memory before taking it, and say no with the numbers.
  *
- * Weights, copies, scratch and the engine's own tables are fixed by the model and the limits; the KV
- * cache is what can be chosen. Asked-for sizes (context, KV tokens) are kept or refused. Sizes left to
- * us take KRS_ENGINE_AUTO_KV_CONTEXTS full contexts, but at most half of what is free beside the fixed
- * part, because the machine has other things to do; a context left to us shrinks to what that holds.
+ * Weights, copies, scratch and the engine's own tables are fixed by the model and the limits; what the
+ * process holds already (the tokenizer, above all) is measured; the KV cache is what can be chosen.
+ * Asked-for sizes (context, KV tokens) are kept or refused. Sizes left to us take
+ * KRS_ENGINE_AUTO_KV_CONTEXTS full contexts, but at most half of what is free beside the fixed part,
+ * because the machine has other things to do; a context left to us shrinks to what that holds.
  *
  * Thread: open.  Memory: none. */
 #include "engine/engine_priv.h"
@@ -45,7 +46,7 @@ static krs_status plan_exec(krs_engine *engine, uint32_t n_kv_blocks, krs_error 
     plan->n_kv_blocks = n_kv_blocks;
     plan->engine_bytes = engine_bytes(engine);
     plan->total_bytes = plan->exec.weight_bytes + plan->exec.copied_bytes + plan->exec.kv_bytes +
-                        plan->exec.scratch_bytes + plan->engine_bytes;
+                        plan->exec.scratch_bytes + plan->engine_bytes + plan->process_bytes;
     return status;
 }
 
@@ -53,12 +54,13 @@ void krs_engine_plan_text(const krs_engine_plan *plan, char *out, size_t max_byt
 {
     (void)snprintf(out, max_bytes,
                    "weights %.1f MiB, copies %.1f MiB, KV %.1f MiB (%llu tokens, context %u), "
-                   "scratch %.1f MiB, engine %.1f MiB: %.1f MiB",
+                   "scratch %.1f MiB, engine %.1f MiB, process %.1f MiB: %.1f MiB",
                    (double)plan->exec.weight_bytes / MIB, (double)plan->exec.copied_bytes / MIB,
                    (double)plan->exec.kv_bytes / MIB,
                    (unsigned long long)plan->n_kv_blocks * KRS_KV_BLOCK_TOKENS,
                    plan->context_tokens, (double)plan->exec.scratch_bytes / MIB,
-                   (double)plan->engine_bytes / MIB, (double)plan->total_bytes / MIB);
+                   (double)plan->engine_bytes / MIB, (double)plan->process_bytes / MIB,
+                   (double)plan->total_bytes / MIB);
 }
 
 static krs_status refuse(const krs_engine_plan *plan, krs_error *err)
@@ -142,6 +144,7 @@ static krs_status start_plan(krs_engine *engine, const krs_engine_options *optio
     (void)snprintf(plan->device, sizeof(plan->device), "%s", krs_backend_describe(engine->backend));
     plan->kv_dtype = options->kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(engine->backend)
                                                           : options->kv_dtype;
+    plan->process_bytes = krs_os_resident_bytes();
     plan->limit_bytes = options->memory_bytes ? options->memory_bytes : krs_os_memory_bytes();
     if (plan->limit_bytes == 0) {
         plan->limit_bytes = UINT64_MAX;

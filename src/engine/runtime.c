@@ -78,6 +78,7 @@ static krs_status start_stream(krs_engine *engine, krs_request *request, const k
     if (status != KRS_OK) {
         return krs_fail(err, status, "stream: out of memory");
     }
+    stream->has_place = true; /* on failure the caller gives it back */
     status = krs_controls_take(&engine->controls, &stream->id);
     const uint64_t id = stream->id; /* after the push the stream belongs to others */
     if (status == KRS_OK) {

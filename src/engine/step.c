@@ -51,7 +51,7 @@ static void mark_started(krs_engine *engine, const krs_sched_step *plan, uint64_
         if (!stream->is_started) {
             stream->is_started = true;
             stream->started_ns = now_ns;
-            (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
+            krs_engine_give_place(engine, stream);
         }
     }
 }

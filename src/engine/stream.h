@@ -45,6 +45,7 @@ struct krs_stream {
     krs_token token;
     krs_sample sample;
 
+    bool has_place;  /* counted in the engine's n_waiting */
     bool is_started; /* a step has run a row of it */
     bool is_ended;
     bool is_posted; /* has its event in this round */
