@@ -155,15 +155,18 @@ static void feed_piece(krs_conn *conn)
     }
 }
 
-/* Read as many requests as there are, up to one whose answer takes time. A response that is written at
- * once comes back here through krs_conn_finish; the flag makes that a loop, not a recursion. */
+/* Read as many requests as there are, up to one whose answer takes time, or until the peer is too far
+ * behind with reading: responses cost more bytes than requests, so asking without reading must not fill
+ * our memory. A response that is written at once comes back here through krs_conn_finish; the flag makes
+ * that a loop, not a recursion. */
 static void process(krs_conn *conn)
 {
     if (conn->is_processing) {
         return;
     }
     conn->is_processing = true;
-    while (conn->state == KRS_CONN_READING && evbuffer_get_length(input_of(conn)) > 0) {
+    while (conn->state == KRS_CONN_READING && evbuffer_get_length(input_of(conn)) > 0 &&
+           output_left(conn) <= KRS_CONN_MAX_OUTPUT_BYTES) {
         feed_piece(conn);
     }
     conn->is_processing = false;
@@ -185,7 +188,7 @@ static void on_read(struct bufferevent *bev, void *ctx)
     if (conn->state == KRS_CONN_LINGER) {
         drop_input(conn);
     }
-    if (conn->state == KRS_CONN_ANSWERING &&
+    if (conn->state != KRS_CONN_DEAD && /* what is left waits for an answer, or for the reader */
         evbuffer_get_length(input_of(conn)) > KRS_CONN_MAX_PIPELINED_BYTES) {
         krs_conn_abort(conn, KRS_CANCEL_GONE);
     }
@@ -199,6 +202,7 @@ static void on_written(struct bufferevent *bev, void *ctx)
     if (conn->state == KRS_CONN_LINGER) {
         linger(conn);
     }
+    process(conn); /* requests may have waited for this */
 }
 
 static void on_eof(krs_conn *conn)

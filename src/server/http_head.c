@@ -96,7 +96,8 @@ static krs_str origin_form(krs_str target)
 static krs_http_refusal parse_target(krs_str target, krs_http_request *request)
 {
     for (size_t i = 0; i < target.len; i++) {
-        if (target.ptr[i] <= 0x20 || target.ptr[i] == '#' || target.ptr[i] == 0x7F) {
+        const unsigned char byte = (unsigned char)target.ptr[i];
+        if (byte <= 0x20 || byte == '#' || byte >= 0x7F) {
             return refuse(400, "The request target holds a character that is not allowed there.");
         }
     }
@@ -221,16 +222,26 @@ static krs_http_refusal frame_body(const krs_http_request *request, const krs_ht
     return accepted;
 }
 
+/* Is the option in any of the Connection lines? A list may be spread over several. */
+static bool connection_has(const krs_http_request *request, const char *option)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < request->n_headers; i++) {
+        const krs_http_header *header = &request->headers[i];
+        has |=
+            equal_no_case(header->name, "connection") && krs_http_list_has(header->value, option);
+    }
+    return has;
+}
+
 static krs_http_refusal read_connection(krs_http_request *request)
 {
     const uint32_t n_hosts = count_header(request, "host");
     if (n_hosts > 1 || (n_hosts == 0 && request->minor_version == 1)) {
         return refuse(400, "HTTP/1.1 needs exactly one Host header.");
     }
-    const krs_str connection = krs_http_header_of(request, "connection");
-    request->is_keep_alive = request->minor_version == 1
-                                 ? !krs_http_list_has(connection, "close")
-                                 : krs_http_list_has(connection, "keep-alive");
+    request->is_keep_alive = !connection_has(request, "close") &&
+                             (request->minor_version == 1 || connection_has(request, "keep-alive"));
     const krs_str expect = krs_http_header_of(request, "expect");
     if (expect.ptr && !equal_no_case(expect, "100-continue")) {
         return refuse(417, "The only expectation met here is 100-continue.");

@@ -36,6 +36,7 @@ void krs_http_parser_reset(krs_http_parser *parser)
     parser->line_bytes = 0;
     parser->body_left = 0;
     parser->n_trailers = 0;
+    parser->n_blank_lines = 0;
     parser->chunk_state = CHUNK_SIZE;
     parser->fail_status = 0;
     parser->fail_text = NULL;
@@ -115,10 +116,12 @@ static void feed_head(krs_http_parser *parser, char c)
     }
     if (parser->line_bytes > 0) {
         parser->line_bytes = 0;
-    } else if (head->len == 2) {
+    } else if (head->len > 2) {
+        end_head(parser);
+    } else if (++parser->n_blank_lines <= KRS_HTTP_MAX_BLANK_LINES) {
         krs_buf_reset(head); /* an empty line before the request: RFC 9112, 2.2 */
     } else {
-        end_head(parser);
+        fail(parser, 400, "Too many empty lines before the request.");
     }
 }
 

@@ -22,7 +22,9 @@
 #define KRS_HTTP_MAX_BODY_BYTES   (16u << 20) /* default; a chat of a million tokens is some 5 MiB */
 #define KRS_HTTP_MAX_LINE_BYTES   1024        /* a chunk size with extensions, a trailer */
 #define KRS_HTTP_MAX_TRAILERS     32
-#define KRS_HTTP_KEEP_BODY_BYTES  (64u << 10) /* body memory kept between requests */
+#define KRS_HTTP_MAX_BLANK_LINES                                                                   \
+    8 /* before a request: RFC 9112 asks for one; more only buys time */
+#define KRS_HTTP_KEEP_BODY_BYTES (64u << 10) /* body memory kept between requests */
 
 typedef struct krs_http_limits {
     size_t max_head_bytes;
@@ -66,9 +68,10 @@ typedef struct krs_http_parser {
     char line[KRS_HTTP_MAX_LINE_BYTES]; /* a chunk size or trailer line */
     size_t body_left;                   /* of the body, or of the chunk */
     uint32_t n_trailers;
-    int chunk_state;       /* private */
-    int fail_status;       /* HTTP status of the refusal, in FAILED */
-    const char *fail_text; /* one sentence, static */
+    uint32_t n_blank_lines; /* before the request */
+    int chunk_state;        /* private */
+    int fail_status;        /* HTTP status of the refusal, in FAILED */
+    const char *fail_text;  /* one sentence, static */
 } krs_http_parser;
 
 void krs_http_parser_init(krs_http_parser *parser, const krs_alloc *alloc,

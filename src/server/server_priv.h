@@ -26,8 +26,8 @@
 #define KRS_CONN_BODY_MS             60000 /* the whole body */
 #define KRS_CONN_WRITE_MS            30000 /* a reader that takes nothing for so long is gone */
 #define KRS_CONN_LINGER_MS           2000  /* after our last byte, so that no reset overtakes it */
-#define KRS_CONN_MAX_OUTPUT_BYTES    (1u << 20)  /* of a stream not yet taken by its reader */
-#define KRS_CONN_MAX_PIPELINED_BYTES (64u << 10) /* sent ahead while an answer runs */
+#define KRS_CONN_MAX_OUTPUT_BYTES    (1u << 20)  /* not yet taken by its reader: no more is made */
+#define KRS_CONN_MAX_PIPELINED_BYTES (64u << 10) /* sent ahead while an answer runs or waits */
 #define KRS_SERVER_GRACE_MS          5000 /* from cancelling to leaving without the end events */
 #define KRS_SERVER_ACCEPT_PAUSE_MS   100  /* after accept failed, say for want of descriptors */
 #define KRS_IO_SCRATCH_CHUNK_BYTES   (16u << 10)

@@ -2,6 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "server_fixture.h"
 
+#include <poll.h>
+
 static void too_much_sent_ahead_ends_the_connection(void **state)
 {
     fixture *f = *state;
@@ -14,6 +16,37 @@ static void too_much_sent_ahead_ends_the_connection(void **state)
         client_send_bytes(c, junk, sizeof(junk));
     }
     wait_for(&f->fake->n_cancelled, 1);
+    client_close(c);
+}
+
+/* Requests that are answered at once, asked for by the hundred. */
+static void ask_for_metrics(client *c, int n)
+{
+    for (int i = 0; i < n; i++) {
+        client_get(c, "GET", "/metrics");
+    }
+}
+
+static void asking_without_reading_ends_the_connection(void **state)
+{
+    fixture *f = *state;
+    client *c = client_open(f->port);
+    ask_for_metrics(c, 20000);
+    struct pollfd ended = {.fd = c->fd}; /* no events asked for: only the peer's reset wakes it */
+    assert_int_equal(poll(&ended, 1, CLIENT_TIMEOUT_S * 1000), 1);
+    assert_true(krs_metrics_read(f->metrics, KRS_METRIC_HTTP_2XX) < 20000);
+    client_close(c);
+}
+
+static void a_late_reader_gets_all_it_asked_for(void **state)
+{
+    fixture *f = *state;
+    client *c = client_open(f->port);
+    ask_for_metrics(c, 1000);
+    wait_for_metric(f, KRS_METRIC_HTTP_2XX, 50); /* then most of them wait for this reader */
+    for (int i = 0; i < 1000; i++) {
+        assert_non_null(strstr(expect(f, c, 200), "krs_requests_accepted_total 0\n"));
+    }
     client_close(c);
 }
 
@@ -120,6 +153,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(too_much_sent_ahead_ends_the_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(asking_without_reading_ends_the_connection, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_late_reader_gets_all_it_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),

@@ -52,6 +52,8 @@ static const parse_case good[] = {
     {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET|/||1.0|10||Connection=Keep-Alive"},
     {"GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n",
      "GET|/||1.1|00||Host=a|Connection=x, Close"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nConnection: close\r\n\r\n",
+     "GET|/||1.1|00||Host=a|Connection=x|Connection=close"},
     {"OPTIONS * HTTP/1.1\r\nHost: \t a \t\r\n\r\n", "OPTIONS|*||1.1|10||Host=a"},
     {"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
      "POST|/p||1.1|10|abc|Host=a|Content-Length=3"},
@@ -194,6 +196,9 @@ static void limits_hold_at_their_edges(void **state)
     assert_int_equal(status_of_repeated(get, "x: y\r\n", KRS_HTTP_MAX_HEADERS - 1, "\r\n"), 0);
     assert_int_equal(status_of_repeated(get, "x: y\r\n", KRS_HTTP_MAX_HEADERS, "\r\n"), 431);
     assert_int_equal(status_of_repeated(get, "x: y\r\n", KRS_HTTP_MAX_HEAD_BYTES / 6, "\r\n"), 431);
+    const char *plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_int_equal(status_of_repeated("", "\r\n", KRS_HTTP_MAX_BLANK_LINES, plain), 0);
+    assert_int_equal(status_of_repeated("", "\r\n", KRS_HTTP_MAX_BLANK_LINES + 1, plain), 400);
     const char *chunked = HEAD "Transfer-Encoding: chunked\r\n\r\n";
     assert_int_equal(status_of_repeated(chunked, "1\r\nx\r\n", MAX_BODY, "0\r\n\r\n"), 0);
     assert_int_equal(status_of_repeated(chunked, "1\r\nx\r\n", MAX_BODY + 1, "0\r\n\r\n"), 413);
