@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CONTEXT_BYTES 1024 /* of a wrap: a path, of which a message can show the end */
+
 typedef struct status_row {
     const char *name;
     const char *sentence;
@@ -103,19 +105,46 @@ krs_status krs_fail_os(krs_error *err, krs_status status, int os_errno, const ch
     return status;
 }
 
+/* The last bytes of text that fit, from a whole character on; all of it when it fits. */
+static const char *last_bytes(const char *text, size_t max_bytes)
+{
+    const size_t n = strlen(text);
+    const char *tail = n > max_bytes ? text + (n - max_bytes) : text;
+    while (((unsigned char)*tail & 0xC0u) == 0x80u) {
+        tail++;
+    }
+    return tail;
+}
+
+/* "context: " before message. The reason is worth more than the way to it: a context too long loses its
+ * front, then all of itself. */
+static void prepend(char message[KRS_ERROR_MESSAGE_BYTES], const char *context)
+{
+    const size_t n = strlen(message);
+    const size_t left = KRS_ERROR_MESSAGE_BYTES - 1 - n;
+    const size_t n_dots = strlen(context) + 2 > left ? 3 : 0;
+    if (left < n_dots + 2) {
+        return;
+    }
+    const char *tail = last_bytes(context, left - n_dots - 2);
+    const size_t n_tail = strlen(tail);
+    memmove(message + n_dots + n_tail + 2, message, n + 1);
+    memcpy(message, "...", n_dots);
+    memcpy(message + n_dots, tail, n_tail);
+    memcpy(message + n_dots + n_tail, ": ", 2);
+}
+
 krs_status krs_error_wrap(krs_error *err, krs_status status, const char *format, ...)
 {
     if (err) {
-        char context[KRS_ERROR_MESSAGE_BYTES];
+        err->status = status;
+        char context[CONTEXT_BYTES];
         va_list args;
         va_start(args, format);
         const int n_context = vsnprintf(context, sizeof(context), format, args);
         va_end(args);
         cut_whole(context, sizeof(context), n_context);
-        char joined[2 * KRS_ERROR_MESSAGE_BYTES + 4];
-        (void)snprintf(joined, sizeof(joined), "%s: %s", context, err->message);
-        const int n = snprintf(err->message, sizeof(err->message), "%s", joined);
-        cut_whole(err->message, sizeof(err->message), n);
+        prepend(err->message, context);
     }
     return status;
 }

@@ -53,7 +53,9 @@ krs_status krs_fail_field(krs_error *err, krs_status status, const char *field, 
 krs_status krs_fail_os(krs_error *err, krs_status status, int os_errno, const char *format, ...)
     KRS_PRINTF(4, 5);
 
-/* Prepend "context: " to err's message (no-op for NULL) and return err's status unchanged. */
+/* Prepend "context: " to err's message, make status its status (the caller may see the same fault another
+ * way: what is a bad argument to a parser is a bad file to its reader) and return status. A context that
+ * does not fit is shown from its end ("...snapshots/x: reason"). err may be NULL. */
 krs_status krs_error_wrap(krs_error *err, krs_status status, const char *format, ...)
     KRS_PRINTF(3, 4);
 

@@ -96,6 +96,32 @@ static void failing_fills_the_error_and_returns_the_status(void **state)
     assert_int_equal(sizeof(krs_error), 256);
 }
 
+static void wrapping_may_change_what_kind_of_fault_it_is(void **state)
+{
+    (void)state;
+    krs_error err = KRS_ERROR_INIT;
+    (void)krs_fail(&err, KRS_EINVAL, "line 2: want '}'");
+    assert_int_equal(krs_error_wrap(&err, KRS_EFORMAT, "config.json"), KRS_EFORMAT);
+    assert_int_equal(err.status, KRS_EFORMAT);
+}
+
+static void a_long_context_leaves_room_for_the_reason(void **state)
+{
+    (void)state;
+    char path[2 * KRS_ERROR_MESSAGE_BYTES];
+    memset(path, 'a', sizeof(path));
+    memcpy(path + sizeof(path) - 5, "/end", 5);
+    krs_error err = KRS_ERROR_INIT;
+    const krs_status status = krs_fail(&err, KRS_ENOENT, "no such folder");
+    assert_int_equal(krs_error_wrap(&err, status, "%s", path), KRS_ENOENT);
+    assert_int_equal(strlen(err.message), KRS_ERROR_MESSAGE_BYTES - 1);
+    assert_int_equal(strncmp(err.message, "...aaa", 6), 0);
+    assert_non_null(strstr(err.message, "/end: no such folder"));
+    krs_error full = err; /* no room at all: the reason stays */
+    assert_int_equal(krs_error_wrap(&full, status, "outer"), KRS_ENOENT);
+    assert_string_equal(full.message, err.message);
+}
+
 static void no_error_object_is_fine(void **state)
 {
     (void)state;
@@ -147,6 +173,8 @@ int main(void)
         cmocka_unit_test(codes_keep_their_meaning),
         cmocka_unit_test(an_unknown_code_reads_as_internal),
         cmocka_unit_test(failing_fills_the_error_and_returns_the_status),
+        cmocka_unit_test(wrapping_may_change_what_kind_of_fault_it_is),
+        cmocka_unit_test(a_long_context_leaves_room_for_the_reason),
         cmocka_unit_test(no_error_object_is_fine),
         cmocka_unit_test(what_does_not_fit_is_cut_at_a_whole_character),
     };
