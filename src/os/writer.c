@@ -6,6 +6,7 @@
 #include "os/errno_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,6 +14,28 @@
 
 /* One write call takes at most this: Linux stops at 2 GiB minus a page. */
 #define WRITE_MAX_BYTES (1u << 30)
+
+/* Does path name something that a rename would destroy: a device, a pipe, a link? */
+static bool is_written_in_place(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* No temporary file marks the writer as one that writes in place. */
+static krs_status open_in_place(krs_os_writer *writer, krs_error *err)
+{
+    writer->temporary[0] = '\0';
+    writer->fd = open(writer->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return writer->fd >= 0 ? KRS_OK : krs_os_fail_errno(err, errno, "open", writer->path);
+}
+
+static krs_status close_file(krs_os_writer *writer, krs_error *err)
+{
+    const int fd = writer->fd;
+    writer->fd = -1;
+    return close(fd) == 0 ? KRS_OK : krs_os_fail_errno(err, errno, "close", writer->path);
+}
 
 krs_status krs_os_writer_open(krs_os_writer *writer, const char *path, krs_error *err)
 {
@@ -22,6 +45,9 @@ krs_status krs_os_writer_open(krs_os_writer *writer, const char *path, krs_error
     if (n < 0 || m < 0 || (size_t)m >= sizeof(writer->temporary)) {
         return krs_fail(err, KRS_ETOOLARGE, "write %s: path longer than %d bytes",
                         krs_os_base_name(path), KRS_OS_PATH_BYTES - 8);
+    }
+    if (is_written_in_place(path)) {
+        return open_in_place(writer, err);
     }
     writer->fd = mkstemp(writer->temporary);
     return writer->fd >= 0 ? KRS_OK : krs_os_fail_errno(err, errno, "create", path);
@@ -50,16 +76,17 @@ krs_status krs_os_writer_put(krs_os_writer *writer, const void *bytes, size_t n_
 
 krs_status krs_os_writer_commit(krs_os_writer *writer, krs_error *err)
 {
+    if (writer->temporary[0] == '\0') {
+        return close_file(writer, err);
+    }
     krs_status status = KRS_OK;
     if (fchmod(writer->fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0) {
         status = krs_os_fail_errno(err, errno, "chmod", writer->path);
     } else if (fsync(writer->fd) != 0) {
         status = krs_os_fail_errno(err, errno, "sync", writer->path);
     }
-    if (close(writer->fd) != 0 && status == KRS_OK) {
-        status = krs_os_fail_errno(err, errno, "close", writer->path);
-    }
-    writer->fd = -1;
+    const krs_status closed = close_file(writer, status == KRS_OK ? err : NULL);
+    status = status == KRS_OK ? closed : status;
     if (status == KRS_OK && rename(writer->temporary, writer->path) != 0) {
         status = krs_os_fail_errno(err, errno, "rename", writer->path);
     }
@@ -72,8 +99,9 @@ krs_status krs_os_writer_commit(krs_os_writer *writer, krs_error *err)
 void krs_os_writer_abandon(krs_os_writer *writer)
 {
     if (writer->fd >= 0) {
-        (void)close(writer->fd);
-        (void)unlink(writer->temporary);
-        writer->fd = -1;
+        (void)close_file(writer, NULL);
+        if (writer->temporary[0] != '\0') {
+            (void)unlink(writer->temporary);
+        }
     }
 }

@@ -2,7 +2,9 @@
  *
  * As krs_os_file_write, but streaming: the bytes go to a temporary file beside the path, and commit
  * makes them durable and gives them their name. Whoever opens the path sees the old file or the whole
- * new one; a program that dies in between leaves only a temporary file.
+ * new one; a program that dies in between leaves only a temporary file. What is no plain file (/dev/null,
+ * a pipe, a link such as /dev/stdout) is written in place, without that promise: a rename would put a
+ * plain file where the device was.
  *
  * Thread: one owner.  Memory: none; callers pass pieces of a size worth a system call.
  * Source: POSIX.1-2008. */
@@ -14,7 +16,7 @@ typedef struct krs_os_writer {
     int fd; /* -1: not open */
     uint64_t n_bytes;
     char path[KRS_OS_PATH_BYTES];
-    char temporary[KRS_OS_PATH_BYTES];
+    char temporary[KRS_OS_PATH_BYTES]; /* "": written in place */
 } krs_os_writer;
 
 /* Errors: KRS_ENOENT (no such folder), KRS_EPERM, KRS_EIO, KRS_ETOOLARGE (the path). On failure the
@@ -26,7 +28,7 @@ KRS_MUST_USE krs_status krs_os_writer_put(krs_os_writer *writer, const void *byt
                                           krs_error *err);
 
 /* Make the file durable and rename it to its path. The writer is closed, whatever the result; on failure
- * the path is as it was before open. */
+ * the path is as it was before open (but for one written in place). */
 KRS_MUST_USE krs_status krs_os_writer_commit(krs_os_writer *writer, krs_error *err);
 
 /* Drop everything. A closed writer is fine. */

@@ -1,10 +1,12 @@
 /* tests/unit/os/test_writer.c - a streamed file is there whole, or is not there. */
+#define _POSIX_C_SOURCE 200809L
 #include "base/fault.h"
 #include "os/dir.h"
 #include "os/writer.h"
 #include "support/cmocka.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static int make_folder(void **state)
 {
@@ -77,6 +79,32 @@ static void an_abandoned_file_leaves_what_was_there(void **state)
     assert_int_equal(n_entries(*state), 1);
 }
 
+/* A rename would replace the device; it did once, with the system's /dev/full. */
+static void what_is_no_plain_file_is_written_in_place(void **state)
+{
+    krs_os_writer writer;
+    char path[KRS_OS_PATH_BYTES];
+    int ends[2];
+    char got[8] = "";
+    assert_int_equal(krs_os_path_join(*state, "f", path, sizeof(path)), KRS_OK);
+    assert_int_equal(pipe(ends), 0);
+    char target[64];
+    (void)snprintf(target, sizeof(target), "/proc/self/fd/%d", ends[1]);
+    assert_int_equal(symlink(target, path), 0);
+    open_in(*state, &writer, path);
+    assert_int_equal(krs_os_writer_put(&writer, "piped", 5, NULL), KRS_OK);
+    assert_int_equal(krs_os_writer_commit(&writer, NULL), KRS_OK);
+    assert_int_equal(read(ends[0], got, sizeof(got)), 5);
+    assert_string_equal(got, "piped");
+    assert_int_equal(krs_os_path_kind(path), KRS_OS_OTHER);
+    open_in(*state, &writer, path);
+    krs_os_writer_abandon(&writer);
+    assert_int_equal(krs_os_path_kind(path), KRS_OS_OTHER);
+    assert_int_equal(n_entries(*state), 1);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void a_full_disk_is_reported_and_leaves_nothing(void **state)
 {
     krs_os_writer writer;
@@ -107,6 +135,7 @@ int main(void)
         IN_FOLDER(pieces_become_one_file_at_commit),
         IN_FOLDER(an_abandoned_file_leaves_what_was_there),
         IN_FOLDER(a_full_disk_is_reported_and_leaves_nothing),
+        IN_FOLDER(what_is_no_plain_file_is_written_in_place),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
