@@ -327,6 +327,11 @@ krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc, krs
     return KRS_OK;
 }
 
+krs_status krs_config_blame_file(krs_error *err, krs_status status, const char *name)
+{
+    return krs_error_wrap(err, status == KRS_EINVAL ? KRS_EFORMAT : status, "%s", name);
+}
+
 krs_status krs_config_parse_file(const char *dir, const char *name, const krs_alloc *alloc,
                                  json_t **out, krs_error *err)
 {
@@ -348,9 +353,7 @@ krs_status krs_config_parse_file(const char *dir, const char *name, const krs_al
             status = krs_fail(err, KRS_EFORMAT, "want a JSON object");
         }
         if (status != KRS_OK) {
-            /* Malformed text is the file's fault here, not an argument's. */
-            status = status == KRS_EINVAL ? KRS_EFORMAT : status;
-            status = krs_error_wrap(err, status, "%s", name);
+            status = krs_config_blame_file(err, status, name);
         }
     }
     krs_buf_deinit(&text);
@@ -368,7 +371,7 @@ krs_status krs_model_config_load(const char *dir, const krs_alloc *alloc, krs_mo
     }
     status = krs_model_config_read(root, alloc, out, err);
     json_decref(root);
-    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, CONFIG_NAME);
+    return status == KRS_OK ? KRS_OK : krs_config_blame_file(err, status, CONFIG_NAME);
 }
 
 void krs_model_config_deinit(krs_model_config *config)

@@ -81,13 +81,13 @@ typedef struct krs_model_config {
     const krs_alloc *alloc;
 } krs_model_config;
 
-/* Read dir/config.json. Errors: KRS_ENOENT, KRS_EFORMAT (no JSON object, numbers that contradict each
- * other), KRS_EINVAL (field, value, limit), KRS_EUNSUPPORTED (rope type, layer type, quantisation
- * method), KRS_ENOMEM. On failure *out owns nothing and is zero except for model_type, where that could
+/* Read dir/config.json. Errors: KRS_ENOENT, KRS_EFORMAT (no JSON object, a field of the wrong type or out
+ * of its range, numbers that contradict each other), KRS_EUNSUPPORTED (rope type, layer type,
+ * quantisation method), KRS_ENOMEM. On failure *out owns nothing and is zero except for model_type, where that could
  * be read, so that a caller who does not know the family can say that first. */
 KRS_MUST_USE krs_status krs_model_config_load(const char *dir, const krs_alloc *alloc,
                                               krs_model_config *out, krs_error *err);
-/* The same from parsed JSON (borrowed). Multimodal configs: sizes come from `text_config`, model_type
+/* The same from parsed JSON (borrowed), where a field of the wrong type or range is KRS_EINVAL. Multimodal configs: sizes come from `text_config`, model_type
  * from the outside. */
 KRS_MUST_USE krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc,
                                               krs_model_config *out, krs_error *err);

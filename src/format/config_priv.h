@@ -51,6 +51,10 @@ KRS_MUST_USE krs_status krs_config_read_eos(const json_t *object, uint32_t *ids,
 KRS_MUST_USE krs_status krs_config_parse_file(const char *dir, const char *name,
                                               const krs_alloc *alloc, json_t **out, krs_error *err);
 
+/* Wrap with the file's name and return status. What a reader calls a bad argument (KRS_EINVAL) is a bad
+ * file (KRS_EFORMAT) to whoever gave it. */
+krs_status krs_config_blame_file(krs_error *err, krs_status status, const char *name);
+
 /* A string field into out[max_bytes] (with its NUL); absent: untouched. */
 KRS_MUST_USE krs_status krs_config_copy_str(const json_t *object, const char *field, char *out,
                                             size_t max_bytes, krs_error *err);

@@ -87,5 +87,5 @@ krs_status krs_generation_config_load(const char *dir, krs_generation_config *ou
     }
     status = krs_generation_config_read(root, out, err);
     json_decref(root);
-    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, GENERATION_NAME);
+    return status == KRS_OK ? KRS_OK : krs_config_blame_file(err, status, GENERATION_NAME);
 }

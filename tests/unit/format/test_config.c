@@ -360,7 +360,12 @@ static void a_file_that_is_no_json_or_not_there_is_named(void **state)
     krs_error err = KRS_ERROR_INIT;
     const char *folder = folder_with("config.json", "{\"model_type\":");
     assert_int_equal(krs_model_config_load(folder, NULL, &c, &err), KRS_EFORMAT);
+    assert_int_equal(err.status, KRS_EFORMAT);
     assert_non_null(strstr(err.message, "config.json: JSON line 1"));
+    drop(folder, "config.json");
+    folder = folder_with("config.json", "{" LLAMA ",\"rope_theta\":-1}");
+    assert_int_equal(krs_model_config_load(folder, NULL, &c, &err), KRS_EFORMAT);
+    assert_non_null(strstr(err.message, "config.json: model_type llama: rope_theta: -1"));
     drop(folder, "config.json");
     assert_int_equal(krs_model_config_load("/nonexistent", NULL, &c, &err), KRS_ENOENT);
     assert_non_null(strstr(err.message, "config.json"));
@@ -393,7 +398,7 @@ static void generation_defaults_are_read(void **state)
     assert_true(g.n_eos == 2 && g.eos_ids[1] == 6 && g.bos_id == 4);
     drop(folder, "generation_config.json");
     folder = folder_with("generation_config.json", "{\"top_p\":2}");
-    assert_int_equal(krs_generation_config_load(folder, &g, &err), KRS_EINVAL);
+    assert_int_equal(krs_generation_config_load(folder, &g, &err), KRS_EFORMAT);
     assert_non_null(strstr(err.message, "generation_config.json: top_p: 2"));
     assert_true(isnan(g.top_p) && g.do_sample == -1);
     drop(folder, "generation_config.json");
