@@ -2,11 +2,11 @@
  *
  * tests/data/template_constructs holds about a thousand one-line templates with what Jinja2 made of
  * them, so the expectations are not ours. The rest is what Jinja2 has no answer to: budgets, statuses,
- * line numbers, the loading of a model's template. */
+ * line numbers. */
 #include "os/clock.h"
 #include "os/file.h"
 #include "support/cmocka.h"
-#include "text/chat_template.h"
+#include "text/template.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,120 +385,6 @@ static void the_clock_is_the_one_given(void **state)
     json_decref(inputs);
 }
 
-/* ---- a model folder's template ---- */
-
-static void write_file(const char *dir, const char *name, const char *text)
-{
-    char path[KRS_OS_PATH_BYTES];
-    assert_int_equal(krs_os_path_join(dir, name, path, sizeof(path)), KRS_OK);
-    assert_int_equal(krs_os_file_write(path, text, strlen(text), NULL), KRS_OK);
-}
-
-static void render_chat(const krs_chat_template *chat, const char *inputs_text, const char *want)
-{
-    json_t *inputs = json_loads(inputs_text, 0, NULL);
-    krs_buf out;
-    krs_buf_init(&out, NULL, FILE_MAX_BYTES);
-    assert_int_equal(krs_chat_template_render(chat, inputs, NULL, &out, NULL), KRS_OK);
-    assert_string_equal(out.data ? out.data : "", want);
-    krs_buf_deinit(&out);
-    json_decref(inputs);
-}
-
-static krs_chat_template *load_chat(const char *dir)
-{
-    krs_chat_template *chat = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    const krs_status status = krs_chat_template_load(dir, NULL, &chat, &err);
-    if (status != KRS_OK) {
-        print_error("%s: %s\n", dir, err.message);
-    }
-    assert_int_equal(status, KRS_OK);
-    return chat;
-}
-
-static void fresh_folder(char out[64])
-{
-    static unsigned n;
-    (void)snprintf(out, 64, "/tmp/krs-test-chat-%llx-%u", (unsigned long long)krs_os_wall_ns(),
-                   n++);
-    assert_int_equal(krs_os_dir_make(out, NULL), KRS_OK);
-}
-
-static void a_folder_without_template_is_enoent(void **state)
-{
-    (void)state;
-    char dir[64];
-    krs_chat_template *chat = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    fresh_folder(dir);
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_ENOENT);
-    assert_null(chat);
-    write_file(dir, "tokenizer_config.json", "{\"bos_token\": \"<s>\"}");
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_ENOENT);
-    assert_non_null(strstr(err.message, "no chat template"));
-}
-
-static void tokens_come_from_the_folder_unless_given(void **state)
-{
-    (void)state;
-    char dir[64];
-    fresh_folder(dir);
-    write_file(dir, "tokenizer_config.json",
-               "{\"bos_token\": {\"content\": \"<b>\"}, \"eos_token\": \"<e>\","
-               " \"chat_template\": \"{{ bos_token }}{{ x }}{{ eos_token }}\"}");
-    krs_chat_template *chat = load_chat(dir);
-    render_chat(chat, "{\"x\": 1}", "<b>1<e>");
-    render_chat(chat, "{\"x\": 1, \"bos_token\": \"!\"}", "!1<e>");
-    krs_chat_template_free(chat);
-}
-
-static void a_list_of_templates_has_one_for_tools(void **state)
-{
-    (void)state;
-    char dir[64];
-    fresh_folder(dir);
-    write_file(dir, "tokenizer_config.json",
-               "{\"chat_template\": [{\"name\": \"default\", \"template\": \"plain\"},"
-               " {\"name\": \"tool_use\", \"template\": \"tools\"}]}");
-    krs_chat_template *chat = load_chat(dir);
-    render_chat(chat, "{\"tools\": null}", "plain");
-    render_chat(chat, "{\"tools\": [1]}", "tools");
-    krs_chat_template_free(chat);
-}
-
-static void a_jinja_file_wins_over_the_config(void **state)
-{
-    (void)state;
-    char dir[64];
-    fresh_folder(dir);
-    write_file(dir, "tokenizer_config.json",
-               "{\"chat_template\": \"config\", \"eos_token\": \"<e>\"}");
-    write_file(dir, "chat_template.jinja", "file{{ eos_token }}\n");
-    krs_chat_template *chat = load_chat(dir);
-    render_chat(chat, "{}", "file<e>");
-    krs_chat_template_free(chat);
-}
-
-static void a_broken_folder_says_which_file(void **state)
-{
-    (void)state;
-    char dir[64];
-    krs_chat_template *chat = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    fresh_folder(dir);
-    write_file(dir, "tokenizer_config.json", "{\"chat_template\": \"{{ \"}");
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_EFORMAT);
-    assert_non_null(strstr(err.message, "tokenizer_config.json"));
-    write_file(dir, "tokenizer_config.json", "[");
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_EFORMAT);
-    write_file(dir, "tokenizer_config.json", "{\"chat_template\": 5}");
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_EFORMAT);
-    write_file(dir, "tokenizer_config.json", "{\"chat_template\": [{\"name\": 1}]}");
-    assert_int_equal(krs_chat_template_load(dir, NULL, &chat, &err), KRS_EFORMAT);
-    assert_null(chat);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,11 +410,6 @@ int main(void)
         cmocka_unit_test(output_is_appended_to_what_is_there),
         cmocka_unit_test(mentions_knows_the_variables_of_a_template),
         cmocka_unit_test(the_clock_is_the_one_given),
-        cmocka_unit_test(a_folder_without_template_is_enoent),
-        cmocka_unit_test(tokens_come_from_the_folder_unless_given),
-        cmocka_unit_test(a_list_of_templates_has_one_for_tools),
-        cmocka_unit_test(a_jinja_file_wins_over_the_config),
-        cmocka_unit_test(a_broken_folder_says_which_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
