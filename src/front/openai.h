@@ -17,10 +17,14 @@
 #include "api/runtime.h"
 #include "base/buf.h"
 
-#define KRS_OPENAI_ID_BYTES         48 /* "chatcmpl-" and 16 hexadecimal digits */
-#define KRS_OPENAI_FINGERPRINT      "krs-1"
-#define KRS_OPENAI_MAX_MESSAGES     4096
-#define KRS_OPENAI_MAX_TOOLS        128 /* OpenAI's own limit */
+#define KRS_OPENAI_ID_BYTES     48 /* "chatcmpl-" and 16 hexadecimal digits */
+#define KRS_OPENAI_FINGERPRINT  "krs-1"
+#define KRS_OPENAI_MAX_MESSAGES 4096
+#define KRS_OPENAI_MAX_TOOLS    128 /* OpenAI's own limit */
+#define KRS_OPENAI_MAX_CHAT_VALUES                                                                 \
+    (1u << 17) /* JSON values of a chat body: 4096 messages hold 60,000. 20 MB a choice at worst */
+#define KRS_OPENAI_MAX_VALUES                                                                      \
+    (1u << 21) /* of a completions body: two million token ids. 300 MB at worst, while it is read */
 #define KRS_OPENAI_MAX_USER_BYTES   512
 #define KRS_OPENAI_DEFAULT_TOKENS   16 /* completions without max_tokens, as OpenAI has it */
 #define KRS_OPENAI_MAX_TIMEOUT_MS   (24 * 3600 * 1000) /* timeout_ms: a day */

@@ -16,12 +16,13 @@
 /* Which message, and where to complain. */
 typedef struct place {
     char field[FIELD_TEXT_BYTES];
+    size_t *n_values; /* that arguments unfolded to so far, in all messages */
     krs_error *err;
 } place;
 
-static place place_of(size_t index, const char *member, krs_error *err)
+static place place_of(size_t index, const char *member, size_t *n_values, krs_error *err)
 {
-    place at = {.err = err};
+    place at = {.n_values = n_values, .err = err};
     (void)snprintf(at.field, sizeof(at.field), "messages[%zu].%s", index, member);
     return at;
 }
@@ -95,6 +96,11 @@ static krs_status fix_arguments(json_t *function, const place *at)
     const krs_json_limits limits = {ARGUMENTS_MAX_BYTES, false};
     json_t *parsed = NULL;
     const krs_str text = {json_string_value(arguments), json_string_length(arguments)};
+    *at->n_values += krs_json_count_values(text);
+    if (*at->n_values > KRS_OPENAI_MAX_CHAT_VALUES) {
+        return krs_openai_refuse(at->err, at->field, "arguments hold too many values, limit %u",
+                                 KRS_OPENAI_MAX_CHAT_VALUES);
+    }
     if (!json_is_string(arguments) || krs_json_parse(text, &limits, &parsed, NULL) != KRS_OK ||
         !json_is_object(parsed)) {
         json_decref(parsed);
@@ -145,23 +151,23 @@ static krs_status fix_role(json_t *message, const place *at)
                              ROLE_MAX_BYTES, role);
 }
 
-static krs_status fix_message(json_t *message, size_t i, krs_error *err)
+static krs_status fix_message(json_t *message, size_t i, size_t *n_values, krs_error *err)
 {
-    place at = place_of(i, "role", err);
+    place at = place_of(i, "role", n_values, err);
     if (!json_is_object(message)) {
         return krs_openai_refuse(err, "messages", "entry %zu is not an object", i);
     }
     krs_status status = fix_role(message, &at);
     if (status == KRS_OK) {
-        at = place_of(i, "content", err);
+        at = place_of(i, "content", n_values, err);
         status = fix_content(message, &at);
     }
     if (status == KRS_OK) {
-        at = place_of(i, "tool_calls", err);
+        at = place_of(i, "tool_calls", n_values, err);
         status = fix_tool_calls(message, &at);
     }
     if (status == KRS_OK && json_object_get(message, "function_call")) {
-        at = place_of(i, "function_call", err);
+        at = place_of(i, "function_call", n_values, err);
         status = krs_openai_refuse(err, at.field, "not supported; use tool_calls");
     }
     return status;
@@ -184,8 +190,9 @@ static krs_status copy_messages(const krs_openai_reader *reader, json_t *chat)
         return no_memory(reader->err);
     }
     krs_status status = KRS_OK;
+    size_t n_values = 0;
     for (size_t i = 0; status == KRS_OK && i < n; i++) {
-        status = fix_message(json_array_get(messages, i), i, reader->err);
+        status = fix_message(json_array_get(messages, i), i, &n_values, reader->err);
     }
     return status;
 }

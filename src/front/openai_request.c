@@ -156,15 +156,29 @@ static krs_status read_call(krs_openai_reader *reader)
     return build_requests(reader);
 }
 
+static krs_status parse_body(const krs_openai_context *context, krs_openai_kind kind, krs_str body,
+                             json_t **tree, krs_error *err)
+{
+    const size_t n_values = krs_json_count_values(body);
+    const size_t max_values =
+        kind == KRS_OPENAI_CHAT ? KRS_OPENAI_MAX_CHAT_VALUES : KRS_OPENAI_MAX_VALUES;
+    if (n_values > max_values) {
+        return krs_fail(err, KRS_ETOOLARGE, "body: %zu JSON values, limit %zu", n_values,
+                        max_values);
+    }
+    const krs_json_limits limits = {context->max_body_bytes, false};
+    const krs_status status = krs_json_parse(body, &limits, tree, err);
+    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "body");
+}
+
 krs_status krs_openai_parse(const krs_openai_context *context, krs_openai_kind kind, krs_str body,
                             krs_openai_call **out, krs_error *err)
 {
     *out = NULL;
-    const krs_json_limits limits = {context->max_body_bytes, false};
     json_t *tree = NULL;
-    krs_status status = krs_json_parse(body, &limits, &tree, err);
+    krs_status status = parse_body(context, kind, body, &tree, err);
     if (status != KRS_OK) {
-        return krs_error_wrap(err, status, "body");
+        return status;
     }
     krs_openai_call *call = krs_alloc_zero(context->alloc, sizeof(*call));
     if (!call) {

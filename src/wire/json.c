@@ -7,12 +7,31 @@
 
 #include <math.h>
 
-/* Deepest nesting of brackets outside strings. Cheap, exact for valid JSON, and a lower bound never
- * matters for invalid text, which the parser refuses. */
-static size_t nesting_of(krs_str text)
+typedef struct json_shape {
+    size_t depth;    /* nesting of brackets, here */
+    size_t deepest;  /* and anywhere */
+    size_t n_values; /* or one more for each empty container */
+} json_shape;
+
+/* A character outside strings. */
+static void see(json_shape *shape, char c)
 {
-    size_t depth = 0;
-    size_t deepest = 0;
+    if (c == '[' || c == '{') {
+        shape->depth++;
+        shape->deepest = shape->depth > shape->deepest ? shape->depth : shape->deepest;
+        shape->n_values++;
+    } else if (c == ',') {
+        shape->n_values++;
+    } else if ((c == ']' || c == '}') && shape->depth > 0) {
+        shape->depth--;
+    }
+}
+
+/* What brackets and commas outside strings tell. Cheap and right for valid JSON; what it says of invalid
+ * text does not matter, because the parser refuses that. */
+static json_shape shape_of(krs_str text)
+{
+    json_shape shape = {.n_values = 1};
     bool is_string = false;
     for (size_t i = 0; i < text.len; i++) {
         const char c = text.ptr[i];
@@ -21,13 +40,16 @@ static size_t nesting_of(krs_str text)
             is_string = c != '"';
         } else if (c == '"') {
             is_string = true;
-        } else if (c == '[' || c == '{') {
-            deepest = ++depth > deepest ? depth : deepest;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+        } else {
+            see(&shape, c);
         }
     }
-    return deepest;
+    return shape;
+}
+
+size_t krs_json_count_values(krs_str text)
+{
+    return shape_of(text).n_values;
 }
 
 krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **out, krs_error *err)
@@ -41,7 +63,7 @@ krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **
         /* jansson loses a NUL byte after a number instead of refusing it. */
         return krs_fail(err, KRS_EINVAL, "JSON: holds a NUL byte");
     }
-    if (nesting_of(text) > KRS_JSON_MAX_DEPTH) {
+    if (shape_of(text).deepest > KRS_JSON_MAX_DEPTH) {
         return krs_fail(err, KRS_EINVAL, "JSON nested deeper than %d", KRS_JSON_MAX_DEPTH);
     }
     json_error_t why;

@@ -27,6 +27,11 @@ typedef struct krs_json_limits {
 KRS_MUST_USE krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **out,
                                        krs_error *err);
 
+/* How many values a JSON text holds, at most: read off its brackets and commas, before any tree exists.
+ * A value costs up to some 150 bytes of tree however short it is, so that, not the length of the text, is
+ * what bounds the memory of a text by a stranger. */
+size_t krs_json_count_values(krs_str text);
+
 /* Append value as compact JSON. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_json_write(const json_t *value, krs_buf *out);
 

@@ -317,6 +317,42 @@ static void prompts_come_in_four_shapes(void **state)
     krs_openai_call_free(call);
 }
 
+/* head, n times unit, tail. Freed by the caller. */
+static char *repeated(const char *head, const char *unit, size_t n, const char *tail)
+{
+    krs_buf text;
+    krs_buf_init(&text, NULL, 64u << 20);
+    assert_int_equal(krs_buf_append_str(&text, krs_str_of(head)), KRS_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(krs_buf_append_str(&text, krs_str_of(unit)), KRS_OK);
+    }
+    assert_int_equal(krs_buf_append_str(&text, krs_str_of(tail)), KRS_OK);
+    return text.data;
+}
+
+/* A tree is fifty times the size of its text, so the text's length alone is no bound. */
+static void values_are_bounded_where_bytes_are_not(void **state)
+{
+    (void)state;
+    krs_openai_call *call = NULL;
+    krs_error err = KRS_ERROR_INIT;
+    char *body =
+        repeated("{\"model\":\"m\"," MSG ",\"x\":[", "[],", KRS_OPENAI_MAX_CHAT_VALUES / 2, "1]}");
+    assert_int_equal(parse(KRS_OPENAI_CHAT, body, &call, &err), KRS_ETOOLARGE);
+    assert_non_null(strstr(err.message, "JSON values, limit 131072"));
+    free(body);
+    /* The same inside the strings of tool calls, each below every limit of its own. */
+    char *calls =
+        repeated("{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[",
+                 "{\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[0,0,0,0,0,0,0,0,0,"
+                 "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}\"}},",
+                 KRS_OPENAI_MAX_CHAT_VALUES / 32, "{\"function\":{\"name\":\"f\"}}]}]}");
+    assert_int_equal(parse(KRS_OPENAI_CHAT, calls, &call, &err), KRS_EINVAL);
+    assert_string_equal(err.field, "messages[0].tool_calls");
+    assert_non_null(strstr(err.message, "too many values"));
+    free(calls);
+}
+
 static void errors_have_openai_s_shape(void **state)
 {
     (void)state;
@@ -352,6 +388,7 @@ int main(void)
         cmocka_unit_test(given_fields_arrive),
         cmocka_unit_test(chats_become_what_templates_expect),
         cmocka_unit_test(prompts_come_in_four_shapes),
+        cmocka_unit_test(values_are_bounded_where_bytes_are_not),
         cmocka_unit_test(errors_have_openai_s_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,16 @@ static void agrees_with_the_accept_and_reject_suite(void **state)
     krs_arena_deinit(&arena);
 }
 
+static void values_are_counted_before_any_tree_exists(void **state)
+{
+    (void)state;
+    assert_int_equal(krs_json_count_values(KRS_STR("7")), 1);
+    assert_int_equal(krs_json_count_values(KRS_STR("[1,2,3]")), 4);
+    assert_int_equal(krs_json_count_values(KRS_STR("{\"a\":[1,{\"b\":2}],\"c\":3}")), 6);
+    assert_int_equal(krs_json_count_values(KRS_STR("\"[,\\\",{\"")), 1);
+    assert_int_equal(krs_json_count_values((krs_str){NULL, 0}), 1);
+}
+
 static void nesting_is_bounded_before_any_tree_exists(void **state)
 {
     (void)state;
@@ -215,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_accept_and_reject_suite),
+        cmocka_unit_test(values_are_counted_before_any_tree_exists),
         cmocka_unit_test(nesting_is_bounded_before_any_tree_exists),
         cmocka_unit_test(errors_name_the_place_and_the_limit),
         cmocka_unit_test(integers_are_bounded_and_5_point_0_is_one),
