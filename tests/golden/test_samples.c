@@ -53,26 +53,36 @@ static void deliver(void *ctx, const krs_stream_event *events, uint32_t n)
     krs_os_mutex_unlock(l->lock);
 }
 
-static krs_request *greedy_request(const char *prompt)
+static const char weather_tool[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"description\":\"Get the "
+    "weather of a city\",\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":"
+    "\"string\"}},\"required\":[\"city\"]}}}]";
+
+/* tools: JSON, or NULL. */
+static krs_request *greedy_request(const char *prompt, const char *tools)
 {
     krs_request *request = NULL;
     assert_int_equal(krs_request_new(NULL, &request), KRS_OK);
     request->prompt.kind = KRS_PROMPT_CHAT;
     request->prompt.chat =
         json_pack("{s:[{s:s, s:s}]}", "messages", "role", "user", "content", prompt);
+    if (tools) {
+        assert_int_equal(
+            json_object_set_new(request->prompt.chat, "tools", json_loads(tools, 0, NULL)), 0);
+    }
     request->sampling.temperature = 0;
     request->sampling.n_logprobs = 2;
     request->stopping.max_tokens = LENGTH_LIMIT;
     return request;
 }
 
-static void listen_to(krs_runtime *runtime, const char *prompt, listener *l)
+static void listen_to(krs_runtime *runtime, const char *prompt, const char *tools, listener *l)
 {
     const krs_sink sink = {l, deliver};
     uint64_t id = 0;
     krs_error err = KRS_ERROR_INIT;
-    assert_int_equal(krs_runtime_open(runtime, greedy_request(prompt), &sink, NULL, &id, &err),
-                     KRS_OK);
+    krs_request *request = greedy_request(prompt, tools);
+    assert_int_equal(krs_runtime_open(runtime, request, &sink, NULL, &id, &err), KRS_OK);
     krs_os_mutex_lock(l->lock);
     while (!l->is_end) {
         krs_os_cond_wait(l->ended, l->lock);
@@ -81,13 +91,14 @@ static void listen_to(krs_runtime *runtime, const char *prompt, listener *l)
 }
 
 /* One sample; true when the answer is as recorded. */
-static bool check_sample(krs_runtime *runtime, const char *prompt, const char *expected)
+static bool check_sample(krs_runtime *runtime, const char *prompt, const char *tools,
+                         const char *expected)
 {
     listener l = {.expected = expected, .margin = -1, .finish = KRS_FINISH_ERROR};
     krs_buf_init(&l.text, NULL, MAX_ANSWER);
     assert_int_equal(krs_os_mutex_new(&l.lock), KRS_OK);
     assert_int_equal(krs_os_cond_new(&l.ended), KRS_OK);
-    listen_to(runtime, prompt, &l);
+    listen_to(runtime, prompt, tools, &l);
     assert_int_equal(l.finish, KRS_FINISH_STOP);
     const bool is_same = l.text.len == strlen(expected) && !has_left(&l);
     if (!is_same) {
@@ -116,7 +127,7 @@ static json_t *load_samples(const char *name)
     return samples;
 }
 
-static void check_model(const char *name, const char *device)
+static krs_runtime *open_model(const char *name, const char *device)
 {
     char dir[KRS_OS_PATH_BYTES];
     (void)snprintf(dir, sizeof(dir), "%s/models/%s", KRS_SOURCE_DIR, name);
@@ -129,11 +140,17 @@ static void check_model(const char *name, const char *device)
     if (krs_engine_open(&options, &runtime, &err) != KRS_OK) {
         fail_msg("%s", err.message);
     }
+    return runtime;
+}
+
+static void check_model(const char *name, const char *device)
+{
+    krs_runtime *runtime = open_model(name, device);
     json_t *samples = load_samples(name);
     size_t n_same = 0;
     for (size_t i = 0; i < json_array_size(samples); i++) {
         const json_t *sample = json_array_get(samples, i);
-        n_same += check_sample(runtime, json_string_value(json_object_get(sample, "prompt")),
+        n_same += check_sample(runtime, json_string_value(json_object_get(sample, "prompt")), NULL,
                                json_string_value(json_object_get(sample, "answer")));
     }
     print_message("%s on %s: %zu of %zu answers exactly as recorded\n", name, device, n_same,
@@ -160,12 +177,24 @@ static void draft_answers_as_recorded_on_cpu(void **state)
     check_model("demo-draft", "cpu");
 }
 
+/* Not among the recorded ones: the template with tools, and the call in the model's own tags. */
+static void demo_calls_a_tool(void **state)
+{
+    (void)state;
+    krs_runtime *runtime = open_model("demo", "cpu");
+    assert_true(check_sample(runtime, "What is the weather in Paris?", weather_tool,
+                             "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "
+                             "\"Paris\"}}\n</tool_call>"));
+    krs_runtime_free(runtime);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(demo_answers_as_recorded_on_cpu),
         cmocka_unit_test(demo_answers_as_recorded_on_ref),
         cmocka_unit_test(draft_answers_as_recorded_on_cpu),
+        cmocka_unit_test(demo_calls_a_tool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
