@@ -97,7 +97,8 @@ void krs_config_init(krs_config *config, krs_command command);
 
 /* argv[0 .. argc - 1] after the subcommand: --name value, --name=value, --flag, --no-flag, -x value,
  * "--" ends flags. Errors: KRS_EINVAL naming the option, its value and what is allowed; --help set skips
- * the check of positional arguments. */
+ * the check of positional arguments. On failure config holds the flags before the wrong one, and --json
+ * wherever it stood. */
 KRS_MUST_USE krs_status krs_config_read_args(krs_config *config, int argc, char **argv,
                                              krs_error *err);
 

@@ -122,9 +122,23 @@ static krs_status read_all_args(krs_config *config, int argc, char **argv, krs_e
     return status;
 }
 
+/* Is --json among the flags? The failure of one flag is told as asked for by another, also a later one. */
+static bool wants_json(int argc, char **argv)
+{
+    bool is_there = false;
+    for (int i = 0; i < argc && !is_there && strcmp(argv[i], "--") != 0; i++) {
+        is_there = strcmp(argv[i], "--json") == 0;
+    }
+    return is_there;
+}
+
 krs_status krs_config_read_args(krs_config *config, int argc, char **argv, krs_error *err)
 {
     const krs_status status = read_all_args(config, argc, argv, err);
+    if (status != KRS_OK && wants_json(argc, argv)) {
+        config->values[KRS_OPTION_JSON] =
+            (krs_option_value){.source = KRS_SOURCE_FLAG, .text = "true", .integer = 1};
+    }
     const krs_command_row *row = krs_command_row_of(config->command);
     if (status == KRS_OK && config->n_positionals < row->min_positionals &&
         !krs_config_bool(config, KRS_OPTION_HELP)) {

@@ -149,6 +149,18 @@ static void a_bad_value_names_option_value_and_range(void **state)
     assert_refused(KRS_COMMAND_RUN, "--no-seed", "1", "unknown option --no-seed");
 }
 
+static void json_behind_a_wrong_flag_still_counts(void **state)
+{
+    (void)state;
+    krs_error err = KRS_ERROR_INIT;
+    krs_config config = config_of(KRS_COMMAND_RUN);
+    assert_int_equal(ARGS(&config, &err, "m", "--prt", "--json"), KRS_EINVAL);
+    assert_true(krs_config_bool(&config, KRS_OPTION_JSON));
+    config = config_of(KRS_COMMAND_RUN);
+    assert_int_equal(ARGS(&config, &err, "m", "--prt", "--", "--json"), KRS_EINVAL);
+    assert_false(krs_config_bool(&config, KRS_OPTION_JSON));
+}
+
 static void too_few_or_many_arguments_are_refused(void **state)
 {
     (void)state;
@@ -206,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_list_collects_and_a_stronger_source_replaces_it),
         cmocka_unit_test(a_list_is_bounded),
         cmocka_unit_test(a_bad_value_names_option_value_and_range),
+        cmocka_unit_test(json_behind_a_wrong_flag_still_counts),
         cmocka_unit_test(too_few_or_many_arguments_are_refused),
         cmocka_unit_test(a_bad_environment_variable_is_named),
         cmocka_unit_test(a_bad_file_key_or_value_is_named),
