@@ -78,6 +78,9 @@ static void wait_for_end(krs_runtime *runtime, uint64_t stream_id, const krs_os_
             krs_runtime_cancel(runtime, stream_id);
         }
         is_end = take_arrived(box, stream, answer);
+        if (!is_end && stream && ferror(stream)) {
+            krs_runtime_cancel(runtime, stream_id); /* nobody reads the rest */
+        }
     }
     answer->finish = box->end.finish;
     answer->usage = box->end.usage;

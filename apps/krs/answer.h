@@ -28,8 +28,12 @@ void krs_answer_deinit(krs_answer *answer);
 KRS_MUST_USE krs_status krs_answer_request(const krs_config *config, json_t *messages,
                                            krs_str prompt, krs_request **out, krs_error *err);
 
+/* Append {"role", "content"} to messages. Errors: KRS_EINVAL (content is no UTF-8), KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_answer_add_message(json_t *messages, const char *role, krs_str content,
+                                               krs_error *err);
+
 /* Run request (taken in every case) and print its text to stream (NULL: nowhere) as it comes. A signal
- * of `signals` cancels it. Errors: those of krs_runtime_open and of the answer itself. */
+ * of `signals` cancels it, and so does a stream that can no longer be written. Errors: those of krs_runtime_open and of the answer itself. */
 KRS_MUST_USE krs_status krs_answer_run(krs_runtime *runtime, krs_request *request,
                                        const krs_os_signals *signals, FILE *stream,
                                        krs_answer *answer, krs_error *err);

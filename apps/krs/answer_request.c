@@ -1,5 +1,6 @@
 /* apps/krs/answer_request.c - the options of `run` and `chat` as a request. */
 #include "answer.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 
@@ -44,6 +45,34 @@ static krs_status copy_prompt(json_t *messages, krs_str prompt, krs_request *req
     request->prompt.kind = KRS_PROMPT_TEXT;
     request->prompt.text = krs_arena_copy(&request->arena, prompt);
     return request->prompt.text.ptr ? KRS_OK : KRS_ENOMEM;
+}
+
+/* Byte at which text stops being UTF-8; its length when it does not. */
+static size_t valid_bytes(krs_str text)
+{
+    size_t at = 0;
+    while (at < text.len) {
+        const size_t length = krs_utf8_length(text.ptr + at, text.len - at);
+        if (length == 0) {
+            break;
+        }
+        at += length;
+    }
+    return at;
+}
+
+krs_status krs_answer_add_message(json_t *messages, const char *role, krs_str content,
+                                  krs_error *err)
+{
+    const size_t valid = valid_bytes(content);
+    if (valid < content.len) {
+        return krs_fail_field(err, KRS_EINVAL, role, "%s: byte %zu is not UTF-8", role, valid);
+    }
+    json_t *message = json_pack("{s:s, s:s%}", "role", role, "content",
+                                content.ptr ? content.ptr : "", content.len);
+    return json_array_append_new(messages, message) == 0
+               ? KRS_OK
+               : krs_fail(err, KRS_ENOMEM, "%s: out of memory", role);
 }
 
 krs_status krs_answer_request(const krs_config *config, json_t *messages, krs_str prompt,

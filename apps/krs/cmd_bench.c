@@ -4,6 +4,7 @@
  * Decode at batch 1 reads every weight once a step, so its floor is weight bytes over read bandwidth,
  * and the bandwidth is measured in the same run: on a shared machine a share of the ceiling means
  * something, a bare tokens/s does not. Figures are medians. */
+#include "base/check.h"
 #include "bench.h"
 #include "command.h"
 #include "compute/cpu/ceiling.h"
@@ -49,6 +50,7 @@ static krs_bench_options options_of(const krs_config *config)
 static krs_status run_all(const krs_config *config, krs_bench *bench, report *r, krs_error *err)
 {
     const uint32_t n = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
+    KRS_DCHECK(r->prefill_s && r->decode_s);
     krs_progress progress;
     krs_progress_start(&progress, config, "bench", n + 1);
     krs_bench_times times;

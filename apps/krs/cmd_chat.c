@@ -1,15 +1,16 @@
 /* apps/krs/cmd_chat.c - krs chat MODEL: a conversation with history.
  *
  * Ctrl-C stops the answer being written (what came of it stays in the history); at the prompt it clears
- * the line, as in a shell. Ctrl-D or /exit ends; /reset forgets the conversation. Lines are edited with
- * libedit on a terminal and read plainly otherwise, so `krs chat` also works in a pipe. */
+ * the line, as in a shell. Ctrl-D or /exit ends; /reset forgets the conversation. Lines are edited on
+ * a terminal and read plainly otherwise, so `krs chat` also works in a pipe; there Ctrl-C between answers
+ * ends the program, which waits for nobody's typing. */
 #define _POSIX_C_SOURCE 200809L
 #include "answer.h"
 #include "command.h"
+#include "line.h"
 #include "local.h"
 #include "os/term.h"
 
-#include <editline/readline.h>
 #include <stdlib.h>
 
 #define LINE_MAX_BYTES (1u << 20) /* one typed or piped line */
@@ -18,112 +19,130 @@ typedef struct chat {
     const krs_config *config;
     krs_runtime *runtime;
     json_t *messages;
-    bool is_terminal;
+    krs_line *line; /* NULL: standard input is no terminal */
+    krs_os_signals signals;
 } chat;
 
-static void reset_history(chat *c)
+/* Forget everything but --system. */
+static krs_status reset_history(chat *c, krs_error *err)
 {
     json_decref(c->messages);
     c->messages = json_array();
     const char *system = krs_config_text(c->config, KRS_OPTION_SYSTEM);
-    if (system) {
-        (void)json_array_append_new(c->messages,
-                                    json_pack("{s:s, s:s}", "role", "system", "content", system));
-    }
+    return system ? krs_answer_add_message(c->messages, "system", krs_str_of(system), err) : KRS_OK;
 }
 
-static void add_message(chat *c, const char *role, krs_str content)
+/* Both question and answer, or the history as it was. */
+static krs_status exchange(chat *c, const char *line, krs_error *err)
 {
-    (void)json_array_append_new(c->messages,
-                                json_pack("{s:s, s:s%}", "role", role, "content",
-                                          content.ptr ? content.ptr : "", content.len));
-}
-
-/* The next line, malloc'd, without its end; NULL at the end of input. */
-static char *read_line(const chat *c)
-{
-    if (c->is_terminal) {
-        char *line = readline("> ");
-        if (line && line[0]) {
-            (void)add_history(line);
-        }
-        return line;
-    }
-    char *line = NULL;
-    size_t cap = 0;
-    const ssize_t n = getline(&line, &cap, stdin);
-    if (n < 0 || n > (ssize_t)LINE_MAX_BYTES) {
-        free(line);
-        return NULL;
-    }
-    if (n > 0 && line[n - 1] == '\n') {
-        line[n - 1] = '\0';
-    }
-    return line;
-}
-
-/* One exchange; a failed one leaves the history as it was and the conversation goes on. */
-static void exchange(chat *c, const char *line)
-{
-    krs_error err = KRS_ERROR_INIT;
-    krs_os_signals signals = {-1};
     krs_request *request = NULL;
     krs_answer answer;
     krs_answer_init(&answer);
-    add_message(c, "user", krs_str_of(line));
-    krs_status status = krs_os_signals_open(&signals, &err);
+    const size_t n_before = json_array_size(c->messages);
+    krs_status status = krs_answer_add_message(c->messages, "user", krs_str_of(line), err);
     if (status == KRS_OK) {
-        status = krs_answer_request(c->config, c->messages, KRS_STR(""), &request, &err);
+        status = krs_answer_request(c->config, c->messages, KRS_STR(""), &request, err);
     }
     if (status == KRS_OK) {
-        status = krs_answer_run(c->runtime, request, &signals, stdout, &answer, &err);
+        status = krs_answer_run(c->runtime, request, &c->signals, stdout, &answer, err);
+        (void)fputc('\n', stdout);
+        (void)fflush(stdout);
     }
-    krs_os_signals_close(&signals);
-    (void)fputc('\n', stdout);
-    (void)fflush(stdout);
     if (status == KRS_OK) {
-        add_message(c, "assistant", krs_buf_view(&answer.text));
-    } else {
-        (void)krs_say_error(c->config, &err);
-        (void)json_array_remove(c->messages, json_array_size(c->messages) - 1);
+        status = krs_answer_add_message(c->messages, "assistant", krs_buf_view(&answer.text), err);
+    }
+    while (status != KRS_OK && json_array_size(c->messages) > n_before) {
+        (void)json_array_remove(c->messages, n_before);
     }
     krs_answer_deinit(&answer);
+    return status;
 }
 
-static void converse(chat *c)
+/* What a line asks for. True when the conversation is over. */
+static bool obey(chat *c, const char *line)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_status status = KRS_OK;
+    if (strcmp(line, "/exit") == 0) {
+        return true;
+    }
+    if (strcmp(line, "/reset") == 0) {
+        status = reset_history(c, &err);
+    } else if (line[0]) {
+        status = exchange(c, line, &err);
+    }
+    if (status != KRS_OK) {
+        (void)krs_say_error(c->config, &err);
+    }
+    return ferror(stdout) != 0; /* nobody reads the answers */
+}
+
+static void converse_with_terminal(chat *c)
 {
     bool is_over = false;
     while (!is_over) {
-        char *line = read_line(c);
-        if (!line || strcmp(line, "/exit") == 0) {
-            is_over = true;
-        } else if (strcmp(line, "/reset") == 0) {
-            reset_history(c);
-        } else if (line[0]) {
-            exchange(c, line);
-        }
-        free(line);
+        const char *text = "";
+        const krs_line_end end = krs_line_read(c->line, &text);
+        is_over = end == KRS_LINE_OVER || (end == KRS_LINE_TYPED && obey(c, text));
     }
+}
+
+static void converse_with_pipe(chat *c)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    bool is_over = false;
+    while (!is_over) {
+        const ssize_t n = getline(&line, &cap, stdin);
+        if (n > 0 && line[n - 1] == '\n') {
+            line[n - 1] = '\0';
+        }
+        krs_error err = KRS_ERROR_INIT;
+        if (n < 0) {
+            is_over = true;
+        } else if (n > (ssize_t)LINE_MAX_BYTES) {
+            (void)krs_fail(&err, KRS_ETOOLARGE, "line: %zd bytes, want at most %u", n,
+                           LINE_MAX_BYTES);
+            (void)krs_say_error(c->config, &err);
+        } else if (krs_os_signals_open(&c->signals, &err) != KRS_OK) {
+            (void)krs_say_error(c->config, &err);
+            is_over = true;
+        } else {
+            is_over = obey(c, line);
+            krs_os_signals_close(&c->signals);
+        }
+    }
+    free(line);
+}
+
+static krs_status open_chat(chat *c, krs_error *err)
+{
+    const krs_engine_options options = krs_local_options(c->config, c->config->positionals[0]);
+    /* Threads of the runtime inherit the blocked signals. */
+    krs_status status = krs_os_signals_open(&c->signals, err);
+    if (status == KRS_OK) {
+        status = reset_history(c, err);
+    }
+    return status == KRS_OK ? krs_local_open(c->config, &options, &c->runtime, err) : status;
 }
 
 int krs_cmd_chat(const krs_config *config)
 {
     krs_error err = KRS_ERROR_INIT;
-    krs_os_signals signals = {-1};
-    const krs_engine_options options = krs_local_options(config, config->positionals[0]);
-    chat c = {.config = config, .is_terminal = krs_os_is_terminal(0)};
-    /* Threads of the runtime inherit the blocked signals; at the prompt they are libedit's again. */
-    krs_status status = krs_os_signals_open(&signals, &err);
-    if (status == KRS_OK) {
-        status = krs_local_open(config, &options, &c.runtime, &err);
+    chat c = {.config = config, .signals = {-1}};
+    const krs_status status = open_chat(&c, &err);
+    if (status == KRS_OK && krs_os_is_terminal(0)) {
+        c.line = krs_line_new(&c.signals);
     }
-    krs_os_signals_close(&signals);
-    if (status != KRS_OK) {
-        return krs_say_error(config, &err);
+    if (c.line) {
+        converse_with_terminal(&c);
+    } else if (status == KRS_OK) {
+        krs_os_signals_close(&c.signals);
+        converse_with_pipe(&c);
     }
-    reset_history(&c);
-    converse(&c);
-    json_decref(c.messages);
+    krs_line_free(c.line);
     krs_runtime_free(c.runtime);
-    return krs_say_flush();
+    krs_os_signals_close(&c.signals);
+    json_decref(c.messages);
+    return status == KRS_OK ? krs_say_flush() : krs_say_error(config, &err);
 }

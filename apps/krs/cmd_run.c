@@ -18,27 +18,31 @@ static krs_status read_prompt(const krs_config *config, krs_buf *out, krs_error 
     return krs_os_file_read("-", out, err);
 }
 
-/* [{system}?, {user}] */
-static json_t *messages_of(const krs_config *config, krs_str prompt)
+/* [{system}?, {user}]: a new reference, also on failure. */
+static krs_status make_messages(const krs_config *config, krs_str prompt, json_t **out,
+                                krs_error *err)
 {
-    json_t *messages = json_array();
     const char *system = krs_config_text(config, KRS_OPTION_SYSTEM);
+    krs_status status = KRS_OK;
+    *out = json_array();
     if (system) {
-        (void)json_array_append_new(messages,
-                                    json_pack("{s:s, s:s}", "role", "system", "content", system));
+        status = krs_answer_add_message(*out, "system", krs_str_of(system), err);
     }
-    (void)json_array_append_new(
-        messages, json_pack("{s:s, s:s%}", "role", "user", "content", prompt.ptr, prompt.len));
-    return messages;
+    return status == KRS_OK ? krs_answer_add_message(*out, "user", prompt, err) : status;
 }
 
 static krs_status answer_prompt(const krs_config *config, krs_str prompt, krs_runtime *runtime,
                                 const krs_os_signals *signals, krs_answer *answer, krs_error *err)
 {
-    const bool is_raw = krs_config_bool(config, KRS_OPTION_RAW);
-    json_t *messages = is_raw ? NULL : messages_of(config, prompt);
+    json_t *messages = NULL;
     krs_request *request = NULL;
-    krs_status status = krs_answer_request(config, messages, prompt, &request, err);
+    krs_status status = KRS_OK;
+    if (!krs_config_bool(config, KRS_OPTION_RAW)) {
+        status = make_messages(config, prompt, &messages, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_answer_request(config, messages, prompt, &request, err);
+    }
     json_decref(messages);
     if (status == KRS_OK) {
         FILE *stream = krs_config_bool(config, KRS_OPTION_JSON) ? NULL : stdout;
@@ -49,13 +53,15 @@ static krs_status answer_prompt(const krs_config *config, krs_str prompt, krs_ru
 
 static int print_end(const krs_config *config, const krs_answer *answer)
 {
+    int code;
     if (krs_config_bool(config, KRS_OPTION_JSON)) {
-        return krs_say_json(krs_answer_json(answer));
+        code = krs_say_json(krs_answer_json(answer));
+    } else {
+        (void)fputc('\n', stdout);
+        code = krs_say_flush();
     }
-    (void)fputc('\n', stdout);
     const bool was_stopped = answer->finish == KRS_FINISH_CANCELLED;
-    const int code = krs_say_flush();
-    return was_stopped ? krs_status_exit_code(KRS_ECANCELLED) : code;
+    return code == 0 && was_stopped ? krs_status_exit_code(KRS_ECANCELLED) : code;
 }
 
 int krs_cmd_run(const krs_config *config)

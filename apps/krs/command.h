@@ -8,7 +8,7 @@
 
 #include "api/config.h"
 
-/* The program is broken or its output is gone (say, a closed pipe): beside the codes of status.def. */
+/* The program itself is broken: beside the codes of status.def. */
 #define KRS_EXIT_BROKEN 1
 
 /* int krs_cmd_run(const krs_config *config): runs the command, returns the exit code. */
@@ -23,10 +23,12 @@ int krs_say_error(const krs_config *config, const krs_error *err);
 /* A note for people on standard error; nothing with --quiet. */
 void krs_say_note(const krs_config *config, const char *format, ...) KRS_PRINTF(2, 3);
 
-/* Print value as one line of JSON on standard output, release it, return 0 (or KRS_EXIT_BROKEN). */
+/* Print value as one line of JSON on standard output, release it, return as krs_say_flush;
+ * KRS_EXIT_BROKEN for NULL, which could not be made. */
 int krs_say_json(json_t *value);
 
-/* Flush standard output; KRS_EXIT_BROKEN when it cannot be written, else 0. */
+/* Flush standard output. 0, or when it cannot be written KRS_EIO's exit code, after one line that says so
+ * (none when its reader left: a closed pipe is no news to whoever closed it). */
 int krs_say_flush(void);
 
 /* krs --help and krs COMMAND --help, on standard output. */

@@ -48,7 +48,10 @@ krs_status krs_local_open(const krs_config *config, const krs_engine_options *op
 {
     *out = NULL;
     if (krs_os_path_kind(options->model_dir) != KRS_OS_DIR) {
-        return krs_fail(err, KRS_ENOENT, "%s: no such folder", options->model_dir);
+        const bool is_there = krs_os_path_kind(options->model_dir) != KRS_OS_ABSENT;
+        return krs_error_wrap(
+            err, krs_fail(err, KRS_ENOENT, is_there ? "not a folder" : "no such folder"), "%s",
+            options->model_dir);
     }
     const krs_status status = krs_engine_open(options, out, err);
     if (status != KRS_OK) {

@@ -48,10 +48,31 @@ static krs_status read_options(krs_config *config, int argc, char **argv, json_t
     if (status == KRS_OK) {
         status = krs_config_read_args(config, argc, argv, err);
     }
+    if (status == KRS_OK && krs_config_bool(config, KRS_OPTION_HELP)) {
+        return KRS_OK; /* help is there also for whoever set a variable wrongly */
+    }
     if (status == KRS_OK) {
         status = krs_config_read_environment(config, lookup_environment, err);
     }
     return status == KRS_OK ? read_file(config, tree, err) : status;
+}
+
+static int say_unknown_command(krs_str word)
+{
+    krs_error err = KRS_ERROR_INIT;
+    (void)krs_fail(&err, KRS_EINVAL, "unknown command \"%.*s\"; see krs --help",
+                   KRS_STR_ARGS(word));
+    return krs_say_error(NULL, &err);
+}
+
+static int help_about(krs_str name)
+{
+    const krs_command command = krs_command_of_name(name);
+    if (command == KRS_COMMAND_COUNT) {
+        return say_unknown_command(name);
+    }
+    krs_help_command(command);
+    return krs_say_flush();
 }
 
 /* "krs", "krs help", "krs help COMMAND", "krs --help", "krs --version". */
@@ -64,19 +85,14 @@ static int run_without_command(int argc, char **argv)
     const bool is_help = krs_str_equal(word, KRS_STR("help")) ||
                          krs_str_equal(word, KRS_STR("--help")) ||
                          krs_str_equal(word, KRS_STR("-h"));
-    if (is_help) {
-        const krs_command command = krs_command_of_name(krs_str_of(argc > 2 ? argv[2] : ""));
-        if (command != KRS_COMMAND_COUNT) {
-            krs_help_command(command);
-        } else {
-            krs_help_all();
-        }
-        return argc > 1 ? krs_say_flush() : krs_status_exit_code(KRS_EINVAL);
+    if (!is_help) {
+        return say_unknown_command(word);
     }
-    krs_error err = KRS_ERROR_INIT;
-    (void)krs_fail(&err, KRS_EINVAL, "unknown command \"%.*s\"; see krs --help",
-                   KRS_STR_ARGS(word));
-    return krs_say_error(NULL, &err);
+    if (argc > 2) {
+        return help_about(krs_str_of(argv[2]));
+    }
+    krs_help_all();
+    return argc > 1 ? krs_say_flush() : krs_status_exit_code(KRS_EINVAL);
 }
 
 int main(int argc, char **argv)

@@ -44,6 +44,10 @@ expect "help lists the commands" 0 "tokenize" "$krs" --help
 expect "no arguments is a usage error" 2 "usage: krs" "$krs"
 expect "version" 0 "^krs [0-9]+\.[0-9]+\.[0-9]+$" "$krs" version
 expect "unknown command" 2 "unknown command \"srve\"" "$krs" srve
+expect "help for an unknown command" 2 "unknown command \"srve\"" "$krs" help srve
+expect "help despite a wrong variable" 0 "usage: krs run" env KRS_TEMPERATURE=9 "$krs" run --help
+expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE: .*0\.\.2" env KRS_TEMPERATURE=9 "$krs" run models/demo hi
+expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
 for command in serve run chat tokenize detokenize template inspect logits synth bench completion man version; do
@@ -69,6 +73,26 @@ equal "the same seed, the same words" \
     "$("$krs" run models/demo "Tell me a story." --temperature 1 --seed 5)"
 equal "chat from a pipe" "$(printf '%s\n90 - 37 = 53.' "$sum")" "$(printf 'What is 12 + 7?\n90 - 37 = ?\n' | "$krs" chat models/demo -q)"
 
+expect "a prompt that is no UTF-8 is refused" 2 "^krs: user: byte 2 is not UTF-8" "$krs" run models/demo $'ab\xff' -q
+expect "a system message that is no UTF-8 is refused" 2 "^krs: system: byte 0 is not UTF-8" "$krs" run models/demo hi -q --system $'\xff'
+equal "chat goes on after a line that is no UTF-8" "$sum" "$(printf 'a\xffb\nWhat is 12 + 7?\n' | "$krs" chat models/demo -q 2> "$scratch/chat.err")"
+equal "and says why" "krs: user: byte 1 is not UTF-8" "$(cat "$scratch/chat.err")"
+
+# Output that goes nowhere.
+for command in "run models/demo hi -q" "run models/demo hi -q --json" "inspect models/demo" version "man"; do
+    expect "$command on a full disk" 15 "^krs: standard output: No space left" bash -c "'$krs' $command > /dev/full"
+done
+expect "a reader that leaves is no news" 0 "^code 15\$" bash -c "'$krs' man | true; echo code \${PIPESTATUS[0]}"
+
+# Typed at a terminal, which script(1) is: Ctrl-C clears the line, Ctrl-D ends.
+appears() { # PATTERN: wait until the terminal shows it, 20 s at most
+    for _ in $(seq 200); do grep -q -- "$1" "$scratch/terminal" && return; sleep 0.1; done
+}
+: > "$scratch/terminal"
+{ appears "> "; printf 'hälf'; appears "hälf"; printf '\003What is 12 + 7?\r'; appears "$sum"; printf '\004'; } |
+    script -qefc "'$krs' chat models/demo -q" "$scratch/terminal" > /dev/null
+expect "Ctrl-C clears a line and nothing else" 0 "^12 \+ 7 = 19\." cat "$scratch/terminal"
+
 # Text tools.
 text='Hello, wörld! 12 + 7 <|im_end|>'
 ids=$(printf '%s' "$text" | "$krs" tokenize --model models/demo)
@@ -91,6 +115,11 @@ expect "inspect --json" 0 'qwen3' "$krs" inspect models/demo --json
 equal "logits are [n_tokens, vocab] float32" $((3 * 2048 * 4)) "$(stat -c %s "$scratch/a.f32")"
 "$krs" logits --model models/demo --tokens 1,2,3 --out "$scratch/b.f32" --device ref --step
 expect "prefill and step agree bit for bit" 0 "" cmp "$scratch/a.f32" "$scratch/b.f32"
+ln -s /dev/stdout "$scratch/stdout" # links, so that no mistake can harm the devices
+equal "logits into a pipe" 8192 "$("$krs" logits --model models/demo --tokens 1 --out "$scratch/stdout" | wc -c)"
+ln -s /dev/full "$scratch/full"
+expect "logits onto a full disk" 15 "^krs: write full: No space left" "$krs" logits --model models/demo --tokens 1 --out "$scratch/full"
+expect "which is still a device" 0 "" test -c "$scratch/full"
 expect "cuda without a CUDA build" 6 "krs: .*[Cc][Uu][Dd][Aa]" "$krs" run models/demo hi --device cuda:0
 expect "synth" 0 "" "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m1" --tokenizer models/demo
 "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m2" -q
@@ -99,6 +128,8 @@ expect "a synth model runs" 0 "" "$krs" run "$scratch/m1" "Hi" --max-tokens 4
 expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --json
 
 # Bad models: one line, what and where, the code of the table.
+expect "a file is not a folder" 3 "^krs: models/demo/config.json: not a folder" "$krs" run models/demo/config.json hi
+expect "a long path leaves room for the reason" 3 "^krs: \.\.\.a+: no such folder\$" "$krs" run "/$(printf 'a%.0s' {1..300})" hi
 expect "no such folder" 3 "^krs: .*nowhere" "$krs" run models/nowhere hi
 mkdir "$scratch/empty"
 expect "a folder that is no model" 3 "^krs: .*config.json" "$krs" run "$scratch/empty" hi
@@ -112,6 +143,9 @@ expect "a truncated file" 5 "^krs: .*model.safetensors" "$krs" run "$m" hi
 m=$(broken family)
 sed -i 's/"model_type": "qwen3"/"model_type": "qwen9"/' "$m/config.json"
 expect "an unknown family lists the known ones" 6 "^krs: .*qwen9.*llama.*qwen3" "$krs" run "$m" hi
+m=$(broken range)
+sed -i 's/"rope_theta": [0-9.]*/"rope_theta": -1/' "$m/config.json"
+expect "a field out of its range is the file's fault" 5 "^krs: .*config.json: .*rope_theta: -1" "$krs" run "$m" hi
 m=$(broken shape)
 sed -i 's/"hidden_size": 256/"hidden_size": 512/' "$m/config.json"
 expect "a wrong shape names the tensor" 5 "^krs: .*(embed_tokens|head)" "$krs" run "$m" hi
