@@ -7,6 +7,7 @@
  * Source: huggingface_hub serialization guide (sharded checkpoints). */
 #include "format/safetensors_priv.h"
 
+#include "base/check.h"
 #include "format/scan.h"
 
 #include <stdlib.h>
@@ -183,15 +184,18 @@ krs_status krs_st_index_compare(const st_index *index, const st_table *table, kr
                           : !place ? 1
                                    : krs_st_name_order(place->name, entry->tensor.name);
         if (order < 0) {
+            KRS_DCHECK(place); /* one of the two lists goes on, or the loop had ended */
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: not in %.*s, where %s puts it",
                             ST_NAME_ARGS(place->name), ST_NAME_ARGS(place->file),
                             KRS_ST_INDEX_NAME);
         }
         if (order > 0) {
+            KRS_DCHECK(entry);
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: in %.*s, but not in %s",
                             ST_NAME_ARGS(entry->tensor.name),
                             ST_NAME_ARGS(index->files[entry->shard]), KRS_ST_INDEX_NAME);
         }
+        KRS_DCHECK(place && entry); /* equal names: neither list has ended */
         if (place->shard != entry->shard) {
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: in %.*s, but %s puts it elsewhere",
                             ST_NAME_ARGS(entry->tensor.name),

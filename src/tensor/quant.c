@@ -164,7 +164,7 @@ krs_status krs_quant_affine(const float *w, const krs_matrix *shape, void *packe
     }
     const float n_bins = (float)((1 << quant->bits) - 1);
     const int64_t n_groups = shape->n_out * (shape->n_in / quant->group);
-    const size_t group_bytes = (size_t)(quant->group / 8 * quant->bits);
+    const size_t group_bytes = (size_t)quant->group / 8 * (size_t)quant->bits;
     for (int64_t g = 0; g < n_groups; g++) {
         const float *group = w + g * quant->group;
         const affine fit = fit_group(group, quant->group, n_bins);

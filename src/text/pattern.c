@@ -2,6 +2,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pattern.h"
 
+#include "base/check.h"
 #include "text/unicode.h"
 
 #include <pcre2.h>
@@ -85,6 +86,7 @@ krs_status krs_pattern_new_regex(krs_str expression, const krs_alloc *alloc, krs
         status = pattern ? KRS_OK : krs_fail(err, KRS_ENOMEM, "pattern: out of memory");
     }
     if (status == KRS_OK) {
+        KRS_DCHECK(pattern);
         pattern->alloc = alloc;
         status = compile(spelled.len ? krs_buf_view(&spelled) : KRS_STR(""), &pattern->code, err);
     }

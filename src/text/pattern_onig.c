@@ -18,16 +18,17 @@
 #define NO_ATOM SIZE_MAX
 
 /* Contents of a set. They end in a range, so that a hyphen after them stays a hyphen. */
-static const char SPACE[] = "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{202F}\\x{205F}"
-                            "\\x{3000}\\x{2028}-\\x{2029}";
-static const char NOT_SPACE[] =
+static const char space_set[] =
+    "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{202F}\\x{205F}"
+    "\\x{3000}\\x{2028}-\\x{2029}";
+static const char not_space_set[] =
     "\\x{0}-\\x{8}\\x{E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}\\x{1681}-\\x{1FFF}"
     "\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}\\x{2060}-\\x{2FFF}\\x{3001}-\\x{"
     "D7FF}"
     "\\x{E000}-\\x{10FFFF}";
-static const char WORD[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}"
-                           "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}";
-static const char HEX[] = "0-9A-Fa-f";
+static const char word_set[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}"
+                               "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}";
+static const char hex_set[] = "0-9A-Fa-f";
 
 typedef struct translator {
     krs_str in;
@@ -139,8 +140,8 @@ static krs_status common_escape(translator *t, bool *is_done)
 static krs_status word_edge(translator *t, bool is_edge)
 {
     t->at += 2;
-    return krs_buf_printf(t->out, "(?:(?<=[%s])(?%c[%s])|(?<![%s])(?%c[%s]))", WORD,
-                          is_edge ? '!' : '=', WORD, WORD, is_edge ? '=' : '!', WORD);
+    return krs_buf_printf(t->out, "(?:(?<=[%s])(?%c[%s])|(?<![%s])(?%c[%s]))", word_set,
+                          is_edge ? '!' : '=', word_set, word_set, is_edge ? '=' : '!', word_set);
 }
 
 static krs_status set_escape_outside(translator *t, const char *contents, bool is_negated)
@@ -161,13 +162,13 @@ static krs_status escape_outside(translator *t)
     switch (c) {
     case 's':
     case 'S':
-        return set_escape_outside(t, SPACE, c == 'S');
+        return set_escape_outside(t, space_set, c == 'S');
     case 'w':
     case 'W':
-        return set_escape_outside(t, WORD, c == 'W');
+        return set_escape_outside(t, word_set, c == 'W');
     case 'h':
     case 'H':
-        return set_escape_outside(t, HEX, c == 'H');
+        return set_escape_outside(t, hex_set, c == 'H');
     case 'b':
     case 'B':
         return word_edge(t, c == 'b');
@@ -189,16 +190,16 @@ static krs_status escape_inside(translator *t)
     }
     switch (peek(t, 1)) {
     case 's':
-        status = emit(t, SPACE);
+        status = emit(t, space_set);
         break;
     case 'S':
-        status = emit(t, NOT_SPACE);
+        status = emit(t, not_space_set);
         break;
     case 'w':
-        status = emit(t, WORD);
+        status = emit(t, word_set);
         break;
     case 'h':
-        status = emit(t, HEX);
+        status = emit(t, hex_set);
         break;
     case 'b':
         status = emit(t, "\\x{8}");
@@ -321,7 +322,9 @@ static krs_status wrap_atom(translator *t)
     if (status == KRS_OK) {
         char *atom = t->out->data + t->atom;
         memmove(atom + 3, atom, n_atom);
-        memcpy(atom, "(?:", 3);
+        atom[0] = '(';
+        atom[1] = '?';
+        atom[2] = ':';
         atom[3 + n_atom] = ')';
     }
     return status;

@@ -4,7 +4,7 @@
 #include "text/unicode.h"
 
 /* GPT-2's own expression, used where ByteLevel has use_regex. */
-static const char BYTELEVEL_REGEX[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+static const char bytelevel_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
                                       "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static krs_status add_normalizer(krs_tokenizer *t, const krs_normalizer_step *step, krs_error *err)
@@ -151,7 +151,7 @@ static krs_status read_bytelevel(krs_tokenizer *t, const json_t *spec, krs_error
         status = add_step(t, &(krs_pretokenizer_step){.kind = KRS_PRETOKENIZER_PREFIX}, err);
     }
     if (status == KRS_OK && has_regex) {
-        status = add_regex(t, BYTELEVEL_REGEX, KRS_SPLIT_ISOLATED, false, err);
+        status = add_regex(t, bytelevel_regex, KRS_SPLIT_ISOLATED, false, err);
     }
     return status == KRS_OK
                ? add_step(t, &(krs_pretokenizer_step){.kind = KRS_PRETOKENIZER_BYTES}, err)

@@ -12,6 +12,7 @@
 #include "text/idlist.h"
 #include "text/unicode.h"
 
+#include "base/check.h"
 #include <utf8proc.h>
 
 #define MAX_DECOMPOSED 32  /* code points of one character; the longest, U+FDFA, has 18 */
@@ -119,6 +120,7 @@ static krs_status normalize_run(krs_unicode_form form, krs_str s, krs_idlist *po
         points->n = (size_t)utf8proc_normalize_utf32((utf8proc_int32_t *)points->ids,
                                                      (utf8proc_ssize_t)points->n, options);
     }
+    KRS_DCHECK(points->ids || points->n == 0);
     for (size_t i = 0; status == KRS_OK && i < points->n; i++) {
         char bytes[KRS_UTF8_MAX_BYTES];
         status = krs_buf_append(out, bytes, krs_utf8_encode(points->ids[i], bytes));

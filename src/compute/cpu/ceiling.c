@@ -102,7 +102,8 @@ krs_status krs_cpu_read_bandwidth(uint32_t n_threads, const krs_alloc *alloc, do
         p->words = (const uint64_t *)(const void *)bytes;
         p->n_words = (int64_t)(KRS_CPU_CEILING_BYTES / 8);
         krs_cpu_team_run(team, fill_share, p);
-        *bytes_per_s = (double)WINDOW_BYTES / fastest_s(team, read_share, p);
+        const uint64_t window_bytes = WINDOW_BYTES;
+        *bytes_per_s = (double)window_bytes / fastest_s(team, read_share, p);
     }
     krs_alloc_free(alloc, bytes);
     krs_alloc_free(alloc, p);

@@ -33,9 +33,9 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
         float *sums = t->group ? exec->packed_sums + (size_t)r * t->row_sums : NULL;
         exec->kernels->pack(t->packing, krs_host_row(&exec->host, t->slot, r), t->n_in, t->group,
                             exec->packed + (size_t)r * t->row_bytes, sums);
-        const int64_t n_groups = t->group ? t->n_in / t->group : 0;
-        for (size_t g = (size_t)n_groups; g < t->row_sums; g++) {
-            sums[g] = 0; /* the kernel reads whole vectors of sums */
+        if (sums) { /* the kernel reads whole vectors of sums */
+            const size_t n_groups = (size_t)(t->n_in / t->group);
+            memset(sums + n_groups, 0, (t->row_sums - n_groups) * sizeof(*sums));
         }
     }
 }
