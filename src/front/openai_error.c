@@ -26,6 +26,13 @@ static const error_row rows[] = {
     {KRS_ENOMEM, "server_error", "out_of_memory"},
 };
 
+/* A prompt that the context does not hold. Clients know this one by its code and shorten the prompt. */
+static bool is_too_long_prompt(const krs_error *error)
+{
+    return error->status == KRS_ETOOLARGE &&
+           (strcmp(error->field, "messages") == 0 || strcmp(error->field, "prompt") == 0);
+}
+
 static error_row row_of(krs_status status)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -56,6 +63,7 @@ static krs_status write_or_null(const char *text, krs_buf *out)
 krs_status krs_openai_error_write(const krs_error *error, krs_buf *out)
 {
     const error_row row = row_of(error->status);
+    const char *code = is_too_long_prompt(error) ? "context_length_exceeded" : row.code;
     const char *message = *error->message ? error->message : krs_status_sentence(error->status);
     krs_status status = krs_buf_append_str(out, KRS_STR("{\"error\":{\"message\":"));
     if (status == KRS_OK) {
@@ -71,7 +79,7 @@ krs_status krs_openai_error_write(const krs_error *error, krs_buf *out)
         status = krs_buf_append_str(out, KRS_STR(",\"code\":"));
     }
     if (status == KRS_OK) {
-        status = write_or_null(row.code, out);
+        status = write_or_null(code, out);
     }
     return status == KRS_OK ? krs_buf_append_str(out, KRS_STR("}}")) : status;
 }

@@ -364,6 +364,11 @@ static void errors_have_openai_s_shape(void **state)
     assert_string_equal(out.data, "{\"error\":{\"message\":\"model: \\\"x\\\" no\",\"type\":"
                                   "\"invalid_request_error\",\"param\":\"model\",\"code\":"
                                   "\"model_not_found\"}}");
+    krs_buf_reset(&out);
+    (void)krs_fail_field(&err, KRS_ETOOLARGE, "messages", "messages: 9 tokens, want at most 8");
+    assert_int_equal(krs_openai_error_write(&err, &out), KRS_OK);
+    assert_non_null(
+        strstr(out.data, "\"param\":\"messages\",\"code\":\"context_length_exceeded\""));
     for (int status = KRS_EAGAIN; status < KRS_STATUS_COUNT; status++) {
         krs_buf_reset(&out);
         err = (krs_error){.status = (krs_status)status};
