@@ -45,7 +45,10 @@ void krs_conn_abort(krs_conn *conn, krs_cancel_reason reason)
 /* Nothing more will be sent: let the peer read what is on its way before the socket goes. */
 static void linger(krs_conn *conn)
 {
-    conn->state = KRS_CONN_LINGER;
+    if (conn->state != KRS_CONN_LINGER) {
+        conn->state = KRS_CONN_LINGER;
+        conn->linger_end_ns = krs_os_now_ns() + KRS_CONN_LINGER_MAX_MS * KRS_NS_PER_MS;
+    }
     arm(conn, KRS_CONN_WRITE_MS);
     if (output_left(conn) == 0) {
         if (conn->is_eof) {
@@ -172,10 +175,15 @@ static void process(krs_conn *conn)
     conn->is_processing = false;
 }
 
-static void drop_input(const krs_conn *conn)
+/* In LINGER: a peer that still sends its refused body reads our answer only after that, and a reset would
+ * take the answer away from it. So it gets more time, within a bound. */
+static void drop_input(krs_conn *conn)
 {
     struct evbuffer *input = input_of(conn);
     (void)evbuffer_drain(input, evbuffer_get_length(input));
+    if (output_left(conn) == 0 && krs_os_now_ns() < conn->linger_end_ns) {
+        arm(conn, KRS_CONN_LINGER_MS);
+    }
 }
 
 static void on_read(struct bufferevent *bev, void *ctx)

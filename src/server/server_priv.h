@@ -26,6 +26,7 @@
 #define KRS_CONN_BODY_MS             60000 /* the whole body */
 #define KRS_CONN_WRITE_MS            30000 /* a reader that takes nothing for so long is gone */
 #define KRS_CONN_LINGER_MS           2000  /* after our last byte, so that no reset overtakes it */
+#define KRS_CONN_LINGER_MAX_MS       30000 /* the same while the peer keeps sending */
 #define KRS_CONN_MAX_OUTPUT_BYTES    (1u << 20)  /* not yet taken by its reader: no more is made */
 #define KRS_CONN_MAX_PIPELINED_BYTES (64u << 10) /* sent ahead while an answer runs or waits */
 #define KRS_SERVER_GRACE_MS          5000 /* from cancelling to leaving without the end events */
@@ -89,6 +90,7 @@ struct krs_conn {
     krs_conn_state state;
     krs_exchange *exchange; /* or NULL */
     uint64_t started_ns;    /* when the request was complete */
+    uint64_t linger_end_ns; /* valid in LINGER */
     int status;             /* sent */
     bool is_keep_alive;
     bool is_chunked;    /* the response */

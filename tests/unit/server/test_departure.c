@@ -50,6 +50,24 @@ static void a_late_reader_gets_all_it_asked_for(void **state)
     client_close(c);
 }
 
+/* A client that sends all of a body that is too large before it looks reads why it was refused, also when
+ * the sending takes longer than the answer is kept for one who says nothing. */
+static void a_refused_body_may_be_sent_to_its_end(void **state)
+{
+    fixture *f = *state;
+    client *c = client_open(f->port);
+    client_send(c, "POST " CHAT " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                   "Content-Length: 1000000\r\n\r\n");
+    char piece[10000];
+    memset(piece, ' ', sizeof(piece));
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(send(c->fd, piece, sizeof(piece), MSG_NOSIGNAL), sizeof(piece));
+        krs_os_sleep_ns(30 * KRS_NS_PER_MS);
+    }
+    assert_non_null(strstr(expect(f, c, 413), "too_large"));
+    client_close(c);
+}
+
 /* Nothing is being written to the vanished client of a whole answer, and still it is noticed. */
 static void vanished_client_ends_its_answers(void **state)
 {
@@ -156,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(asking_without_reading_ends_the_connection, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_late_reader_gets_all_it_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refused_body_may_be_sent_to_its_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
