@@ -47,11 +47,29 @@ static krs_status open_log(serving *s, krs_error *err)
     return status == KRS_OK ? status : krs_fail(err, status, "log-level: not a level");
 }
 
+/* A name that a URL, a log line and the printed curl command carry as it is. */
+static krs_status check_model_id(const char *id, krs_error *err)
+{
+    bool is_plain = !id || id[0];
+    for (const char *c = id; c && *c; c++) {
+        is_plain = is_plain && (unsigned char)*c > ' ' && *c != 0x7F && !strchr("\"'\\", *c);
+    }
+    return is_plain ? KRS_OK
+                    : krs_fail_field(err, KRS_EINVAL, "model-id",
+                                     "--model-id: \"%s\", want a name without blanks, quotes and "
+                                     "backslashes",
+                                     id);
+}
+
 static krs_status open_engine(serving *s, krs_error *err)
 {
     const char *model_dir = model_dir_of(s->config);
     if (!model_dir) {
         return krs_fail_field(err, KRS_EINVAL, "model", "serve: which model? krs serve MODEL");
+    }
+    const krs_status status = check_model_id(krs_config_text(s->config, KRS_OPTION_MODEL_ID), err);
+    if (status != KRS_OK) {
+        return status;
     }
     krs_engine_options options = krs_local_options(s->config, model_dir);
     options.metrics = s->metrics;

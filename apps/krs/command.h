@@ -20,7 +20,8 @@
 /* Print err ("krs: message") and return its status's exit code. */
 int krs_say_error(const krs_config *config, const krs_error *err);
 
-/* A note for people on standard error; nothing with --quiet. */
+/* A note for people on standard error; nothing with --quiet, or with --json, where
+ * standard error is JSON lines: the log of serve, the error of the others. */
 void krs_say_note(const krs_config *config, const char *format, ...) KRS_PRINTF(2, 3);
 
 /* Print value as one line of JSON on standard output, release it, return as krs_say_flush;

@@ -34,7 +34,7 @@ int krs_say_error(const krs_config *config, const krs_error *err)
 
 void krs_say_note(const krs_config *config, const char *format, ...)
 {
-    if (krs_config_bool(config, KRS_OPTION_QUIET)) {
+    if (krs_config_bool(config, KRS_OPTION_QUIET) || krs_config_bool(config, KRS_OPTION_JSON)) {
         return;
     }
     va_list args;

@@ -44,6 +44,9 @@ expect "help lists the commands" 0 "tokenize" "$krs" --help
 expect "no arguments is a usage error" 2 "usage: krs" "$krs"
 expect "version" 0 "^krs [0-9]+\.[0-9]+\.[0-9]+$" "$krs" version
 expect "unknown command" 2 "unknown command \"srve\"" "$krs" srve
+for id in "" "a b" "it's"; do
+    expect "a model id «$id» is refused" 2 "^krs: --model-id: \"$id\"" "$krs" serve models/demo --port 0 --model-id "$id"
+done
 expect "help for an unknown command" 2 "unknown command \"srve\"" "$krs" help srve
 expect "help despite a wrong variable" 0 "usage: krs run" env KRS_TEMPERATURE=9 "$krs" run --help
 expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE: .*0\.\.2" env KRS_TEMPERATURE=9 "$krs" run models/demo hi
@@ -78,11 +81,15 @@ expect "a system message that is no UTF-8 is refused" 2 "^krs: system: byte 0 is
 equal "chat goes on after a line that is no UTF-8" "$sum" "$(printf 'a\xffb\nWhat is 12 + 7?\n' | "$krs" chat models/demo -q 2> "$scratch/chat.err")"
 equal "and says why" "krs: user: byte 1 is not UTF-8" "$(cat "$scratch/chat.err")"
 
+equal "with --json standard error is JSON" "KRS_EINVAL" "$("$krs" run models/demo hi --json --stop '' 2>&1 | jq -r .error.code)"
+
 # Output that goes nowhere.
 for command in "run models/demo hi -q" "run models/demo hi -q --json" "inspect models/demo" version "man"; do
     expect "$command on a full disk" 15 "^krs: standard output: No space left" bash -c "'$krs' $command > /dev/full"
 done
-expect "a reader that leaves is no news" 0 "^code 15\$" bash -c "'$krs' man | true; echo code \${PIPESTATUS[0]}"
+mkfifo "$scratch/left" # the only reader, descriptor 3, is closed before the first byte
+expect "a reader that leaves is no news" 0 "^code 15\$" \
+    bash -c "exec 3<>'$scratch/left' 4>'$scratch/left' 3<&-; '$krs' man >&4 2>&1; echo code \$?"
 
 # Typed at a terminal, which script(1) is: Ctrl-C clears the line, Ctrl-D ends.
 appears() { # PATTERN: wait until the terminal shows it, 20 s at most
