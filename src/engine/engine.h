@@ -45,6 +45,7 @@ typedef struct krs_engine_options {
     uint64_t kv_tokens;          /* size of the cache; 0: chosen */
     krs_dtype kv_dtype;          /* KRS_DTYPE_COUNT: the device's choice */
     uint64_t memory_bytes;       /* refuse a plan above it; 0: the machine's memory */
+    uint64_t process_bytes;      /* counted for the process itself; 0: what it holds at opening */
     uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
     uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
     krs_metrics *metrics;        /* borrowed; NULL: nothing is counted */

@@ -144,7 +144,7 @@ static krs_status start_plan(krs_engine *engine, const krs_engine_options *optio
     (void)snprintf(plan->device, sizeof(plan->device), "%s", krs_backend_describe(engine->backend));
     plan->kv_dtype = options->kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(engine->backend)
                                                           : options->kv_dtype;
-    plan->process_bytes = krs_os_resident_bytes();
+    plan->process_bytes = options->process_bytes ? options->process_bytes : krs_os_resident_bytes();
     plan->limit_bytes = options->memory_bytes ? options->memory_bytes : krs_os_memory_bytes();
     if (plan->limit_bytes == 0) {
         plan->limit_bytes = UINT64_MAX;

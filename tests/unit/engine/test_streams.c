@@ -5,7 +5,8 @@
 #include "support/engine_fixture.h"
 #include "support/oom.h"
 
-#define CROWD 8
+#define CROWD        8
+#define CROWD_ROUNDS 20
 
 static const char *const questions[CROWD] = {
     "Tell me a story about a fox.",
@@ -81,8 +82,14 @@ static void a_crowd_gets_the_bytes_each_would_get_alone(void **state)
     options.max_context_tokens = 96;
     options.kv_tokens = 112; /* 7 blocks, where 8 streams want up to 5 each */
     options.metrics = metrics;
-    answer_together(&options, preempted);
-    expect_equal(alone, preempted);
+    /* Whether streams meet in the cache is up to the threads; on a busy machine they may queue up one by
+     * one. They do not do that every time. */
+    for (int i = 0; i < CROWD_ROUNDS && krs_metrics_read(metrics, KRS_METRIC_PREEMPTIONS) == 0;
+         i++) {
+        memset(preempted, 0, sizeof(preempted));
+        answer_together(&options, preempted);
+        expect_equal(alone, preempted);
+    }
     assert_true(krs_metrics_read(metrics, KRS_METRIC_PREEMPTIONS) > 0);
     assert_true(krs_metrics_read(metrics, KRS_METRIC_STEPS) > 48);
     krs_metrics_free(metrics);
