@@ -99,6 +99,20 @@ static void count_response(const krs_conn *conn)
                   fields, sizeof(fields) / sizeof(fields[0]));
 }
 
+/* Keep the server's count of body memory; false when a large body has brought it above its limit. Small
+ * ones always pass, so that a few large ones do not shut everybody out. */
+static bool count_body(krs_conn *conn)
+{
+    krs_server *server = conn->io->server;
+    const size_t n_bytes = conn->parser.body.cap;
+    /* The difference may be negative: both sums are modulo 2^64. */
+    const size_t change = n_bytes - conn->n_body_bytes;
+    const size_t total =
+        atomic_fetch_add_explicit(&server->n_body_bytes, change, memory_order_relaxed) + change;
+    conn->n_body_bytes = n_bytes;
+    return total <= server->options.max_bodies_bytes || n_bytes <= KRS_HTTP_KEEP_BODY_BYTES;
+}
+
 static void process(krs_conn *conn);
 
 void krs_conn_finish(krs_conn *conn)
@@ -109,6 +123,7 @@ void krs_conn_finish(krs_conn *conn)
         return;
     }
     krs_http_parser_reset(&conn->parser);
+    (void)count_body(conn);
     conn->state = KRS_CONN_READING;
     arm(conn, KRS_CONN_IDLE_MS);
     process(conn);
@@ -139,6 +154,14 @@ static void advance(krs_conn *conn)
     }
 }
 
+static void refuse_body(krs_conn *conn)
+{
+    begin_response(conn);
+    conn->is_keep_alive = false;
+    krs_http_parser_drop_body(&conn->parser);
+    krs_conn_respond_refusal(conn, 503, "Too many large bodies at once; try again.", NULL);
+}
+
 /* Feed the first contiguous piece of the input to the parser. */
 static void feed_piece(krs_conn *conn)
 {
@@ -153,9 +176,12 @@ static void feed_piece(krs_conn *conn)
     const krs_http_phase before = conn->parser.phase;
     const size_t used = krs_http_feed(&conn->parser, piece.iov_base, piece.iov_len);
     (void)evbuffer_drain(input, used);
-    if (conn->parser.phase != before) {
+    if (!count_body(conn)) {
+        refuse_body(conn);
+    } else if (conn->parser.phase != before) {
         advance(conn);
     }
+    (void)count_body(conn); /* the body may have been read and dropped */
 }
 
 /* Read as many requests as there are, up to one whose answer takes time, or until the peer is too far
@@ -271,6 +297,7 @@ void krs_conn_free(krs_conn *conn)
         bufferevent_free(conn->bev); /* closes the socket */
     }
     krs_http_parser_deinit(&conn->parser);
+    (void)count_body(conn);
     krs_alloc_free(conn->io->server->alloc, conn);
 }
 

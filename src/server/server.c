@@ -26,6 +26,21 @@ typedef struct run {
     stop_phase phase;
 } run;
 
+static krs_status check_sizes(const krs_server_options *options, krs_error *err)
+{
+    if (options->max_body_bytes == 0 || options->max_body_bytes > KRS_REQUEST_MAX_BYTES) {
+        return krs_fail_field(err, KRS_EINVAL, "max-body", "max-body: %zu bytes, want 1..%u",
+                              options->max_body_bytes, KRS_REQUEST_MAX_BYTES);
+    }
+    /* A buffer grows by doubling, so the largest body may take twice its size. */
+    if (options->max_bodies_bytes / 2 < options->max_body_bytes) {
+        return krs_fail_field(err, KRS_EINVAL, "max-bodies",
+                              "max-bodies: %zu bytes, want twice max-body (%zu) at least",
+                              options->max_bodies_bytes, options->max_body_bytes);
+    }
+    return KRS_OK;
+}
+
 static krs_status check_options(const krs_server_options *options, krs_error *err)
 {
     if (options->size != sizeof(*options) || !options->host || !options->version) {
@@ -39,11 +54,7 @@ static krs_status check_options(const krs_server_options *options, krs_error *er
         return krs_fail_field(err, KRS_EINVAL, "max-connections", "max-connections: %u, want 1..%d",
                               options->max_connections, MAX_CONNECTIONS_CEILING);
     }
-    if (options->max_body_bytes == 0 || options->max_body_bytes > KRS_REQUEST_MAX_BYTES) {
-        return krs_fail_field(err, KRS_EINVAL, "max-body", "max-body: %zu bytes, want 1..%u",
-                              options->max_body_bytes, KRS_REQUEST_MAX_BYTES);
-    }
-    return KRS_OK;
+    return check_sizes(options, err);
 }
 
 static krs_status open_parts(krs_server *server, krs_error *err)

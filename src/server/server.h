@@ -13,7 +13,7 @@
  * A client that closes its sending half is taken for gone: no HTTP client in use half-closes.
  *
  * Thread: open, run and free by one thread; stop from any thread or signal handler.
- * Memory: bounded by max_connections times the limits below.  Source: RFC 9112; docs/api.md. */
+ * Memory: bounded by max_connections times the limits below, bodies by max_bodies_bytes.  Source: RFC 9112; docs/api.md. */
 #pragma once
 
 #include "os/signal.h"
@@ -22,6 +22,8 @@
 
 #define KRS_SERVER_MAX_IO_THREADS  8
 #define KRS_SERVER_MAX_CONNECTIONS 1024 /* default */
+#define KRS_SERVER_MAX_BODIES_BYTES                                                                \
+    (512u << 20) /* default; large bodies being received at once: 16 of the largest */
 
 typedef struct krs_server krs_server;
 
@@ -32,7 +34,8 @@ typedef struct krs_server_options {
     uint32_t n_io_threads;    /* 1 .. KRS_SERVER_MAX_IO_THREADS */
     uint32_t max_connections; /* 1 .. 65536; one more is told 503 */
     size_t max_body_bytes;
-    uint32_t drain_ms; /* time running answers get after stop */
+    size_t max_bodies_bytes; /* all at once; past it KRS_HTTP_KEEP_BODY_BYTES pass, more gets 503 */
+    uint32_t drain_ms;       /* time running answers get after stop */
     const krs_os_signals
         *signals;        /* NULL, or: the first one stops, the second cuts the drain short */
     const char *version; /* of the program, for GET /version */
@@ -41,7 +44,7 @@ typedef struct krs_server_options {
 #define KRS_SERVER_OPTIONS_INIT                                                                    \
     {                                                                                              \
         sizeof(krs_server_options), "127.0.0.1", 8080, 1, KRS_SERVER_MAX_CONNECTIONS,              \
-            KRS_HTTP_MAX_BODY_BYTES, 10000, NULL, "unknown"                                        \
+            KRS_HTTP_MAX_BODY_BYTES, KRS_SERVER_MAX_BODIES_BYTES, 10000, NULL, "unknown"           \
     }
 
 /* Check the options and start listening; connections wait until _run. service: borrowed, outlives the

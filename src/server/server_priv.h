@@ -7,7 +7,7 @@
  * its end event, so the io thread keeps it until then, alone ("orphaned": exchange is NULL).
  *
  * Thread: an io, its connections, exchanges and streams belong to that io's thread; the mailbox is
- * the way in. n_connections and n_io_done are atomic counts. */
+ * the way in. n_connections, n_body_bytes and n_io_done are atomic counts. */
 #pragma once
 
 #include "front/openai.h"
@@ -70,6 +70,7 @@ struct krs_server {
     uint32_t n_ios;
     uint32_t next_io;
     _Atomic uint32_t n_connections;
+    _Atomic size_t n_body_bytes; /* memory of the bodies of all connections */
     _Atomic uint32_t n_io_done;
 };
 
@@ -91,6 +92,7 @@ struct krs_conn {
     krs_exchange *exchange; /* or NULL */
     uint64_t started_ns;    /* when the request was complete */
     uint64_t linger_end_ns; /* valid in LINGER */
+    size_t n_body_bytes;    /* counted in the server's */
     int status;             /* sent */
     bool is_keep_alive;
     bool is_chunked;    /* the response */

@@ -30,7 +30,7 @@ static inline void run_server(void *ctx)
     f->run_status = krs_server_run(f->server, NULL);
 }
 
-static inline fixture *start(uint32_t n_io_threads, uint32_t max_connections, uint32_t drain_ms)
+static inline fixture *start_with(const krs_server_options *options)
 {
     fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
@@ -40,6 +40,18 @@ static inline fixture *start(uint32_t n_io_threads, uint32_t max_connections, ui
     so.runtime = &f->fake->base;
     so.metrics = f->metrics;
     assert_int_equal(krs_service_new(&so, NULL, &f->service, NULL), KRS_OK);
+    krs_error err = KRS_ERROR_INIT;
+    if (krs_server_open(options, f->service, NULL, &f->server, &err) != KRS_OK) {
+        fail_msg("%s", err.message);
+    }
+    f->port = krs_server_port(f->server);
+    assert_int_not_equal(f->port, 0);
+    assert_int_equal(krs_os_thread_start("server", run_server, f, &f->thread, NULL), KRS_OK);
+    return f;
+}
+
+static inline fixture *start(uint32_t n_io_threads, uint32_t max_connections, uint32_t drain_ms)
+{
     krs_server_options options = KRS_SERVER_OPTIONS_INIT;
     options.port = 0;
     options.n_io_threads = n_io_threads;
@@ -47,14 +59,7 @@ static inline fixture *start(uint32_t n_io_threads, uint32_t max_connections, ui
     options.drain_ms = drain_ms;
     options.max_body_bytes = 64u << 10;
     options.version = "9.9.9";
-    krs_error err = KRS_ERROR_INIT;
-    if (krs_server_open(&options, f->service, NULL, &f->server, &err) != KRS_OK) {
-        fail_msg("%s", err.message);
-    }
-    f->port = krs_server_port(f->server);
-    assert_int_not_equal(f->port, 0);
-    assert_int_equal(krs_os_thread_start("server", run_server, f, &f->thread, NULL), KRS_OK);
-    return f;
+    return start_with(&options);
 }
 
 static inline int set_up(void **state)

@@ -68,6 +68,58 @@ static void a_refused_body_may_be_sent_to_its_end(void **state)
     client_close(c);
 }
 
+#define LARGE_BODY_BYTES 600000
+
+static client *begin_large_body(const fixture *f)
+{
+    client *c = client_open(f->port);
+    char head[256];
+    (void)snprintf(head, sizeof(head),
+                   "POST " CHAT " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                   "Content-Length: %d\r\n\r\n",
+                   LARGE_BODY_BYTES + 1);
+    char *spaces = malloc(LARGE_BODY_BYTES);
+    assert_non_null(spaces);
+    memset(spaces, ' ', LARGE_BODY_BYTES);
+    client_send(c, head);
+    client_send_bytes(c, spaces, LARGE_BODY_BYTES);
+    free(spaces);
+    return c;
+}
+
+/* Each of two bodies is within the limit of one, both together are not. */
+static void bodies_share_a_bound_that_small_ones_pass(void **state)
+{
+    (void)state;
+    krs_server_options options = KRS_SERVER_OPTIONS_INIT;
+    options.port = 0;
+    options.max_body_bytes = LARGE_BODY_BYTES + 1;
+    options.max_bodies_bytes = 2 * options.max_body_bytes;
+    fixture *f = start_with(&options);
+    client *first = begin_large_body(f);
+    client *second = begin_large_body(f);
+    struct pollfd fds[] = {{.fd = first->fd, .events = POLLIN},
+                           {.fd = second->fd, .events = POLLIN}};
+    assert_true(poll(fds, 2, CLIENT_TIMEOUT_S * 1000) >= 1);
+    client *refused = fds[0].revents ? first : second;
+    assert_non_null(strstr(expect(f, refused, 503), "large bodies"));
+    client *small = client_open(f->port);
+    post_chat(small, "hi", "");
+    (void)expect(f, small, 200);
+    client *taken = refused == second ? first : second;
+    client_send(taken, "x");
+    assert_non_null(strstr(expect(f, taken, 400), "JSON"));
+    client *third = begin_large_body(f); /* there is room again */
+    client_send(third, "x");
+    assert_non_null(strstr(expect(f, third, 400), "JSON"));
+    client_close(first);
+    client_close(second);
+    client_close(third);
+    client_close(small);
+    void *again = f;
+    (void)tear_down(&again);
+}
+
 /* Nothing is being written to the vanished client of a whole answer, and still it is noticed. */
 static void vanished_client_ends_its_answers(void **state)
 {
@@ -175,6 +227,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_late_reader_gets_all_it_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refused_body_may_be_sent_to_its_end, set_up, tear_down),
+        cmocka_unit_test(bodies_share_a_bound_that_small_ones_pass),
         cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
