@@ -125,6 +125,7 @@ void krs_conn_finish(krs_conn *conn)
     krs_http_parser_reset(&conn->parser);
     (void)count_body(conn);
     conn->state = KRS_CONN_READING;
+    conn->idle_ns = krs_os_now_ns();
     arm(conn, KRS_CONN_IDLE_MS);
     process(conn);
 }
@@ -288,6 +289,13 @@ void krs_conn_drain(krs_conn *conn)
     }
 }
 
+void krs_conn_shed(krs_conn *conn, uint64_t now_ns)
+{
+    if (now_ns >= conn->idle_ns + KRS_CONN_SHED_MS * KRS_NS_PER_MS) {
+        krs_conn_drain(conn);
+    }
+}
+
 void krs_conn_free(krs_conn *conn)
 {
     if (conn->timer) {
@@ -340,6 +348,7 @@ void krs_conn_open(krs_io *io, int fd)
     bufferevent_setcb(conn->bev, on_read, on_written, on_event, conn);
     (void)bufferevent_set_timeouts(conn->bev, NULL, &write_limit);
     krs_os_socket_no_delay(fd);
+    conn->idle_ns = krs_os_now_ns();
     arm(conn, KRS_CONN_IDLE_MS);
     if (bufferevent_enable(conn->bev, EV_READ | EV_WRITE) != 0) {
         krs_conn_abort(conn, KRS_CANCEL_GONE);

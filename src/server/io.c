@@ -2,6 +2,7 @@
  *
  * The thread sleeps in libevent until a socket or the mailbox's wake descriptor is readable. Dead
  * connections are freed by an event of their own, never inside their own callbacks. */
+#include "os/clock.h"
 #include "server/server_priv.h"
 
 static void reap(evutil_socket_t fd, short what, void *ctx)
@@ -54,6 +55,16 @@ static void drain(krs_io *io)
     }
 }
 
+/* Idle connections cost their owner nothing, so one client could keep all others out with them. */
+static void shed(krs_io *io)
+{
+    const uint64_t now_ns = krs_os_now_ns();
+    for (krs_conn *conn = io->conns, *next = NULL; conn; conn = next) {
+        next = conn->next;
+        krs_conn_shed(conn, now_ns);
+    }
+}
+
 static void cancel_all(krs_io *io)
 {
     for (krs_conn *conn = io->conns, *next = NULL; conn; conn = next) {
@@ -68,6 +79,9 @@ static void cancel_all(krs_io *io)
 
 static void obey(krs_io *io, uint32_t commands)
 {
+    if (commands & KRS_MAILBOX_SHED) {
+        shed(io);
+    }
     if (commands & KRS_MAILBOX_DRAIN) {
         drain(io);
     }

@@ -41,6 +41,7 @@ typedef enum krs_mailbox_command {
     KRS_MAILBOX_DRAIN = 1, /* finish what runs, close what idles */
     KRS_MAILBOX_CANCEL = 2,
     KRS_MAILBOX_QUIT = 4,
+    KRS_MAILBOX_SHED = 8, /* all places are taken: close what idles longest */
 } krs_mailbox_command;
 
 typedef struct krs_mailbox {

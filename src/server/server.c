@@ -135,6 +135,13 @@ static void refuse_socket(int fd)
     krs_os_socket_close(fd);
 }
 
+static void command_all(const run *r, krs_mailbox_command command)
+{
+    for (uint32_t i = 0; i < r->server->n_ios; i++) {
+        krs_mailbox_command_set(&r->server->ios[i].mailbox, command);
+    }
+}
+
 /* Accepted sockets go round the io threads in turn and stay where they land. */
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int n_bytes, void *ctx)
@@ -149,6 +156,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (n >= server->options.max_connections || !krs_mailbox_push_socket(&io->mailbox, fd)) {
         (void)atomic_fetch_sub_explicit(&server->n_connections, 1, memory_order_relaxed);
         refuse_socket(fd);
+        command_all(r, KRS_MAILBOX_SHED); /* so that there may be room when it tries again */
     }
 }
 
@@ -164,13 +172,6 @@ static void on_accept_error(struct evconnlistener *listener, void *ctx)
     const run *r = ctx;
     (void)evconnlistener_disable(listener);
     set_timer(r, KRS_SERVER_ACCEPT_PAUSE_MS);
-}
-
-static void command_all(const run *r, krs_mailbox_command command)
-{
-    for (uint32_t i = 0; i < r->server->n_ios; i++) {
-        krs_mailbox_command_set(&r->server->ios[i].mailbox, command);
-    }
 }
 
 /* One phase nearer to the end. */

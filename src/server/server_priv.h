@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #define KRS_CONN_IDLE_MS             75000 /* kept open between requests, as nginx does */
+#define KRS_CONN_SHED_MS             3000  /* the same when all places are taken and more wait */
 #define KRS_CONN_HEAD_MS             15000 /* from the first byte of a head to its last */
 #define KRS_CONN_BODY_MS             60000 /* the whole body */
 #define KRS_CONN_WRITE_MS            30000 /* a reader that takes nothing for so long is gone */
@@ -91,6 +92,7 @@ struct krs_conn {
     krs_conn_state state;
     krs_exchange *exchange; /* or NULL */
     uint64_t started_ns;    /* when the request was complete */
+    uint64_t idle_ns;       /* when it was opened or the last response was written */
     uint64_t linger_end_ns; /* valid in LINGER */
     size_t n_body_bytes;    /* counted in the server's */
     int status;             /* sent */
@@ -123,6 +125,8 @@ void krs_conn_free(krs_conn *conn);
 void krs_conn_abort(krs_conn *conn, krs_cancel_reason reason);
 /* Close if nothing is going on, else let the next response be the last. */
 void krs_conn_drain(krs_conn *conn);
+/* Close if nothing has been going on for KRS_CONN_SHED_MS. */
+void krs_conn_shed(krs_conn *conn, uint64_t now_ns);
 /* A response has been written: count it, then go on with the connection, or end it. */
 void krs_conn_finish(krs_conn *conn);
 

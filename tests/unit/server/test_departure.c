@@ -185,6 +185,31 @@ static void one_connection_too_many_is_told_503(void **state)
     (void)tear_down(&again);
 }
 
+static void idle_connections_make_room(void **state)
+{
+    (void)state;
+    fixture *f = start(1, 2, 100);
+    client *a = client_open(f->port);
+    client *busy = client_open(f->port);
+    post_chat(busy, "forever", ",\"stream\":true");
+    assert_true(client_wait(busy, "w0 ") > 0);
+    int status = 503;
+    for (int i = 0; status == 503 && i < 400; i++) {
+        client *late = client_open(f->port);
+        client_get(late, "GET", "/version");
+        status = client_read(late, &f->r, true) ? f->r.status : 503; /* refusal may be a reset */
+        client_close(late);
+        krs_os_sleep_ns(50 * KRS_NS_PER_MS);
+    }
+    assert_int_equal(status, 200);
+    assert_false(client_more(a)); /* it had to go, the busy one did not */
+    assert_true(client_wait(busy, "w100 ") > 0);
+    client_close(a);
+    client_close(busy);
+    void *again = f;
+    (void)tear_down(&again);
+}
+
 static void drain_lets_answers_finish(void **state)
 {
     fixture *f = *state;
@@ -232,6 +257,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
         cmocka_unit_test(one_connection_too_many_is_told_503),
+        cmocka_unit_test(idle_connections_make_room),
         cmocka_unit_test_setup_teardown(drain_lets_answers_finish, set_up, tear_down),
         cmocka_unit_test(drain_cancels_at_its_deadline_and_says_so),
     };
