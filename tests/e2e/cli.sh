@@ -62,6 +62,18 @@ expect "manual page" 0 "^\.TH KRS 1" "$krs" man
 for shell in bash zsh fish; do expect "$shell completion" 0 "krs" "$krs" completion $shell; done
 "$krs" completion bash > "$scratch/completion.bash"
 expect "the bash completion is valid" 0 "" bash -n "$scratch/completion.bash"
+complete_at() { # N WORDS...: what bash offers for word N
+    local n=$1
+    shift
+    bash -c "source '$scratch/completion.bash'; COMP_WORDS=(\"\$@\"); COMP_CWORD=$n; _krs; printf '%s\n' \"\${COMPREPLY[@]}\"" bash "$@"
+}
+equal "completion of a command" "run" "$(complete_at 1 krs ru)"
+equal "completion of help" "serve" "$(complete_at 2 krs help s | head -1)"
+equal "completion of an option" "--temperature" "$(complete_at 2 krs run --te)"
+equal "completion of a choice" "affine4 affine8" "$(complete_at 3 krs synth --dtype a | paste -sd ' ')"
+mkdir "$scratch/a model" "$scratch/10"
+equal "completion of a folder that is a number" "10" "$(cd "$scratch" && complete_at 2 krs run 1)"
+equal "completion of a folder with a blank" "$scratch/a model" "$(complete_at 2 krs run "$scratch/a")"
 
 # Answers.
 sum="12 + 7 = 19."
