@@ -159,8 +159,9 @@ static krs_status open_model(const krs_config *config, krs_model **out, report *
         r->weight_bytes = stats.attention_bytes + stats.ffn_bytes + stats.norm_bytes +
                           (is_tied ? stats.embedding_bytes : stats.head_bytes);
         r->kv_bytes_per_token = stats.kv_bytes_per_token_f16;
+        return KRS_OK;
     }
-    return status;
+    return krs_error_wrap(err, status, "%s", config->positionals[0]);
 }
 
 int krs_cmd_bench(const krs_config *config)

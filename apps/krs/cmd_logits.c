@@ -120,13 +120,13 @@ static krs_status read_tokens(const krs_config *config, run *r, krs_error *err)
     krs_buf_init(&text, NULL, TOKENS_MAX_BYTES);
     krs_status status = krs_os_file_read(option + 1, &text, err);
     if (status == KRS_OK && text.len == 0) {
-        status = krs_fail_field(err, KRS_EINVAL, "tokens", "tokens: %s is empty", option + 1);
+        status = krs_fail_field(err, KRS_EINVAL, "tokens", "tokens: there are none");
     }
     if (status == KRS_OK) {
         status = parse_ids(krs_buf_view(&text), model, &r->tokens, err);
     }
     krs_buf_deinit(&text);
-    return status;
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", option + 1);
 }
 
 static krs_status open_model(const krs_config *config, run *r, krs_error *err)
@@ -221,7 +221,7 @@ static krs_status write_file(const krs_config *config, run *r, krs_error *err)
     krs_os_writer file;
     krs_status status = krs_os_writer_open(&file, krs_config_text(config, KRS_OPTION_OUT), err);
     if (status != KRS_OK) {
-        return krs_error_wrap(err, status, "out");
+        return krs_error_wrap(err, status, "%s", krs_config_text(config, KRS_OPTION_OUT));
     }
     status = write_all(config, r, &file, err);
     if (status != KRS_OK) {

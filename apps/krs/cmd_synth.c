@@ -75,10 +75,9 @@ static krs_status read_json(const char *path, json_t **out, krs_error *err)
     krs_status status = krs_os_file_read(path, &text, err);
     if (status == KRS_OK) {
         status = krs_json_parse(krs_buf_view(&text), &limits, out, err);
-        status = status == KRS_OK ? status : krs_error_wrap(err, status, "%s", path);
     }
     krs_buf_deinit(&text);
-    return status;
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", path);
 }
 
 /* The shape: how its own weights were quantised does not matter, since ours replace them. */
@@ -88,13 +87,14 @@ static krs_status read_shape(synth_job *job, krs_error *err)
     if (!path) {
         return krs_fail_field(err, KRS_EINVAL, "config", "config: which shape? give --config FILE");
     }
-    const krs_status status = read_json(path, &job->shape, err);
+    krs_status status = read_json(path, &job->shape, err);
     if (status != KRS_OK) {
         return status;
     }
     (void)json_object_del(job->shape, "quantization");
     (void)json_object_del(job->shape, "quantization_config");
-    return krs_model_config_read(job->shape, NULL, &job->config, err);
+    status = krs_model_config_read(job->shape, NULL, &job->config, err);
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", path);
 }
 
 /* config.json says how the weights are stored, in the spelling of the file it came from. */
@@ -192,7 +192,8 @@ static krs_status make_folder(const synth_job *job, krs_error *err)
             return krs_fail(err, KRS_EEXIST, "%s holds a model already: %s", job->out, taken[i]);
         }
     }
-    return krs_os_dir_make(job->out, err);
+    const krs_status status = krs_os_dir_make(job->out, err);
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", job->out);
 }
 
 static void show_progress(void *ctx, uint64_t done, uint64_t total)

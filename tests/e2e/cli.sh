@@ -149,7 +149,15 @@ expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prom
 # Bad models: one line, what and where, the code of the table.
 expect "a file is not a folder" 3 "^krs: models/demo/config.json: not a folder" "$krs" run models/demo/config.json hi
 expect "a long path leaves room for the reason" 3 "^krs: \.\.\.a+: no such folder\$" "$krs" run "/$(printf 'a%.0s' {1..300})" hi
-expect "no such folder" 3 "^krs: .*nowhere" "$krs" run models/nowhere hi
+for command in "run" "bench" "inspect" "serve --port 0"; do
+    # shellcheck disable=SC2086
+    expect "$command: no such folder" 3 "^krs: models/nowhere: " "$krs" $command models/nowhere
+done
+expect "logits: no such file of tokens" 3 "^krs: models/nowhere: " "$krs" logits --model models/demo --tokens @models/nowhere --out "$scratch/c.f32"
+expect "logits: no such folder to write to" 3 "^krs: models/nowhere/c: " "$krs" logits --model models/demo --tokens 1 --out models/nowhere/c
+expect "synth: no such shape" 3 "^krs: models/nowhere: " "$krs" synth "$scratch/m3" --config models/nowhere
+expect "synth: no such parent folder" 3 "^krs: models/nowhere/m: " "$krs" synth models/nowhere/m --config models/demo/config.json
+expect "bench has no option that it would not heed" 2 "unknown option --memory" "$krs" bench models/demo --memory 1K
 mkdir "$scratch/empty"
 expect "a folder that is no model" 3 "^krs: .*config.json" "$krs" run "$scratch/empty" hi
 broken() { # name: a fresh copy of the demo model
