@@ -18,7 +18,8 @@
 typedef struct report {
     double open_s;    /* mapping, checking, binding */
     double compile_s; /* planning and scratch: until the first step can run */
-    double bandwidth; /* bytes/s of plain reads with the same number of threads */
+    double
+        bandwidth; /* bytes/s of plain reads by as many threads; 0 on a device with its own memory */
     uint64_t weight_bytes;
     uint64_t kv_bytes_per_token;
     double *prefill_s; /* [repeat], sorted */
@@ -117,6 +118,16 @@ static figures figures_of(const krs_config *config, const report *r)
                      step_bytes * o.n_gen_tokens / decode_s};
 }
 
+static void print_bytes(double bytes_ps, double bandwidth)
+{
+    (void)printf("bytes      %.1f GB/s in decode", bytes_ps / 1e9);
+    if (bandwidth > 0) {
+        (void)printf(", %.0f %% of %.1f GB/s read bandwidth", 100 * bytes_ps / bandwidth,
+                     bandwidth / 1e9);
+    }
+    (void)printf("\n");
+}
+
 static int print_report(const krs_config *config, const krs_backend *backend, const report *r)
 {
     const krs_bench_options o = options_of(config);
@@ -137,9 +148,7 @@ static int print_report(const krs_config *config, const krs_backend *backend, co
     (void)printf("prefill    %.1f tokens/s (%u tokens)\n", f.prefill_tps, o.n_prompt_tokens);
     (void)printf("decode     %.1f tokens/s (%u stream%s, %u tokens each)\n", f.decode_tps,
                  o.n_streams, o.n_streams == 1 ? "" : "s", o.n_gen_tokens);
-    (void)printf("bytes      %.1f GB/s in decode, %.0f %% of %.1f GB/s read bandwidth\n",
-                 f.decode_bytes_ps / 1e9, 100 * f.decode_bytes_ps / r->bandwidth,
-                 r->bandwidth / 1e9);
+    print_bytes(f.decode_bytes_ps, r->bandwidth);
     (void)printf("runs       %u after one to warm up, medians\n", r->n_runs);
     return krs_say_flush();
 }
@@ -164,6 +173,17 @@ static krs_status open_model(const krs_config *config, krs_model **out, report *
     return krs_error_wrap(err, status, "%s", config->positionals[0]);
 }
 
+/* Of the memory that the weights are read from; a device's own is not measured here. */
+static krs_status measure_bandwidth(const krs_config *config, double *out, krs_error *err)
+{
+    if (strncmp(krs_config_text(config, KRS_OPTION_DEVICE), "cuda:", 5) == 0) {
+        *out = 0;
+        return KRS_OK;
+    }
+    return krs_cpu_read_bandwidth((uint32_t)krs_config_int(config, KRS_OPTION_THREADS), NULL, out,
+                                  err);
+}
+
 int krs_cmd_bench(const krs_config *config)
 {
     krs_error err = KRS_ERROR_INIT;
@@ -178,7 +198,7 @@ int krs_cmd_bench(const krs_config *config)
                                   &backend, &err);
     }
     if (status == KRS_OK) {
-        status = krs_cpu_read_bandwidth((uint32_t)options.n_threads, NULL, &r.bandwidth, &err);
+        status = measure_bandwidth(config, &r.bandwidth, &err);
     }
     if (status == KRS_OK) {
         status = measure(config, backend, model, &r, &err);
