@@ -4,8 +4,8 @@
  * until the first byte of the answer, so that what the runtime finds out late (a prompt that is too
  * long) still becomes a real HTTP status.
  *
- * Backpressure: what the socket has not taken is measured after each write; past the cap the answer is
- * cancelled. The place to pause it instead (krs_runtime_grant) is push_bytes. */
+ * Backpressure: what the socket has not taken is measured before each batch of events; past the cap the
+ * answer is cancelled. The place to pause it instead (krs_runtime_grant) is push_bytes. */
 #include "os/clock.h"
 #include "os/random.h"
 #include "server/event_pack.h"

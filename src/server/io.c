@@ -102,6 +102,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     for (uint32_t i = 0; i < batch.n_sockets; i++) {
         krs_conn_open(io, io->sockets[i]);
     }
+    io->n_batches++;
     for (krs_inbox *inbox = batch.first, *next = NULL; inbox; inbox = next) {
         next = inbox->next_taken;
         krs_stream_handle((krs_stream *)inbox);

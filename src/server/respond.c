@@ -141,9 +141,21 @@ bool krs_conn_stream_start(krs_conn *conn, const char *type)
     return !failed;
 }
 
+/* What the peer had not taken before this batch of events. What the batch itself brings is no fault of the
+ * peer: it comes in one piece when this thread was held up, and the socket has not seen it yet. */
+static size_t backlog_of(krs_conn *conn)
+{
+    if (conn->batch != conn->io->n_batches) {
+        conn->batch = conn->io->n_batches;
+        conn->backlog_bytes = evbuffer_get_length(bufferevent_get_output(conn->bev));
+    }
+    return conn->backlog_bytes;
+}
+
 bool krs_conn_stream_write(krs_conn *conn, krs_str bytes)
 {
     struct evbuffer *out = bufferevent_get_output(conn->bev);
+    const bool is_slow = backlog_of(conn) > KRS_CONN_MAX_OUTPUT_BYTES;
     int failed = 0;
     if (conn->is_chunked) {
         failed |= evbuffer_add_printf(out, "%zx\r\n", bytes.len) < 0;
@@ -152,7 +164,7 @@ bool krs_conn_stream_write(krs_conn *conn, krs_str bytes)
     if (conn->is_chunked) {
         failed |= evbuffer_add(out, "\r\n", 2);
     }
-    if (failed || evbuffer_get_length(out) > KRS_CONN_MAX_OUTPUT_BYTES) {
+    if (failed || is_slow) {
         krs_conn_abort(conn, failed ? KRS_CANCEL_GONE : KRS_CANCEL_SLOW);
         return false;
     }

@@ -52,9 +52,10 @@ struct krs_io {
     krs_conn *conns;
     krs_conn *dead;
     krs_stream *streams;
-    krs_arena scratch; /* of one record */
-    krs_buf out;       /* of one response; valid until the next use */
-    int *sockets;      /* [max_connections] for krs_mailbox_take */
+    krs_arena scratch;  /* of one record */
+    krs_buf out;        /* of one response; valid until the next use */
+    int *sockets;       /* [max_connections] for krs_mailbox_take */
+    uint64_t n_batches; /* of events taken so far */
     bool is_draining;
     bool is_done; /* told the server that nothing is left */
 };
@@ -95,6 +96,8 @@ struct krs_conn {
     uint64_t idle_ns;       /* when it was opened or the last response was written */
     uint64_t linger_end_ns; /* valid in LINGER */
     size_t n_body_bytes;    /* counted in the server's */
+    uint64_t batch;         /* the io's n_batches when backlog_bytes was read */
+    size_t backlog_bytes;   /* output the peer had not taken when the batch began */
     int status;             /* sent */
     bool is_keep_alive;
     bool is_chunked;    /* the response */

@@ -6,6 +6,7 @@
  *   "break"   ends with KRS_EDEVICE after two words
  *   "forever" never ends by itself
  *   "flood"   as forever, with 16 KiB a word, as fast as it goes
+ *   "burst"   128 words of 16 KiB in one delivery, then the end
  *
  * Thread: its own; counters are atomic, tests poll them.  Memory: the heap. */
 #pragma once
@@ -21,6 +22,7 @@
 
 #define FAKE_MAX_STREAMS 256
 #define FAKE_FLOOD_BYTES (16u << 10)
+#define FAKE_BURST_WORDS 128
 #define FAKE_MODEL       "fake"
 
 typedef struct fake_stream {
@@ -151,6 +153,20 @@ static inline void fake_fail(krs_stream_event *event, krs_status status)
                          "failed by the test");
 }
 
+/* All words of a stream at once, as they pile up for an io thread that was held up. */
+static inline bool fake_burst(const fake_runtime *fake, fake_stream *s)
+{
+    krs_stream_event events[FAKE_BURST_WORDS + 1];
+    for (s->n_done = 0; s->n_done < FAKE_BURST_WORDS; s->n_done++) {
+        events[s->n_done] = (krs_stream_event){
+            .stream_id = s->id, .user = s->user, .text = {fake->flood, FAKE_FLOOD_BYTES}};
+    }
+    events[FAKE_BURST_WORDS] = (krs_stream_event){.stream_id = s->id, .user = s->user};
+    fake_end(&events[FAKE_BURST_WORDS], s, KRS_FINISH_LENGTH);
+    s->sink->deliver(s->sink->ctx, events, FAKE_BURST_WORDS + 1);
+    return true;
+}
+
 /* One word of one stream, written to text and the three arrays; true when the stream ended. */
 static inline bool fake_step(fake_runtime *fake, fake_stream *s)
 {
@@ -192,7 +208,8 @@ static inline bool fake_round(fake_runtime *fake)
     for (uint32_t i = 0; i < FAKE_MAX_STREAMS; i++) {
         fake_stream *s = &fake->streams[i];
         s->is_cancelled = s->is_cancelled || fake->is_stopping;
-        if (s->id != 0 && fake_step(fake, s)) {
+        const bool is_burst = s->id != 0 && strcmp(s->prompt, "burst") == 0;
+        if (s->id != 0 && (is_burst ? fake_burst(fake, s) : fake_step(fake, s))) {
             krs_request_free(s->request);
             s->id = 0;
             atomic_fetch_add(&fake->n_ended, 1);
