@@ -55,7 +55,7 @@ static wchar_t code_point(const char *bytes, size_t length)
  * none is U+FFFD. */
 static bool read_character(wchar_t *out)
 {
-    char bytes[4];
+    char bytes[4] = "";
     size_t n = 0;
     size_t length = 0;
     *out = 0xFFFD;

@@ -122,16 +122,18 @@ static void prepend(char message[KRS_ERROR_MESSAGE_BYTES], const char *context)
 {
     const size_t n = strlen(message);
     const size_t left = KRS_ERROR_MESSAGE_BYTES - 1 - n;
-    const size_t n_dots = strlen(context) + 2 > left ? 3 : 0;
+    const char *end = context + strlen(context);
+    const size_t n_dots = (size_t)(end - context) + 2 > left ? 3 : 0;
     if (left < n_dots + 2) {
         return;
     }
     const char *tail = last_bytes(context, left - n_dots - 2);
-    const size_t n_tail = strlen(tail);
+    const size_t n_tail = (size_t)(end - tail);
     memmove(message + n_dots + n_tail + 2, message, n + 1);
-    memcpy(message, "...", n_dots);
+    memset(message, '.', n_dots);
     memcpy(message + n_dots, tail, n_tail);
-    memcpy(message + n_dots + n_tail, ": ", 2);
+    message[n_dots + n_tail] = ':';
+    message[n_dots + n_tail + 1] = ' ';
 }
 
 krs_status krs_error_wrap(krs_error *err, krs_status status, const char *format, ...)
