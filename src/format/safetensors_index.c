@@ -173,6 +173,15 @@ krs_status krs_st_index_parse(krs_str text, krs_arena *arena, st_index *out, krs
     return status;
 }
 
+/* Which name comes first; a list that has ended (NULL) comes last. */
+static int order_of(const st_place *place, const st_entry *entry)
+{
+    if (!place || !entry) {
+        return entry ? 1 : -1;
+    }
+    return krs_st_name_order(place->name, entry->tensor.name);
+}
+
 krs_status krs_st_index_compare(const st_index *index, const st_table *table, krs_error *err)
 {
     uint32_t i = 0;
@@ -180,9 +189,7 @@ krs_status krs_st_index_compare(const st_index *index, const st_table *table, kr
     while (i < index->n_places || t < table->n_entries) {
         const st_place *place = i < index->n_places ? &index->places[i] : NULL;
         const st_entry *entry = t < table->n_entries ? &table->entries[t] : NULL;
-        const int order = !entry   ? -1
-                          : !place ? 1
-                                   : krs_st_name_order(place->name, entry->tensor.name);
+        const int order = order_of(place, entry);
         if (order < 0) {
             KRS_DCHECK(place); /* one of the two lists goes on, or the loop had ended */
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: not in %.*s, where %s puts it",
