@@ -5,8 +5,10 @@
 #include "command.h"
 #include "local.h"
 #include "os/clock.h"
+#include "os/wake.h"
 #include "server/server.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* What serving takes, in the order it is opened. */
@@ -18,12 +20,28 @@ typedef struct serving {
     krs_runtime *runtime;
     krs_service *service;
     krs_server *server;
+    _Atomic uint32_t n_lost_lines; /* since the last line that was written */
 } serving;
 
+#define STDERR_FD 2
+
+/* A line costs less than an answer: when nobody reads the pipe that standard error is (a pager, a stuck
+ * collector), lines are lost and counted, for a blocked write would stop every thread that serves. */
 static void write_log(void *ctx, krs_log_level level, krs_str line)
 {
-    (void)ctx;
+    serving *s = ctx;
     (void)level;
+    if (!krs_os_is_writable(STDERR_FD)) {
+        (void)atomic_fetch_add_explicit(&s->n_lost_lines, 1, memory_order_relaxed);
+        return;
+    }
+    const uint32_t n_lost = atomic_exchange_explicit(&s->n_lost_lines, 0, memory_order_relaxed);
+    if (n_lost > 0) {
+        (void)fprintf(stderr,
+                      s->log.format == KRS_LOG_NDJSON ? "{\"event\":\"log.lost\",\"lines\":%u}\n"
+                                                      : "%u log lines were lost here\n",
+                      n_lost);
+    }
     (void)fwrite(line.ptr, 1, line.len, stderr); /* one call a line: stdio locks it */
 }
 
@@ -36,7 +54,8 @@ static const char *model_dir_of(const krs_config *config)
 static krs_status open_log(serving *s, krs_error *err)
 {
     const bool is_json = krs_config_bool(s->config, KRS_OPTION_JSON);
-    s->log = (krs_log){.sink = write_log,
+    s->log = (krs_log){.ctx = s,
+                       .sink = write_log,
                        .wall_ns = krs_os_wall_ns,
                        .format = is_json ? KRS_LOG_NDJSON : KRS_LOG_TEXT};
     const krs_status status = krs_log_level_of(

@@ -55,3 +55,9 @@ int krs_os_wait_readable(const int *fds, uint32_t n, int timeout_ms)
     }
     return -1;
 }
+
+bool krs_os_is_writable(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    return poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT) != 0;
+}

@@ -26,3 +26,6 @@ void krs_os_wake_clear(const krs_os_wake *wake);
  * Returns the index of the first readable one, or -1. */
 #define KRS_OS_WAIT_MAX_FDS 8
 int krs_os_wait_readable(const int *fds, uint32_t n, int timeout_ms);
+
+/* Would a write of up to PIPE_BUF (4096) bytes go through now? A pipe that nobody reads is not writable. */
+bool krs_os_is_writable(int fd);

@@ -316,6 +316,23 @@ async function drainCases() {
   });
 }
 
+/** Nobody reads the log: lines are lost, answers are not. */
+async function unreadLogCases() {
+  const server = await start("--log-level", "debug");
+  server.child.stderr.pause();
+  await test("a log that nobody reads stops nothing", async () => {
+    for (let i = 0; i < 4000; i++) equal((await get(server, "/version")).status, 200, "status");
+  });
+  server.child.stderr.resume();
+  await test("lost log lines are counted", () =>
+    until(async () => {
+      await get(server, "/version");
+      return /\d+ log lines were lost here/.test(server.log);
+    }, "a note of lost lines"));
+  server.child.kill("SIGTERM");
+  await server.ended;
+}
+
 const server = await start("--io-threads", "2");
 await chatCases(server);
 await otherCases(server);
@@ -324,5 +341,6 @@ await abandonCases(server);
 server.child.kill("SIGINT");
 await test("an idle server stops with exit code 0", async () => equal((await server.ended).code, 0, "exit code"));
 await drainCases();
+await unreadLogCases();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
