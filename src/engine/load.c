@@ -43,24 +43,22 @@ static krs_status check_options(const krs_engine_options *o, krs_error *err)
     return status;
 }
 
-/* The folder's name: the last component of its path. */
-static void name_model(krs_model_info *info, const krs_engine_options *options)
+/* As told, or the folder's own name: the last component of its real path, so "." has one too. */
+static krs_status name_model(krs_model_info *info, const krs_engine_options *options,
+                             krs_error *err)
 {
-    const char *begin = options->model_id ? options->model_id : options->model_dir;
-    size_t n = strlen(begin);
-    if (!options->model_id) {
-        while (n > 1 && begin[n - 1] == '/') {
-            n--;
+    char path[KRS_OS_PATH_BYTES];
+    const char *name = options->model_id;
+    if (!name) {
+        const krs_status status = krs_os_path_real(options->model_dir, path, err);
+        if (status != KRS_OK) {
+            return status;
         }
-        size_t first = n;
-        while (first > 0 && begin[first - 1] != '/') {
-            first--;
-        }
-        begin += first;
-        n -= first;
+        const char *slash = strrchr(path, '/');
+        name = slash && slash[1] ? slash + 1 : path;
     }
-    (void)snprintf(info->id, sizeof(info->id), "%.*s", (int)(n < sizeof(info->id) ? n : 255),
-                   begin);
+    (void)snprintf(info->id, sizeof(info->id), "%.*s", KRS_MODEL_ID_BYTES - 1, name);
+    return KRS_OK;
 }
 
 /* NAN: the file does not say. Values no request could have are left out as well. */
@@ -125,13 +123,15 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
     if (status == KRS_OK) {
         status = load_text(engine, options->model_dir, err);
     }
+    if (status == KRS_OK) {
+        status = name_model(&engine->info, options, err);
+    }
     if (status != KRS_OK) {
         return status;
     }
     const krs_model_config *config = krs_model_config_of(engine->model);
     const krs_model_stats stats = krs_model_stats_of(engine->model);
     krs_model_info *info = &engine->info;
-    name_model(info, options);
     (void)snprintf(info->family, sizeof(info->family), "%s", config->model_type);
     info->n_parameters = stats.n_parameters;
     info->file_bytes = stats.file_bytes;

@@ -248,6 +248,11 @@ krs_status krs_os_path_join(const char *dir, const char *name, char *out, size_t
     return n >= 0 && (size_t)n < max_bytes ? KRS_OK : KRS_ETOOLARGE;
 }
 
+krs_status krs_os_path_real(const char *path, char *out, krs_error *err)
+{
+    return realpath(path, out) ? KRS_OK : krs_os_fail_errno(err, errno, "resolve", path);
+}
+
 krs_status krs_os_dir_make(const char *path, krs_error *err)
 {
     if (mkdir(path, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH) == 0) {

@@ -52,6 +52,10 @@ krs_os_kind krs_os_path_kind(const char *path);
 KRS_MUST_USE krs_status krs_os_path_join(const char *dir, const char *name, char *out,
                                          size_t max_bytes);
 
+/* The absolute path without links, "." and "..", into out[KRS_OS_PATH_BYTES].
+ * Errors: KRS_ENOENT, KRS_EPERM, KRS_EIO. */
+KRS_MUST_USE krs_status krs_os_path_real(const char *path, char *out, krs_error *err);
+
 /* Create a directory; one that exists already is fine. */
 KRS_MUST_USE krs_status krs_os_dir_make(const char *path, krs_error *err);
 

@@ -287,7 +287,7 @@ krs_status krs_sampler_pick(krs_sampler *s, const krs_sample_input *in, krs_samp
     uint32_t token = argmax(s->work, s->vocab);
     const float max = s->work[token];
     if (max == -INFINITY) {
-        return KRS_EINTERNAL;
+        return KRS_EFORMAT;
     }
     if (p->temperature > 0.0 && p->top_k != 1) {
         const uint32_t n = filter(s, collect(s, max, p), p);

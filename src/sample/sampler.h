@@ -46,6 +46,7 @@ typedef struct krs_sample {
 } krs_sample;
 
 /* Choose. Ids at or above vocab in tokens, banned and bias are ignored.
- * Errors: KRS_EINTERNAL (no token left: every logit is NaN, minus infinity or banned). */
+ * Errors: KRS_EFORMAT (no token left: every logit is NaN, minus infinity or banned; weights of a
+ * sound model do not do that). */
 KRS_MUST_USE krs_status krs_sampler_pick(krs_sampler *sampler, const krs_sample_input *in,
                                          krs_sample *out);

@@ -191,5 +191,9 @@ expect "a vocabulary that does not match" 5 "^krs: .*204[78]" "$krs" run "$m" hi
 expect "a plan above the memory limit is refused with numbers" 12 "^krs: .*[0-9]" "$krs" run models/demo hi --memory 1K
 expect "a prompt longer than the context" 7 "^krs: .*[0-9]" bash -c "yes word | head -c 100000 | '$krs' run models/demo"
 
+# A folder reached as "." still has its own name.
+expect "a model served from inside its folder has the folder's name" 0 '"model":"demo"' \
+    bash -c "cd models/demo && timeout --preserve-status -s INT 2 '$krs' serve . --port 0"
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
