@@ -22,6 +22,15 @@ static json_t *template_inputs(const json_t *chat)
     return inputs;
 }
 
+/* Name the request's field where nobody closer to the fact has. field: a literal that fits. */
+static krs_status blame(krs_error *err, krs_status status, const char *field)
+{
+    if (status != KRS_OK && err && err->field[0] == '\0') {
+        (void)memcpy(err->field, field, strlen(field) + 1);
+    }
+    return status;
+}
+
 static krs_status render_chat(const krs_engine *engine, const json_t *chat, krs_buf *out,
                               krs_error *err)
 {
@@ -38,9 +47,6 @@ static krs_status render_chat(const krs_engine *engine, const json_t *chat, krs_
     krs_status status = krs_chat_template_render(engine->chat, inputs, &options, out, err);
     if (status != KRS_OK) {
         status = krs_error_wrap(err, status, "chat template");
-        if (err && err->field[0] == '\0') {
-            (void)memcpy(err->field, "messages", sizeof("messages"));
-        }
     }
     json_decref(inputs);
     return status;
@@ -56,11 +62,14 @@ static krs_status encode_prompt(const krs_engine *engine, const krs_prompt *prom
         *out = (krs_ids){prompt->tokens, prompt->n_tokens};
         return KRS_OK;
     case KRS_PROMPT_TEXT:
-        return krs_encode(encoder, prompt->text, true, out, err);
+        return blame(err, krs_encode(encoder, prompt->text, true, out, err), "prompt");
     case KRS_PROMPT_CHAT:
         /* The template writes the special tokens itself, so none are added. */
         status = render_chat(engine, prompt->chat, text, err);
-        return status == KRS_OK ? krs_encode(encoder, krs_buf_view(text), false, out, err) : status;
+        if (status == KRS_OK) {
+            status = krs_encode(encoder, krs_buf_view(text), false, out, err);
+        }
+        return blame(err, status, "messages");
     }
     return krs_fail(err, KRS_EINTERNAL, "prompt: kind %d", (int)prompt->kind);
 }
@@ -78,6 +87,9 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
         status = krs_stream_prepare(stream, engine->tokenizer, ids, &limits, err);
     }
     krs_buf_deinit(&text);
+    /* Ids are all that is left to do with it, and a tree is many times the size of its text. */
+    json_decref(stream->request->prompt.chat);
+    stream->request->prompt.chat = NULL;
     return status;
 }
 

@@ -205,18 +205,17 @@ bool krs_stream_advance(krs_stream *stream, uint64_t now_ns)
     return true;
 }
 
-/* Held text comes out at the end; true when its last characters complete a stop string after all. */
-static bool flush(krs_stream *stream)
+/* Held text comes out at the end; its last characters may complete a stop string after all. */
+static krs_status flush(krs_stream *stream, bool *is_stopped)
 {
-    bool is_stopped = false;
     krs_status status = krs_detok_finish(stream->detok, &stream->raw);
     if (status == KRS_OK) {
-        status = match_raw(stream, &is_stopped);
+        status = match_raw(stream, is_stopped);
     }
-    if (status == KRS_OK && !is_stopped) {
+    if (status == KRS_OK && !*is_stopped) {
         status = krs_stop_match_finish(stream->stop_match, &stream->text);
     }
-    return status == KRS_OK && is_stopped;
+    return status;
 }
 
 void krs_stream_end(krs_stream *stream, krs_finish finish, const krs_error *error)
@@ -226,8 +225,16 @@ void krs_stream_end(krs_stream *stream, krs_finish finish, const krs_error *erro
     if (error) {
         stream->error = *error;
     }
-    const bool is_broken = finish == KRS_FINISH_ERROR;
-    if (!is_broken && stream->stop_match && flush(stream) && finish == KRS_FINISH_LENGTH) {
+    if (finish == KRS_FINISH_ERROR || !stream->stop_match) {
+        return;
+    }
+    bool is_stopped = false;
+    const krs_status status = flush(stream, &is_stopped);
+    if (status != KRS_OK) { /* text is missing: not an answer that ended well */
+        stream->finish = KRS_FINISH_ERROR;
+        (void)krs_fail(&stream->error, status, "answer: its last text: %s",
+                       krs_status_sentence(status));
+    } else if (is_stopped && finish == KRS_FINISH_LENGTH) {
         stream->finish = KRS_FINISH_STOP;
     }
 }
