@@ -132,25 +132,34 @@ static krs_status write_name(krs_str bytes, krs_buf *out)
     return status;
 }
 
+/* "name":logprob, after a comma unless it is the first of its object. */
+static krs_status add_member(krs_str bytes, float logprob, bool is_first, krs_buf *out)
+{
+    krs_status status = is_first ? KRS_OK : krs_buf_append_char(out, ',');
+    if (status == KRS_OK) {
+        status = write_name(bytes, out);
+    }
+    if (status == KRS_OK) {
+        status = krs_buf_append_char(out, ':');
+    }
+    return status == KRS_OK ? write_number(logprob, out) : status;
+}
+
+/* The best tokens, and the chosen one when it is not among them: up to one more than asked for, as
+ * OpenAI has it. */
 static krs_status add_top(const krs_token *token, krs_buf *out)
 {
+    bool has_chosen = token->n_top == 0; /* none were asked for */
     krs_status status = separate(out);
     if (status == KRS_OK) {
         status = krs_buf_append_char(out, '{');
     }
     for (uint32_t i = 0; status == KRS_OK && i < token->n_top; i++) {
-        if (i > 0) {
-            status = krs_buf_append_char(out, ',');
-        }
-        if (status == KRS_OK) {
-            status = write_name(token->top[i].bytes, out);
-        }
-        if (status == KRS_OK) {
-            status = krs_buf_append_char(out, ':');
-        }
-        if (status == KRS_OK) {
-            status = write_number(token->top[i].logprob, out);
-        }
+        has_chosen = has_chosen || token->top[i].token == token->id;
+        status = add_member(token->top[i].bytes, token->top[i].logprob, i == 0, out);
+    }
+    if (status == KRS_OK && !has_chosen) {
+        status = add_member(token->bytes, token->logprob, false, out);
     }
     return status == KRS_OK ? krs_buf_append_char(out, '}') : status;
 }

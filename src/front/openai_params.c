@@ -30,6 +30,7 @@ static const double_row doubles[] = {
 /* When is a field we do not support worth a refusal? When it is not what it would be if absent. */
 typedef enum refusal_rule {
     REFUSE_SET,     /* anything but null, false, 0, "", [] and {} */
+    REFUSE_GIVEN,   /* anything but null: {} is a schema too */
     REFUSE_NOT_ONE, /* anything but null and 1 */
 } refusal_rule;
 
@@ -49,11 +50,11 @@ static const refusal_row unsupported[] = {
     {"prompt_logprobs", REFUSE_SET},
     {"use_beam_search", REFUSE_SET},
     {"bad_words", REFUSE_SET},
-    {"guided_json", REFUSE_SET},
+    {"guided_json", REFUSE_GIVEN},
     {"guided_regex", REFUSE_SET},
     {"guided_choice", REFUSE_SET},
     {"guided_grammar", REFUSE_SET},
-    {"structured_outputs", REFUSE_SET},
+    {"structured_outputs", REFUSE_GIVEN},
     {"continue_final_message", REFUSE_SET},
 };
 
@@ -81,6 +82,9 @@ static bool is_harmless(const json_t *value, refusal_rule rule)
 {
     if (!value || json_is_null(value)) {
         return true;
+    }
+    if (rule == REFUSE_GIVEN) {
+        return false;
     }
     return rule == REFUSE_NOT_ONE ? json_is_integer(value) && json_integer_value(value) == 1
                                   : is_empty(value);

@@ -188,6 +188,15 @@ async function otherCases(server) {
     check(whole.choices[0].text.length > 0, "no text");
     equal(await textOf(await client.completions.create({ ...more, stream: true })), whole.choices[0].text, "text");
   });
+  await test("completions: the chosen token is among its top_logprobs, however unlikely", async () => {
+    const answer = await client.completions.create({
+      model: "demo", prompt: [1, 2, 3], max_tokens: 1, temperature: 0, logprobs: 2, logit_bias: { 5: 100 },
+    });
+    const { tokens, top_logprobs } = answer.choices[0].logprobs;
+    equal(Object.keys(top_logprobs[0]).length, 3, "names");
+    check(tokens[0] in top_logprobs[0], "the chosen token is missing");
+  });
+
   await test("completion takes several prompts and ids", async () => {
     const answer = await client.completions.create({
       model: "demo", prompt: [[1, 2, 3], [4, 5]], max_tokens: 2, temperature: 0, ignore_eos: true });

@@ -117,6 +117,7 @@ static const bad_case bad_chats[] = {
     {MSG ",\"modalities\":[\"text\",\"audio\"]", "modalities"},
     {MSG ",\"web_search_options\":{\"a\":1}", "web_search_options"},
     {MSG ",\"guided_json\":{\"a\":1}", "guided_json"},
+    {MSG ",\"guided_json\":{}", "guided_json"},
     {MSG ",\"continue_final_message\":true", "continue_final_message"},
     {MSG ",\"priority\":\"high\"", "priority"},
     {MSG ",\"timeout_ms\":0", "timeout_ms"},
