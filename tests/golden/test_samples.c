@@ -11,6 +11,7 @@
 
 #define NEAR_TIE     0.1 /* nats between the best two: what bf16 activations may turn round */
 #define MAX_ANSWER   (64u << 10)  /* bytes; stories are under 1 KiB */
+#define SHORT_ANSWER 100          /* bytes; the reference takes minutes over a story under ASan */
 #define MAX_SAMPLES  (256u << 10) /* bytes of a samples file */
 #define LENGTH_LIMIT 400          /* tokens; the longest recorded answer has under 200 */
 
@@ -143,18 +144,25 @@ static krs_runtime *open_model(const char *name, const char *device)
     return runtime;
 }
 
-static void check_model(const char *name, const char *device)
+/* max_bytes: longer answers are left out. */
+static void check_model(const char *name, const char *device, size_t max_bytes)
 {
     krs_runtime *runtime = open_model(name, device);
     json_t *samples = load_samples(name);
     size_t n_same = 0;
+    size_t n_asked = 0;
     for (size_t i = 0; i < json_array_size(samples); i++) {
         const json_t *sample = json_array_get(samples, i);
-        n_same += check_sample(runtime, json_string_value(json_object_get(sample, "prompt")), NULL,
-                               json_string_value(json_object_get(sample, "answer")));
+        const char *answer = json_string_value(json_object_get(sample, "answer"));
+        if (strlen(answer) <= max_bytes) {
+            n_asked++;
+            n_same += check_sample(runtime, json_string_value(json_object_get(sample, "prompt")),
+                                   NULL, answer);
+        }
     }
+    assert_true(n_asked > 0);
     print_message("%s on %s: %zu of %zu answers exactly as recorded\n", name, device, n_same,
-                  json_array_size(samples));
+                  n_asked);
     json_decref(samples);
     krs_runtime_free(runtime);
 }
@@ -162,19 +170,19 @@ static void check_model(const char *name, const char *device)
 static void demo_answers_as_recorded_on_cpu(void **state)
 {
     (void)state;
-    check_model("demo", "cpu");
+    check_model("demo", "cpu", MAX_ANSWER);
 }
 
 static void demo_answers_as_recorded_on_ref(void **state)
 {
     (void)state;
-    check_model("demo", "ref");
+    check_model("demo", "ref", SHORT_ANSWER);
 }
 
 static void draft_answers_as_recorded_on_cpu(void **state)
 {
     (void)state;
-    check_model("demo-draft", "cpu");
+    check_model("demo-draft", "cpu", MAX_ANSWER);
 }
 
 /* Not among the recorded ones: the template with tools, and the call in the model's own tags. */
