@@ -137,31 +137,69 @@ static krs_status explain(krs_error *err, const krs_error *why, krs_status statu
     }
 }
 
+static krs_status check_length(krs_str text, krs_error *err)
+{
+    return text.len <= KRS_TOKENIZER_MAX_TEXT_BYTES
+               ? KRS_OK
+               : krs_fail(err, KRS_ETOOLARGE, "text: %zu bytes, limit %u", text.len,
+                          KRS_TOKENIZER_MAX_TEXT_BYTES);
+}
+
+/* Append what the post-processor puts here (NULL: nothing) and then the ids of text. */
+static krs_status add_text(krs_encoder *e, const krs_idlist *affix, krs_str text, krs_error *why)
+{
+    text.ptr = text.ptr ? text.ptr : "";
+    krs_status status = affix ? krs_idlist_append(&e->ids, affix->ids, affix->n) : KRS_OK;
+    if (status == KRS_OK) {
+        status = repair(e, &text);
+    }
+    return status == KRS_OK ? encode_text(e, text, why) : status;
+}
+
+/* Append the last affix and hand the ids out. */
+static krs_status finish(krs_encoder *e, krs_status status, const krs_idlist *affix,
+                         const krs_error *why, krs_ids *out, krs_error *err)
+{
+    if (status == KRS_OK && affix) {
+        status = krs_idlist_append(&e->ids, affix->ids, affix->n);
+    }
+    if (status != KRS_OK) {
+        return explain(err, why, status);
+    }
+    *out = (krs_ids){e->ids.ids, e->ids.n};
+    return KRS_OK;
+}
+
 krs_status krs_encode(krs_encoder *encoder, krs_str text, bool with_special, krs_ids *out,
                       krs_error *err)
 {
     *out = (krs_ids){NULL, 0};
-    if (text.len > KRS_TOKENIZER_MAX_TEXT_BYTES) {
-        return krs_fail(err, KRS_ETOOLARGE, "text: %zu bytes, limit %u", text.len,
-                        KRS_TOKENIZER_MAX_TEXT_BYTES);
+    if (check_length(text, err) != KRS_OK) {
+        return KRS_ETOOLARGE;
     }
     const krs_tokenizer *t = encoder->t;
     krs_error why = KRS_ERROR_INIT;
     encoder->ids.n = 0;
-    text.ptr = text.ptr ? text.ptr : "";
-    krs_status status = repair(encoder, &text);
-    if (status == KRS_OK && with_special) {
-        status = krs_idlist_append(&encoder->ids, t->prefix.ids, t->prefix.n);
+    const krs_status status = add_text(encoder, with_special ? &t->prefix : NULL, text, &why);
+    return finish(encoder, status, with_special ? &t->suffix : NULL, &why, out, err);
+}
+
+krs_status krs_encode_pair(krs_encoder *encoder, krs_str first, krs_str second, bool with_special,
+                           krs_ids *out, krs_error *err)
+{
+    *out = (krs_ids){NULL, 0};
+    if (check_length(first, err) != KRS_OK || check_length(second, err) != KRS_OK) {
+        return KRS_ETOOLARGE;
     }
+    const krs_tokenizer *t = encoder->t;
+    if (with_special && !t->is_pair_known) {
+        return krs_fail(err, KRS_EUNSUPPORTED, "this tokenizer's template of pairs");
+    }
+    krs_error why = KRS_ERROR_INIT;
+    encoder->ids.n = 0;
+    krs_status status = add_text(encoder, with_special ? &t->pair[0] : NULL, first, &why);
     if (status == KRS_OK) {
-        status = encode_text(encoder, text, &why);
+        status = add_text(encoder, with_special ? &t->pair[1] : NULL, second, &why);
     }
-    if (status == KRS_OK && with_special) {
-        status = krs_idlist_append(&encoder->ids, t->suffix.ids, t->suffix.n);
-    }
-    if (status != KRS_OK) {
-        return explain(err, &why, status);
-    }
-    *out = (krs_ids){encoder->ids.ids, encoder->ids.n};
-    return KRS_OK;
+    return finish(encoder, status, with_special ? &t->pair[2] : NULL, &why, out, err);
 }

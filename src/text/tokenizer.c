@@ -31,6 +31,9 @@ void krs_tokenizer_free(krs_tokenizer *t)
     krs_vocab_deinit(&t->vocab);
     krs_idlist_deinit(&t->prefix);
     krs_idlist_deinit(&t->suffix);
+    for (size_t i = 0; i < 3; i++) {
+        krs_idlist_deinit(&t->pair[i]);
+    }
     krs_buf_deinit(&t->bytes);
     krs_alloc_free(t->alloc, t->is_special);
     krs_alloc_free(t->alloc, t->byte_ends);
@@ -46,6 +49,10 @@ static krs_tokenizer *new_empty(const krs_alloc *alloc)
         t->vocab.alloc = t->added_vocab.alloc = alloc;
         krs_idlist_init(&t->prefix, alloc, KRS_TOKENIZER_MAX_AFFIX);
         krs_idlist_init(&t->suffix, alloc, KRS_TOKENIZER_MAX_AFFIX);
+        for (size_t i = 0; i < 3; i++) {
+            krs_idlist_init(&t->pair[i], alloc, KRS_TOKENIZER_MAX_AFFIX);
+        }
+        t->is_pair_known = true;
         krs_buf_init(&t->bytes, alloc, KRS_TOKENIZER_MAX_FILE_BYTES);
     }
     return t;
@@ -132,6 +139,9 @@ static krs_status finish(krs_tokenizer *t, krs_error *err)
     krs_status status = check_affix(t, &t->prefix, err);
     if (status == KRS_OK) {
         status = check_affix(t, &t->suffix, err);
+    }
+    for (size_t i = 0; status == KRS_OK && i < 3; i++) {
+        status = check_affix(t, &t->pair[i], err);
     }
     if (status != KRS_OK) {
         return status;

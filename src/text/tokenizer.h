@@ -44,6 +44,12 @@ typedef struct krs_ids {
 KRS_MUST_USE krs_status krs_encode(krs_encoder *encoder, krs_str text, bool with_special,
                                    krs_ids *out, krs_error *err);
 
+/* Two texts as one input (a question and a passage, say), as the post-processor's template of pairs
+ * joins them; each is encoded as if alone. Errors: as krs_encode; KRS_EUNSUPPORTED (with_special, and the
+ * template is not $A and then $B). */
+KRS_MUST_USE krs_status krs_encode_pair(krs_encoder *encoder, krs_str first, krs_str second,
+                                        bool with_special, krs_ids *out, krs_error *err);
+
 /* Append the text of ids, as `tokenizers` decodes it. skip_special drops special added tokens.
  * Errors: KRS_EINVAL (id out of range), KRS_ETOOLARGE, KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_decode(const krs_tokenizer *tokenizer, const uint32_t *ids, size_t n,

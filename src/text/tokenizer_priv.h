@@ -22,6 +22,8 @@ struct krs_tokenizer {
     krs_text_model model;
     krs_idlist prefix; /* what the post-processor puts before and after */
     krs_idlist suffix;
+    krs_idlist pair[3]; /* the same for two texts: before, between and after them */
+    bool is_pair_known; /* false: the template of pairs is one we cannot follow */
     krs_decoder decoder;
     uint32_t n_ids;
     bool *is_special;    /* [n_ids] */

@@ -1,7 +1,7 @@
 /* text/tokenizer_read_post.c - "post_processor" and "decoder" of a tokenizer.json.
  *
- * Encoding here takes one text, so a template comes down to ids before and ids after it; "pair" is not
- * read. ByteLevel as a post-processor only moves offsets, which we do not keep. */
+ * A template of one text comes down to ids before and after it, one of two texts to ids before, between
+ * and after them. ByteLevel as a post-processor only moves offsets, which we do not keep. */
 #include "text/tokenizer_priv.h"
 
 #define MAX_STRIP 1024 /* characters a Strip decoder may take from one side; real files say 1 */
@@ -62,6 +62,42 @@ static krs_status read_single(const json_t *spec, krs_idlist *before, krs_idlist
     return status;
 }
 
+/* One item of "pair"; *n_texts: how many texts came before. What we cannot follow leaves pairs unknown. */
+static krs_status read_pair_item(krs_tokenizer *t, const json_t *spec, const json_t *item,
+                                 size_t *n_texts, krs_error *err)
+{
+    static const char *const order[] = {"A", "B"};
+    const json_t *token = json_object_get(item, "SpecialToken");
+    if (token) {
+        krs_str name;
+        const krs_status status = krs_component_text(token, "id", &name, err);
+        return status == KRS_OK ? append_special(spec, name, &t->pair[*n_texts], err) : status;
+    }
+    const char *text = json_string_value(json_object_get(json_object_get(item, "Sequence"), "id"));
+    if (text && *n_texts < 2 && strcmp(text, order[*n_texts]) == 0) {
+        ++*n_texts;
+    } else {
+        t->is_pair_known = false;
+    }
+    return KRS_OK;
+}
+
+/* "pair": $A and then $B, with ids around them. Anything else, or a second template with a pair of its own,
+ * leaves pairs unknown: few tokenizers mean them, and one text still works. */
+static krs_status read_pair(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    const json_t *pair = json_object_get(spec, "pair");
+    const bool has_ids = t->pair[0].n + t->pair[1].n + t->pair[2].n > 0;
+    size_t n_texts = 0;
+    krs_status status = KRS_OK;
+    t->is_pair_known = t->is_pair_known && !has_ids;
+    for (size_t i = 0; status == KRS_OK && t->is_pair_known && i < json_array_size(pair); i++) {
+        status = read_pair_item(t, spec, json_array_get(pair, i), &n_texts, err);
+    }
+    t->is_pair_known = t->is_pair_known && (n_texts == 2 || !pair);
+    return status;
+}
+
 /* A later template of a sequence goes around the earlier ones: new prefix first, new suffix last. */
 static krs_status read_template(krs_tokenizer *t, const json_t *spec, krs_error *err)
 {
@@ -70,6 +106,9 @@ static krs_status read_template(krs_tokenizer *t, const json_t *spec, krs_error 
     krs_idlist_init(&before, t->alloc, KRS_TOKENIZER_MAX_AFFIX);
     krs_idlist_init(&after, t->alloc, KRS_TOKENIZER_MAX_AFFIX);
     krs_status status = read_single(spec, &before, &after, err);
+    if (status == KRS_OK) {
+        status = read_pair(t, spec, err);
+    }
     if (status == KRS_OK) {
         status = krs_idlist_append(&before, t->prefix.ids, t->prefix.n);
         status = status == KRS_OK ? krs_idlist_append(&t->suffix, after.ids, after.n) : status;

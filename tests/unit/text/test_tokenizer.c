@@ -1,12 +1,28 @@
 /* text/tokenizer: the same ids and texts as the Rust library, for every vector we have.
  *
  * tests/data/tokenizers holds a few real tokenizers; more are checked when KRS_TESTDATA names a folder
- * of them. Two-sequence encoding ("pairs") is not checked: there is no call for it. */
+ * of them. */
 #include "support/tokenizers.h"
 
 #include <stdlib.h>
 
-/* Every case of a folder, both directions. */
+static void check_pairs(krs_encoder *e, const json_t *pairs)
+{
+    assert_true(json_array_size(pairs) > 0);
+    for (size_t i = 0; i < json_array_size(pairs); i++) {
+        const json_t *c = json_array_get(pairs, i);
+        const krs_str first = krs_test_str(json_object_get(c, "a"));
+        krs_ids got;
+        krs_error err = KRS_ERROR_INIT;
+        if (krs_encode_pair(e, first, krs_test_str(json_object_get(c, "b")), true, &got, &err) !=
+            KRS_OK) {
+            fail_msg("%s", err.message);
+        }
+        krs_test_same_ids(first, got, json_object_get(c, "ids"));
+    }
+}
+
+/* Every case of a folder, both directions, and every pair. */
 static void check_vectors(const char *folder)
 {
     krs_tokenizer *t = krs_test_tokenizer_at(folder);
@@ -28,6 +44,7 @@ static void check_vectors(const char *folder)
             krs_test_decodes(t, special, true, krs_test_str(json_object_get(c, "decoded_skip")));
         }
     }
+    check_pairs(e, json_object_get(root, "pairs"));
     json_decref(root);
     krs_encoder_free(e);
     krs_tokenizer_free(t);
