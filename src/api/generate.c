@@ -18,6 +18,7 @@ krs_status krs_request_new(const krs_alloc *alloc, krs_request **out)
     request->sampling = (krs_sampling)KRS_SAMPLING_INIT;
     request->priority = KRS_PRIORITY_NORMAL;
     request->deadline_ns = UINT64_MAX;
+    request->credit = KRS_CREDIT_UNLIMITED;
     *out = request;
     return KRS_OK;
 }
@@ -174,4 +175,12 @@ const char *krs_finish_name(krs_finish finish)
                                                         "error"};
     const unsigned i = (unsigned)finish;
     return names[i < KRS_FINISH_COUNT ? i : KRS_FINISH_ERROR];
+}
+
+const char *krs_cache_end_name(krs_cache_end end)
+{
+    static const char *const names[KRS_CACHE_END_COUNT] = {"full", "off", "unseen", "evicted",
+                                                           "checkpoint"};
+    const unsigned i = (unsigned)end;
+    return i < KRS_CACHE_END_COUNT ? names[i] : "unknown";
 }

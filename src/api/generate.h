@@ -1,13 +1,14 @@
-/* api/generate.h - what a generation request is, and what comes back.
+/* api/generate.h - what a request to a model is, and what comes back.
  *
- * One request type for every way in (HTTP, CLI, later JSON-RPC and C): front ends translate into it,
- * the engine reads nothing else. A request is built by one owner, then moves whole into the engine;
+ * One request type for every way in (HTTP, JSON-RPC, CLI, C) and every task: front ends translate into it,
+ * the runtime reads nothing else. A request is built by one owner, then moves whole into the engine;
  * everything it points to lies in its own arena or is a reference it holds.
  *
  * Thread: one owner at a time; ownership moves with the message.  Memory: krs_request owns its arena. */
 #pragma once
 
 #include "base/arena.h"
+#include "telemetry/trace.h"
 #include "wire/json.h"
 
 #define KRS_REQUEST_MAX_BYTES      (64u << 20) /* everything one request may hold */
@@ -25,6 +26,8 @@
 #define KRS_MAX_NEW_TOKENS         (1u << 20) /* of one answer; the context ends it sooner */
 #define KRS_MODEL_ID_BYTES         256
 #define KRS_CORRELATION_ID_BYTES   64 /* with the NUL; X-Request-Id is cut to it */
+#define KRS_CREDIT_UNLIMITED       UINT32_MAX
+#define KRS_MAX_TENANTS            4096 /* tenant numbers are below it */
 
 typedef struct krs_logit_bias {
     uint32_t token;
@@ -83,8 +86,32 @@ typedef enum krs_priority {
     KRS_PRIORITY_BACKGROUND,
 } krs_priority;
 
+typedef enum krs_task {
+    KRS_TASK_GENERATE,
+    KRS_TASK_EMBED,      /* prompt to one vector: the pooled, normalised last hidden states */
+    KRS_TASK_TOKENIZE,   /* prompt text or chat to ids; takes no step of the engine */
+    KRS_TASK_DETOKENIZE, /* prompt ids to text; takes no step of the engine */
+    KRS_TASK_COUNT
+} krs_task;
+
+typedef enum krs_pooling {
+    KRS_POOLING_MODEL, /* as the model's files say; KRS_POOLING_LAST when they say nothing */
+    KRS_POOLING_LAST,
+    KRS_POOLING_MEAN,
+} krs_pooling;
+
+/* What only some tasks read. */
+typedef struct krs_task_options {
+    krs_pooling pooling;   /* EMBED */
+    bool has_no_special;   /* TOKENIZE: without the special tokens of the post-processor */
+    bool has_pieces;       /* TOKENIZE: also what each id stands for */
+    bool is_special_shown; /* DETOKENIZE: special tokens as their text */
+} krs_task_options;
+
 typedef struct krs_request {
     krs_arena arena; /* holds this struct's arrays and strings */
+    krs_task task;
+    krs_task_options task_options;
     char model[KRS_MODEL_ID_BYTES];
     char correlation_id[KRS_CORRELATION_ID_BYTES];
     krs_prompt prompt;
@@ -92,6 +119,10 @@ typedef struct krs_request {
     krs_stopping stopping;
     krs_priority priority;
     uint64_t deadline_ns; /* krs_os_now_ns time; UINT64_MAX: none */
+    uint32_t tenant;      /* who asks, below KRS_MAX_TENANTS; 0: nobody in particular */
+    uint32_t credit;      /* tokens the reader takes before its first grant */
+    uint64_t cache_salt;  /* prompts share cached KV only with prompts of the same salt */
+    krs_trace trace;      /* the span of this request; unset: not traced */
 } krs_request;
 
 /* A request with defaults, on the heap. Errors: KRS_ENOMEM. */
@@ -128,9 +159,24 @@ typedef struct krs_token {
     krs_str bytes; /* what the token stands for, before detokenisation */
 } krs_token;
 
+/* Why the cached part of a prompt ended where it did. */
+typedef enum krs_cache_end {
+    KRS_CACHE_END_FULL,       /* all that can be reused was: the last token is always computed */
+    KRS_CACHE_END_OFF,        /* no prefix cache here, or not for this task */
+    KRS_CACHE_END_UNSEEN,     /* the next block was never computed: the text differs from here on */
+    KRS_CACHE_END_EVICTED,    /* it was there and had to make room */
+    KRS_CACHE_END_CHECKPOINT, /* a recurrent or windowed layer has no state saved at a later place */
+    KRS_CACHE_END_COUNT
+} krs_cache_end;
+
+/* "full", "off", "unseen", "evicted", "checkpoint". */
+const char *krs_cache_end_name(krs_cache_end end);
+
 typedef struct krs_usage {
     uint32_t n_prompt_tokens;
     uint32_t n_cached_tokens; /* of the prompt, found in the KV cache */
+    krs_cache_end cache_end;  /* why not more */
+    uint32_t n_preempted;     /* times it lost its KV and was computed anew */
     uint32_t n_answer_tokens;
     uint64_t queued_ns;      /* until the first step that ran a row of it */
     uint64_t first_token_ns; /* from submission */
@@ -145,6 +191,11 @@ typedef struct krs_stream_event {
     krs_str text;
     const krs_token *tokens; /* [n_tokens] of this step */
     uint32_t n_tokens;
+    const uint32_t *ids;    /* [n_ids] the whole answer of TOKENIZE, with is_end */
+    const krs_str *pieces;  /* [n_ids], or NULL unless has_pieces */
+    const float *embedding; /* [n_embedding] the answer of EMBED, with is_end */
+    uint32_t n_ids;
+    uint32_t n_embedding;
     bool is_end;
     krs_finish finish; /* valid with is_end */
     krs_usage usage;   /* valid with is_end */

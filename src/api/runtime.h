@@ -4,8 +4,14 @@
  * front ends and the CLI see only this, so process isolation is a deployment choice.
  *
  * Delivery: at the end of a step the runtime hands each sink all events of its streams in one call, on
- * a thread of the runtime. Events and everything they point to are valid during that call only: the
- * receiver copies what it keeps, wakes its own loop, and returns without blocking.
+ * a thread of the runtime. Tasks that take no step (tokenize, detokenize) are delivered from another
+ * thread of it, so a sink locks what it shares; events of one stream never overlap. Events and
+ * everything they point to are valid during that call only: the receiver copies what it keeps, wakes
+ * its own loop, and returns without blocking.
+ *
+ * Credit: a stream with credit c gets c more tokens at most until krs_runtime_grant adds to it. Without
+ * credit it is paused: it keeps its KV while nobody needs the memory, loses it then (and is computed
+ * anew, same bytes, when it may go on), and ends at its deadline.
  *
  * Thread: every function may be called from any thread.  Memory: see each function. */
 #pragma once
@@ -35,18 +41,27 @@ typedef struct krs_runtime_health {
     uint32_t n_running;    /* sequences in the batch */
     uint32_t n_waiting;    /* requests queued */
     uint32_t max_waiting;
+    uint64_t n_waiting_tokens; /* of their prompts */
+    uint64_t max_waiting_tokens;
+    uint32_t n_paused; /* running, without credit */
+    uint32_t n_parked; /* paused ones that have lost their KV */
     uint32_t n_kv_blocks;
-    uint32_t n_kv_blocks_free;
+    uint32_t n_kv_blocks_free;   /* free, or cached and held by nobody */
+    uint32_t n_kv_blocks_cached; /* held by nobody, kept for a prompt that begins the same way */
 } krs_runtime_health;
 
 typedef struct krs_model_info {
     char id[KRS_MODEL_ID_BYTES];
-    char family[64];
+    char family[64]; /* model_type of its config */
+    char dtype[16];  /* of its weights: "bf16", "affine4", ... */
     uint64_t n_parameters;
     uint64_t file_bytes;
     uint64_t created_unix_s; /* when it was loaded */
     uint32_t context_tokens; /* longest sequence */
     uint32_t vocab;
+    uint32_t hidden; /* elements of an embedding */
+    uint32_t bos;    /* first id of a sequence; UINT32_MAX: none */
+    uint32_t eos;    /* the first of its end tokens; UINT32_MAX: none */
     bool has_chat_template;
     /* The model's own defaults (generation_config.json) over KRS_SAMPLING_INIT: start requests here. */
     krs_sampling sampling;

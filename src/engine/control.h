@@ -13,11 +13,11 @@
  * Memory: all in _init. */
 #pragma once
 
+#include "api/generate.h"
 #include "os/queue.h"
 
 #include <stdatomic.h>
 
-#define KRS_CREDIT_UNLIMITED UINT32_MAX
 
 typedef struct krs_controls {
     const krs_alloc *alloc;
