@@ -146,3 +146,10 @@ void krs_service_cancel(krs_service *service, const krs_generation *generation,
     }
     krs_runtime_cancel(service->options.runtime, generation->stream_id);
 }
+
+void krs_service_grant(krs_service *service, const krs_generation *generation, uint32_t n_tokens)
+{
+    if (generation->is_open) {
+        krs_runtime_grant(service->options.runtime, generation->stream_id, n_tokens);
+    }
+}

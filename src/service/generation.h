@@ -38,3 +38,6 @@ void krs_service_observe(krs_service *service, krs_generation *generation,
 /* End the answer within one step; its end event still comes. No-op when it has ended. */
 void krs_service_cancel(krs_service *service, const krs_generation *generation,
                         krs_cancel_reason reason);
+
+/* The reader takes n more tokens of the answer (the credit of api/runtime.h). No-op when it has ended. */
+void krs_service_grant(krs_service *service, const krs_generation *generation, uint32_t n_tokens);
