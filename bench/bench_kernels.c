@@ -129,7 +129,7 @@ static double time_programs(const settings *set, rotation *rot, uint32_t n_rows,
     krs_error err = KRS_ERROR_INIT;
     krs_backend *backend;
     const uint32_t n_blocks = (n_past + n_rows) / KRS_KV_BLOCK_TOKENS + 1;
-    const krs_exec_limits limits = {n_rows, 1, 1, n_blocks, KRS_DTYPE_F16};
+    const krs_exec_limits limits = {n_rows, 1, 1, 0, n_blocks, KRS_DTYPE_F16};
     rot->execs = new_array(rot->n, sizeof(*rot->execs));
     must(krs_backend_open("cpu", &set->backend, NULL, &backend, &err), "open", &err);
     for (uint32_t i = 0; i < rot->n; i++) {
@@ -142,7 +142,7 @@ static double time_programs(const settings *set, rotation *rot, uint32_t n_rows,
     }
     const krs_step_seq seq = {0, n_rows, n_past, n_blocks, blocks};
     const uint32_t last = n_rows - 1;
-    const krs_step step = {n_rows, 1, 1, tokens, &seq, &last};
+    const krs_step step = {n_rows, 1, 1, 0, tokens, &seq, &last, NULL};
     const double best_s = time_steps(set, rot, &step);
     krs_alloc_free(NULL, tokens);
     krs_alloc_free(NULL, blocks);

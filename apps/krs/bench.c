@@ -114,7 +114,14 @@ static krs_status prefill(krs_bench *b, krs_error *err)
         }
         const uint32_t last = n - 1;
         const krs_step_seq seq = {0, n, n_past, b->n_blocks_each, b->tables};
-        const krs_step step = {n, 1, left == n ? 1 : 0, b->tokens, &seq, &last};
+        const krs_step step = {
+            .n_rows = n,
+            .n_seqs = 1,
+            .n_logit_rows = left == n ? 1 : 0,
+            .tokens = b->tokens,
+            .seqs = &seq,
+            .logit_rows = &last,
+        };
         krs_step_result result;
         status = run_step(b, &step, &result, err);
         n_past += n;
@@ -144,7 +151,14 @@ static krs_status decode(krs_bench *b, krs_error *err)
             b->seqs[s] = (krs_step_seq){s, 1, b->options.n_prompt_tokens + i, b->n_blocks_each,
                                         b->tables + (size_t)s * b->n_blocks_each};
         }
-        const krs_step step = {n_streams, n_streams, n_streams, b->tokens, b->seqs, b->rows};
+        const krs_step step = {
+            .n_rows = n_streams,
+            .n_seqs = n_streams,
+            .n_logit_rows = n_streams,
+            .tokens = b->tokens,
+            .seqs = b->seqs,
+            .logit_rows = b->rows,
+        };
         krs_step_result result;
         status = run_step(b, &step, &result, err);
         for (uint32_t s = 0; status == KRS_OK && s < n_streams; s++) {

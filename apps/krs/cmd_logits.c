@@ -187,7 +187,14 @@ static krs_status open_exec(const krs_config *config, run *r, krs_error *err)
 static krs_status write_chunk(run *r, uint32_t at, uint32_t n, krs_os_writer *file, krs_error *err)
 {
     const krs_step_seq seq = {0, n, at, r->n_blocks, r->blocks};
-    const krs_step step = {n, 1, n, r->tokens.ids + at, &seq, r->rows};
+    const krs_step step = {
+        .n_rows = n,
+        .n_seqs = 1,
+        .n_logit_rows = n,
+        .tokens = r->tokens.ids + at,
+        .seqs = &seq,
+        .logit_rows = r->rows,
+    };
     krs_step_result result = {0};
     krs_status status = krs_exec_submit(r->exec, &step, err);
     if (status == KRS_OK) {

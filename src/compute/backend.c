@@ -113,6 +113,9 @@ static krs_status check_limits(const krs_exec_limits *limits, krs_error *err)
         status = check_range("max_logit_rows", limits->max_logit_rows, 1, limits->max_rows, err);
     }
     if (status == KRS_OK) {
+        status = check_range("max_hidden_rows", limits->max_hidden_rows, 0, limits->max_rows, err);
+    }
+    if (status == KRS_OK) {
         status = check_range("n_kv_blocks", limits->n_kv_blocks, 1, INT32_MAX, err);
     }
     if (status != KRS_OK) {
@@ -126,13 +129,26 @@ static krs_status check_limits(const krs_exec_limits *limits, krs_error *err)
     return KRS_OK;
 }
 
-krs_status krs_exec_plan_of(krs_backend *backend, const krs_program *program,
-                            const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
+/* Limits and program, each and together. */
+static krs_status check_exec(const krs_program *program, const krs_exec_limits *limits,
+                             krs_error *err)
 {
     krs_status status = check_limits(limits, err);
     if (status == KRS_OK) {
         status = krs_program_check(program, err);
     }
+    if (status == KRS_OK && limits->max_hidden_rows > 0 && program->hidden == KRS_NO_SLOT) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "max_hidden_rows",
+                              "max_hidden_rows: %u, but this model names no hidden state",
+                              limits->max_hidden_rows);
+    }
+    return status;
+}
+
+krs_status krs_exec_plan_of(krs_backend *backend, const krs_program *program,
+                            const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
+{
+    const krs_status status = check_exec(program, limits, err);
     return status == KRS_OK ? backend->ops->plan_of(backend, program, limits, out, err) : status;
 }
 
@@ -140,10 +156,7 @@ krs_status krs_exec_new(krs_backend *backend, const krs_program *program,
                         const krs_exec_limits *limits, krs_exec **out, krs_error *err)
 {
     *out = NULL;
-    krs_status status = check_limits(limits, err);
-    if (status == KRS_OK) {
-        status = krs_program_check(program, err);
-    }
+    const krs_status status = check_exec(program, limits, err);
     return status == KRS_OK ? backend->ops->exec_new(backend, program, limits, out, err) : status;
 }
 

@@ -1,6 +1,7 @@
 /* compute/backend.h - the port behind which a device runs programs.
  *
- *   backend (a device in use) --compile--> exec (program + scratch + KV on it) --submit/collect--> logits
+ *   backend (a device in use) --compile--> exec (program + scratch + KV on it) --submit/collect--> logits,
+ *                                                                                        hidden states
  *
  * Shaped for devices that run behind the caller's back: submit queues a step and returns, collect
  * waits for the oldest one queued. The CPU backends do the work inside submit. At most
@@ -29,8 +30,11 @@ typedef struct krs_exec_limits {
     uint32_t max_rows;       /* tokens in one step, 1 .. KRS_EXEC_MAX_ROWS */
     uint32_t max_seqs;       /* sequences in one step, 1 .. KRS_EXEC_MAX_SEQS */
     uint32_t max_logit_rows; /* rows whose logits are wanted in one step, <= max_rows */
-    uint32_t n_kv_blocks;    /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
-    krs_dtype kv_dtype;      /* F32, F16 or BF16 */
+    /* Rows whose hidden state is wanted in one step, <= max_rows; 0: none ever is, and nothing is kept
+     * for it. */
+    uint32_t max_hidden_rows;
+    uint32_t n_kv_blocks; /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
+    krs_dtype kv_dtype;   /* F32, F16 or BF16 */
 } krs_exec_limits;
 
 /* What an exec will take, before it takes it. */
@@ -57,14 +61,21 @@ typedef struct krs_step {
     uint32_t n_rows;
     uint32_t n_seqs;
     uint32_t n_logit_rows;
+    uint32_t n_hidden_rows;
     const uint32_t *tokens;     /* [n_rows], each below the vocabulary */
     const krs_step_seq *seqs;   /* [n_seqs], in row order, covering all rows */
     const uint32_t *logit_rows; /* [n_logit_rows], ascending */
+    const uint32_t
+        *hidden_rows; /* [n_hidden_rows], ascending; a row may be in both lists, or none */
 } krs_step;
 
 typedef struct krs_step_result {
     const float *logits; /* [n_logit_rows, vocab] f32 in host memory, valid until the next submit */
     uint32_t n_logit_rows;
+    uint32_t n_hidden_rows;
+    const float
+        *hidden; /* [n_hidden_rows, width of program.hidden] f32; as logits. The row as it goes
+                          * into the vocabulary projection: after the last norm. */
 } krs_step_result;
 
 typedef struct krs_backend_options {
@@ -90,7 +101,8 @@ const char *krs_backend_describe(const krs_backend *backend);
 /* The KV type the backend likes best: F32 on ref, F16 on cpu. */
 krs_dtype krs_backend_kv_dtype(const krs_backend *backend);
 
-/* Errors: KRS_EINVAL (a limit out of range), KRS_EUNSUPPORTED (an op or dtype, named),
+/* Errors: KRS_EINVAL (a limit out of range), KRS_EUNSUPPORTED (an op or dtype, named; hidden rows of a
+ * program that names no hidden state),
  * KRS_EINTERNAL (krs_program_check). */
 KRS_MUST_USE krs_status krs_exec_plan_of(krs_backend *backend, const krs_program *program,
                                          const krs_exec_limits *limits, krs_exec_plan *out,

@@ -33,3 +33,25 @@ struct krs_backend {
 struct krs_exec {
     krs_backend *backend;
 };
+
+/* The most rows of a kind that a step may have. */
+static inline uint32_t krs_exec_max_rows_of(const krs_exec_limits *limits, krs_rows rows)
+{
+    return rows == KRS_ROWS_ALL      ? limits->max_rows
+           : rows == KRS_ROWS_LOGITS ? limits->max_logit_rows
+                                     : limits->max_hidden_rows;
+}
+
+/* Rows of a kind in a step. */
+static inline uint32_t krs_step_n_rows_of(const krs_step *step, krs_rows rows)
+{
+    return rows == KRS_ROWS_ALL      ? step->n_rows
+           : rows == KRS_ROWS_LOGITS ? step->n_logit_rows
+                                     : step->n_hidden_rows;
+}
+
+/* Which rows of the step a slot of that kind has; rows is not KRS_ROWS_ALL. */
+static inline const uint32_t *krs_step_rows_of(const krs_step *step, krs_rows rows)
+{
+    return rows == KRS_ROWS_LOGITS ? step->logit_rows : step->hidden_rows;
+}

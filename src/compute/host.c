@@ -20,21 +20,32 @@ static bool place(size_t *end, size_t n, size_t item_bytes, size_t *offset)
     return krs_size_add(*end, padded, end);
 }
 
+/* Elements of a slot that steps hand out: it has a place per step in flight instead of a slot's. */
+static size_t result_floats(const krs_program *program, const krs_exec_limits *limits,
+                            krs_slot slot)
+{
+    if (slot == KRS_NO_SLOT) {
+        return 0;
+    }
+    const krs_slot_shape *shape = &program->slots[slot];
+    return (size_t)krs_exec_max_rows_of(limits, shape->rows) * (size_t)shape->width;
+}
+
 static bool place_slots(const krs_program *program, const krs_exec_limits *limits, size_t *end,
                         krs_host_layout *out)
 {
     bool fits = true;
     for (uint32_t s = 0; s < program->n_slots && fits; s++) {
         const krs_slot_shape *slot = &program->slots[s];
-        const size_t n_rows =
-            slot->rows == KRS_ROWS_ALL ? limits->max_rows : limits->max_logit_rows;
-        const size_t n = s == program->logits ? 0 : n_rows; /* that slot is logits[] */
-        fits = place(end, n * (size_t)slot->width, sizeof(float), &out->slots[s]);
+        const bool is_result = s == program->logits || s == program->hidden;
+        const size_t n_rows = is_result ? 0 : krs_exec_max_rows_of(limits, slot->rows);
+        fits = place(end, n_rows * (size_t)slot->width, sizeof(float), &out->slots[s]);
     }
-    const size_t n_logits =
-        (size_t)limits->max_logit_rows * (size_t)program->slots[program->logits].width;
+    const size_t n_logits = result_floats(program, limits, program->logits);
+    const size_t n_hidden = result_floats(program, limits, program->hidden);
     for (int i = 0; i < KRS_EXEC_MAX_IN_FLIGHT && fits; i++) {
-        fits = place(end, n_logits, sizeof(float), &out->logits[i]);
+        fits = place(end, n_logits, sizeof(float), &out->logits[i]) &&
+               place(end, n_hidden, sizeof(float), &out->hidden[i]);
     }
     return fits;
 }
@@ -97,6 +108,7 @@ static void wire_up(krs_host_exec *exec, unsigned char *scratch, const krs_host_
     }
     for (int i = 0; i < KRS_EXEC_MAX_IN_FLIGHT; i++) {
         exec->logits[i] = (float *)(void *)(scratch + layout->logits[i]);
+        exec->hidden[i] = (float *)(void *)(scratch + layout->hidden[i]);
     }
     exec->extra = scratch + layout->extra;
     exec->kv = layout->kv;

@@ -1,6 +1,6 @@
 /* compute/host.h - what the backends that run on the CPU share: memory, row tables, queueing.
  *
- *   one scratch block:  [exec struct | row tables | slots ... | logits 0 | logits 1 | the backend's own]
+ *   one scratch block:  [exec struct | row tables | slots ... | logits and hidden states 0, 1 | the backend's own]
  *   one KV block:       [K of all layers | V of all layers]        (kv_layout.h)
  *
  * `ref` and `cpu` differ in how they compute, not in what surrounds computing; so the surroundings are
@@ -25,6 +25,7 @@ typedef struct krs_host_layout {
     size_t row_seqs;
     size_t slots[KRS_PROGRAM_MAX_SLOTS];
     size_t logits[KRS_EXEC_MAX_IN_FLIGHT];
+    size_t hidden[KRS_EXEC_MAX_IN_FLIGHT];
     size_t extra;
     size_t total_bytes;
     size_t kv_bytes;
@@ -43,9 +44,11 @@ struct krs_host_exec {
     void *extra;                         /* the backend's own scratch, aligned */
     uint32_t *positions;                 /* [max_rows] of the step's rows */
     uint32_t *row_seqs;                  /* [max_rows] index of the row's sequence in the step */
-    float *slots[KRS_PROGRAM_MAX_SLOTS]; /* the logits slot points to the result being written */
+    float *slots[KRS_PROGRAM_MAX_SLOTS]; /* logits and hidden: the result being written */
     float *logits[KRS_EXEC_MAX_IN_FLIGHT];
+    float *hidden[KRS_EXEC_MAX_IN_FLIGHT];
     uint32_t n_logit_rows[KRS_EXEC_MAX_IN_FLIGHT];
+    uint32_t n_hidden_rows[KRS_EXEC_MAX_IN_FLIGHT];
     uint64_t n_submitted;
     uint64_t n_collected;
     uint32_t vocab;       /* tokens must be below it */
@@ -77,8 +80,7 @@ KRS_MUST_USE krs_status krs_host_collect(krs_exec *exec, krs_step_result *out, k
 /* Rows of a slot in the current step. */
 static inline int64_t krs_host_n_rows(const krs_host_exec *exec, krs_slot slot)
 {
-    return exec->program->slots[slot].rows == KRS_ROWS_ALL ? exec->step->n_rows
-                                                           : exec->step->n_logit_rows;
+    return krs_step_n_rows_of(exec->step, exec->program->slots[slot].rows);
 }
 
 /* Row r of a slot, [width] f32. */

@@ -27,7 +27,11 @@ krs_status krs_host_submit(krs_exec *base, const krs_step *step, krs_error *err)
     }
     const size_t at = exec->n_submitted % KRS_EXEC_MAX_IN_FLIGHT;
     exec->slots[exec->program->logits] = exec->logits[at];
+    if (exec->program->hidden != KRS_NO_SLOT) {
+        exec->slots[exec->program->hidden] = exec->hidden[at];
+    }
     exec->n_logit_rows[at] = step->n_logit_rows;
+    exec->n_hidden_rows[at] = step->n_hidden_rows;
     fill_row_tables(exec, step);
     exec->step = step;
     exec->run(exec);
@@ -44,6 +48,11 @@ krs_status krs_host_collect(krs_exec *base, krs_step_result *out, krs_error *err
         return KRS_EAGAIN;
     }
     const size_t at = exec->n_collected++ % KRS_EXEC_MAX_IN_FLIGHT;
-    *out = (krs_step_result){exec->logits[at], exec->n_logit_rows[at]};
+    *out = (krs_step_result){
+        .logits = exec->logits[at],
+        .n_logit_rows = exec->n_logit_rows[at],
+        .n_hidden_rows = exec->n_hidden_rows[at],
+        .hidden = exec->hidden[at],
+    };
     return KRS_OK;
 }

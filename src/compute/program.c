@@ -8,7 +8,7 @@
 
 void krs_program_init(krs_program *program, const krs_alloc *alloc)
 {
-    *program = (krs_program){.alloc = alloc, .logits = KRS_PROGRAM_MAX_SLOTS};
+    *program = (krs_program){.alloc = alloc, .logits = KRS_NO_SLOT, .hidden = KRS_NO_SLOT};
 }
 
 void krs_program_deinit(krs_program *program)

@@ -26,12 +26,14 @@
 #define KRS_PROGRAM_MAX_HEAD_DIM 1024 /* kernels keep a head's sums on the stack; models use 256 */
 #define KRS_PROGRAM_MAX_WIDTH    (1 << 24) /* elements of a row; the largest vocabularies have 2^18 */
 #define KRS_NO_MATRIX            UINT32_MAX
+#define KRS_NO_SLOT              UINT32_MAX
 
 typedef uint32_t krs_slot; /* index into krs_program.slots */
 
 typedef enum krs_rows {
     KRS_ROWS_ALL,    /* one row per token of the step */
     KRS_ROWS_LOGITS, /* one row per token whose logits are wanted */
+    KRS_ROWS_HIDDEN, /* one row per token whose hidden state is wanted */
 } krs_rows;
 
 typedef struct krs_slot_shape {
@@ -65,7 +67,8 @@ typedef enum krs_op_kind {
     KRS_OP_GLU,
     /* out = in + in2; out may be in */
     KRS_OP_ADD,
-    /* out (a KRS_ROWS_LOGITS slot) = the rows of in whose logits are wanted */
+    /* out (a KRS_ROWS_LOGITS or KRS_ROWS_HIDDEN slot) = the rows of in that its kind of rows names. Two
+     * of these after the last norm keep the vocabulary projection off rows wanted as embeddings. */
     KRS_OP_TAKE_ROWS,
     KRS_OP_KIND_COUNT
 } krs_op_kind;
@@ -123,6 +126,7 @@ typedef struct krs_program {
     int32_t head_dim;
     int64_t max_positions; /* tokens of one sequence, 1 .. UINT32_MAX */
     krs_slot logits;       /* a KRS_ROWS_LOGITS slot of width vocab */
+    krs_slot hidden; /* a KRS_ROWS_HIDDEN slot, or KRS_NO_SLOT: hidden states are not offered */
 } krs_program;
 
 void krs_program_init(krs_program *program, const krs_alloc *alloc);

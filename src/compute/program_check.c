@@ -248,9 +248,9 @@ static krs_status check_take_rows(const checker *c)
     if (!is_read(c, op->in) || rows_of(c, op->in) != KRS_ROWS_ALL) {
         return bad(c, "in must be a written slot with a row per token");
     }
-    if (!is_slot(c, op->out) || rows_of(c, op->out) != KRS_ROWS_LOGITS ||
+    if (!is_slot(c, op->out) || rows_of(c, op->out) == KRS_ROWS_ALL ||
         width_of(c, op->out) != width_of(c, op->in)) {
-        return bad(c, "out must be a slot with a row per wanted logits, as wide as in");
+        return bad(c, "out must be a slot with a row per wanted row, as wide as in");
     }
     return KRS_OK;
 }
@@ -278,9 +278,11 @@ static krs_status check_slots(const krs_program *program, krs_error *err)
     for (uint32_t s = 0; s < program->n_slots; s++) {
         const krs_slot_shape *slot = &program->slots[s];
         if (slot->width < 1 || slot->width > KRS_PROGRAM_MAX_WIDTH ||
-            (slot->rows != KRS_ROWS_ALL && slot->rows != KRS_ROWS_LOGITS)) {
-            return krs_fail(err, KRS_EINTERNAL, "program slot %u: width %lld, want 1..%d", s,
-                            (long long)slot->width, KRS_PROGRAM_MAX_WIDTH);
+            (unsigned)slot->rows > KRS_ROWS_HIDDEN) {
+            return krs_fail(err, KRS_EINTERNAL,
+                            "program slot %u: width %lld, want 1..%d, of rows %d, want 0..%d", s,
+                            (long long)slot->width, KRS_PROGRAM_MAX_WIDTH, (int)slot->rows,
+                            (int)KRS_ROWS_HIDDEN);
         }
     }
     return KRS_OK;
@@ -329,6 +331,10 @@ krs_status krs_program_check(const krs_program *program, krs_error *err)
     }
     if (!is_read(&c, program->logits) || rows_of(&c, program->logits) != KRS_ROWS_LOGITS) {
         return krs_fail(err, KRS_EINTERNAL, "program: no op writes the logits slot");
+    }
+    if (program->hidden != KRS_NO_SLOT &&
+        (!is_read(&c, program->hidden) || rows_of(&c, program->hidden) != KRS_ROWS_HIDDEN)) {
+        return krs_fail(err, KRS_EINTERNAL, "program: no op writes the hidden slot");
     }
     return KRS_OK;
 }

@@ -27,6 +27,10 @@ static krs_status check_counts(const krs_exec_limits *limits, const krs_step *st
         return krs_fail(err, KRS_EINVAL, "step: %u rows of logits, want at most %u",
                         step->n_logit_rows, limits->max_logit_rows);
     }
+    if (step->n_hidden_rows > limits->max_hidden_rows) {
+        return krs_fail(err, KRS_EINVAL, "step: %u rows of hidden states, want at most %u",
+                        step->n_hidden_rows, limits->max_hidden_rows);
+    }
     return KRS_OK;
 }
 
@@ -79,6 +83,19 @@ static krs_status check_seqs(const krs_program *program, const krs_exec_limits *
     return KRS_OK;
 }
 
+/* rows[n]: ascending and below n_rows? what: "logit" or "hidden", for the message. */
+static krs_status check_wanted(const char *what, const uint32_t *rows, uint32_t n, uint32_t n_rows,
+                               krs_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (rows[i] >= n_rows || (i > 0 && rows[i] <= rows[i - 1])) {
+            return krs_fail(err, KRS_EINVAL, "step: %s row %u is %u, want ascending and below %u",
+                            what, i, rows[i], n_rows);
+        }
+    }
+    return KRS_OK;
+}
+
 static krs_status check_rows(uint32_t vocab, const krs_step *step, krs_error *err)
 {
     for (uint32_t r = 0; r < step->n_rows; r++) {
@@ -87,15 +104,11 @@ static krs_status check_rows(uint32_t vocab, const krs_step *step, krs_error *er
                             step->tokens[r], vocab);
         }
     }
-    for (uint32_t i = 0; i < step->n_logit_rows; i++) {
-        const uint32_t row = step->logit_rows[i];
-        if (row >= step->n_rows || (i > 0 && row <= step->logit_rows[i - 1])) {
-            return krs_fail(err, KRS_EINVAL,
-                            "step: logit row %u is %u, want ascending and below %u", i, row,
-                            step->n_rows);
-        }
-    }
-    return KRS_OK;
+    const krs_status status =
+        check_wanted("logit", step->logit_rows, step->n_logit_rows, step->n_rows, err);
+    return status == KRS_OK
+               ? check_wanted("hidden", step->hidden_rows, step->n_hidden_rows, step->n_rows, err)
+               : status;
 }
 
 krs_status krs_step_check(const krs_program *program, const krs_exec_limits *limits, uint32_t vocab,

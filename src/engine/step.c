@@ -40,7 +40,14 @@ static krs_step build_step(krs_engine *engine, const krs_sched_step *plan)
             room->logit_rows[n_samples++] = row - 1;
         }
     }
-    return (krs_step){row, plan->n_items, n_samples, room->tokens, room->seqs, room->logit_rows};
+    return (krs_step){
+        .n_rows = row,
+        .n_seqs = plan->n_items,
+        .n_logit_rows = n_samples,
+        .tokens = room->tokens,
+        .seqs = room->seqs,
+        .logit_rows = room->logit_rows,
+    };
 }
 
 /* First row of a stream: it waits no longer. */
@@ -138,7 +145,7 @@ bool krs_engine_step(krs_engine *engine)
     if (plan.n_items == 0) {
         return plan.ended != NULL;
     }
-    krs_step_result result = {NULL, 0};
+    krs_step_result result = {0};
     krs_error err = KRS_ERROR_INIT;
     const krs_status status = run_device(engine, &plan, &result, &err);
     if (status == KRS_OK) {

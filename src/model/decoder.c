@@ -213,5 +213,6 @@ krs_status krs_decoder_build(krs_binder *binder, krs_error *err)
         return status;
     }
     program->logits = d.slots[KRS_SLOT_LOGITS];
+    program->hidden = d.slots[KRS_SLOT_STATES];
     return krs_program_check(program, err);
 }

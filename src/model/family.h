@@ -77,7 +77,8 @@ typedef enum krs_decoder_slot {
     KRS_SLOT_MIXED, /* attention's output, all heads */
     KRS_SLOT_GATE,
     KRS_SLOT_UP,
-    KRS_SLOT_LAST, /* rows whose logits are wanted */
+    KRS_SLOT_STATES, /* rows whose hidden state is wanted */
+    KRS_SLOT_LAST,   /* rows whose logits are wanted */
     KRS_SLOT_LOGITS,
     KRS_SLOT_COUNT
 } krs_decoder_slot;

@@ -231,6 +231,7 @@ static inline void tiny_decoder_init(tiny_decoder *tiny, const tiny_shape *shape
         .up = tiny_slot(tiny, shape->ffn, KRS_ROWS_ALL),
     };
     const krs_slot last = tiny_slot(tiny, shape->hidden, KRS_ROWS_LOGITS);
+    program->hidden = tiny_slot(tiny, shape->hidden, KRS_ROWS_HIDDEN);
     program->logits = tiny_slot(tiny, shape->vocab, KRS_ROWS_LOGITS);
     const int32_t n_freqs = shape->head_dim / 2 > 2 ? shape->head_dim / 2 - 1 : 1; /* partial */
     const uint32_t freqs = tiny_freqs(tiny, n_freqs);
@@ -245,6 +246,7 @@ static inline void tiny_decoder_init(tiny_decoder *tiny, const tiny_shape *shape
         tiny_ffn(tiny, shape, &s);
     }
     tiny_norm(tiny, shape, s.x, s.h, 1);
+    tiny_op(tiny, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = s.h, .out = program->hidden});
     tiny_op(tiny, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = s.h, .out = last});
     tiny_op(tiny, (krs_op){.kind = KRS_OP_LINEAR,
                            .in = last,

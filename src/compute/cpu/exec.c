@@ -133,9 +133,8 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     for (uint32_t i = 0; i < program->n_ops; i++) {
         const krs_op *op = &program->ops[i];
         if (op->kind == KRS_OP_LINEAR) {
-            const bool is_all = program->slots[op->in].rows == KRS_ROWS_ALL;
-            add_linear(backend, program, op, is_all ? limits->max_rows : limits->max_logit_rows,
-                       out);
+            const krs_rows rows = program->slots[op->in].rows;
+            add_linear(backend, program, op, krs_exec_max_rows_of(limits, rows), out);
         }
     }
     for (uint32_t i = 0; i < n_ropes; i++) {

@@ -124,9 +124,10 @@ void krs_cpu_add(krs_cpu_exec *exec, const krs_op *op)
 
 static void take_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
 {
+    const krs_slot_shape *shape = &exec->host.program->slots[op->out];
     memcpy(krs_host_row(&exec->host, op->out, r),
-           krs_host_row(&exec->host, op->in, exec->host.step->logit_rows[r]),
-           (size_t)exec->host.program->slots[op->in].width * sizeof(float));
+           krs_host_row(&exec->host, op->in, krs_step_rows_of(exec->host.step, shape->rows)[r]),
+           (size_t)shape->width * sizeof(float));
 }
 
 void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op)

@@ -49,6 +49,7 @@ typedef struct layout {
     size_t kv_bytes; /* of K; V takes as much */
     size_t stage_words;
     size_t logits_bytes; /* of one stage */
+    size_t hidden_bytes;
     size_t max_blocks;
 } layout;
 
@@ -59,8 +60,7 @@ static layout layout_of(const krs_program *program, const krs_exec_limits *limit
         l.weight_bytes += matrix_bytes(&program->matrices[i]);
     }
     for (uint32_t i = 0; i < program->n_slots; i++) {
-        const size_t rows =
-            program->slots[i].rows == KRS_ROWS_ALL ? limits->max_rows : limits->max_logit_rows;
+        const size_t rows = krs_exec_max_rows_of(limits, program->slots[i].rows);
         l.slot_bytes += padded(rows * static_cast<size_t>(program->slots[i].width) * sizeof(float));
     }
     l.kv_bytes = static_cast<size_t>(program->n_kv_layers) * limits->n_kv_blocks *
@@ -70,9 +70,13 @@ static layout layout_of(const krs_program *program, const krs_exec_limits *limit
         static_cast<size_t>(program->max_positions + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS;
     l.max_blocks = context_blocks < limits->n_kv_blocks ? context_blocks : limits->n_kv_blocks;
     l.stage_words = 3 * static_cast<size_t>(limits->max_rows) + limits->max_logit_rows +
-                    limits->max_seqs + limits->max_seqs * l.max_blocks;
+                    limits->max_hidden_rows + limits->max_seqs + limits->max_seqs * l.max_blocks;
     l.logits_bytes = static_cast<size_t>(limits->max_logit_rows) *
                      static_cast<size_t>(program->slots[program->logits].width) * sizeof(float);
+    if (program->hidden != KRS_NO_SLOT) {
+        l.hidden_bytes = static_cast<size_t>(limits->max_hidden_rows) *
+                         static_cast<size_t>(program->slots[program->hidden].width) * sizeof(float);
+    }
     return l;
 }
 
@@ -90,9 +94,9 @@ static krs_status plan_of(krs_backend *backend, const krs_program *program,
     out->weight_bytes = file_bytes;
     out->copied_bytes = l.weight_bytes;
     out->kv_bytes = 2 * l.kv_bytes;
-    out->scratch_bytes =
-        l.slot_bytes + program->n_floats * sizeof(float) +
-        KRS_EXEC_MAX_IN_FLIGHT * (2 * l.stage_words * sizeof(uint32_t) + l.logits_bytes);
+    out->scratch_bytes = l.slot_bytes + program->n_floats * sizeof(float) +
+                         KRS_EXEC_MAX_IN_FLIGHT * (2 * l.stage_words * sizeof(uint32_t) +
+                                                   l.logits_bytes + l.hidden_bytes);
     return KRS_OK;
 }
 
@@ -154,8 +158,7 @@ static krs_status open_memory(krs_cuda_exec *exec, const layout *l, krs_error *e
     unsigned char *at = reinterpret_cast<unsigned char *>(exec->slot_memory);
     for (uint32_t i = 0; i < exec->program->n_slots; i++) {
         const krs_slot_shape *shape = &exec->program->slots[i];
-        const size_t rows =
-            shape->rows == KRS_ROWS_ALL ? exec->limits.max_rows : exec->limits.max_logit_rows;
+        const size_t rows = krs_exec_max_rows_of(&exec->limits, shape->rows);
         exec->slots[i] = reinterpret_cast<float *>(at);
         at += padded(rows * static_cast<size_t>(shape->width) * sizeof(float));
     }
@@ -179,7 +182,8 @@ static krs_cuda_inputs inputs_at(uint32_t *words, const krs_exec_limits *limits)
     in.positions = in.tokens + limits->max_rows;
     in.row_seqs = in.positions + limits->max_rows;
     in.logit_rows = in.row_seqs + limits->max_rows;
-    in.block_begin = in.logit_rows + limits->max_logit_rows;
+    in.hidden_rows = in.logit_rows + limits->max_logit_rows;
+    in.block_begin = in.hidden_rows + limits->max_hidden_rows;
     in.blocks = in.block_begin + limits->max_seqs;
     return in;
 }
@@ -198,6 +202,11 @@ static krs_status open_stage(krs_cuda_exec *exec, const layout *l, krs_cuda_stag
         status = krs_cuda_check(
             cudaMallocHost(reinterpret_cast<void **>(&stage->host_logits), l->logits_bytes),
             "logits", err);
+    }
+    if (status == KRS_OK && l->hidden_bytes > 0) {
+        status = krs_cuda_check(
+            cudaMallocHost(reinterpret_cast<void **>(&stage->host_hidden), l->hidden_bytes),
+            "hidden states", err);
     }
     if (status == KRS_OK) {
         status = krs_cuda_check(cudaEventCreateWithFlags(&stage->done, cudaEventDisableTiming),
@@ -241,6 +250,7 @@ static void exec_free(krs_exec *base)
         (void)cudaFreeHost(stage->host_words);
         (void)cudaFree(stage->device_words);
         (void)cudaFreeHost(stage->host_logits);
+        (void)cudaFreeHost(stage->host_hidden);
         if (stage->done) {
             (void)cudaEventDestroy(stage->done);
         }

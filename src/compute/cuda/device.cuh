@@ -35,6 +35,7 @@ struct krs_cuda_inputs {
     uint32_t *positions;   /* [max_rows] */
     uint32_t *row_seqs;    /* [max_rows] */
     uint32_t *logit_rows;  /* [max_logit_rows] */
+    uint32_t *hidden_rows; /* [max_hidden_rows] */
     uint32_t *block_begin; /* [max_seqs] first entry of a sequence's table in blocks */
     uint32_t *blocks;      /* [max_seqs * max_blocks] */
 };
@@ -46,8 +47,10 @@ struct krs_cuda_stage {
     krs_cuda_inputs host;
     krs_cuda_inputs device;
     float *host_logits; /* pinned [max_logit_rows, vocab] */
+    float *host_hidden; /* pinned [max_hidden_rows, width of the hidden slot] */
     cudaEvent_t done;
     uint32_t n_logit_rows;
+    uint32_t n_hidden_rows;
 };
 
 /* K and V: [layer][block][kv head][16 positions][head_dim] of kv_dtype. */
@@ -86,6 +89,7 @@ struct krs_cuda_step {
     const krs_cuda_inputs *inputs; /* on the device */
     int n_rows;
     int n_logit_rows;
+    int n_hidden_rows;
     cudaStream_t stream;
 };
 
@@ -106,6 +110,8 @@ void krs_cuda_attention(const krs_cuda_step *step, const krs_op *op);
 /* Rows of a slot in this step. */
 static inline int krs_cuda_n_rows(const krs_cuda_step *step, krs_slot slot)
 {
-    return step->exec->program->slots[slot].rows == KRS_ROWS_ALL ? step->n_rows
-                                                                 : step->n_logit_rows;
+    const krs_rows rows = step->exec->program->slots[slot].rows;
+    return rows == KRS_ROWS_ALL      ? step->n_rows
+           : rows == KRS_ROWS_LOGITS ? step->n_logit_rows
+                                     : step->n_hidden_rows;
 }

@@ -71,9 +71,11 @@ void krs_cuda_take_rows(const krs_cuda_step *step, const krs_op *op)
 {
     const int64_t n = n_elements(step, op);
     if (n > 0) {
+        const krs_slot_shape *shape = &step->exec->program->slots[op->out];
+        const uint32_t *rows =
+            shape->rows == KRS_ROWS_LOGITS ? step->inputs->logit_rows : step->inputs->hidden_rows;
         take_rows_kernel<<<blocks_for(n), KRS_CUDA_THREADS, 0, step->stream>>>(
-            step->exec->slots[op->in], step->inputs->logit_rows, step->exec->slots[op->out],
-            step->exec->program->slots[op->out].width, n);
+            step->exec->slots[op->in], rows, step->exec->slots[op->out], shape->width, n);
     }
 }
 

@@ -18,6 +18,9 @@ static size_t fill_stage(krs_cuda_stage *stage, const krs_step *step)
     for (uint32_t i = 0; i < step->n_logit_rows; i++) {
         in->logit_rows[i] = step->logit_rows[i];
     }
+    for (uint32_t i = 0; i < step->n_hidden_rows; i++) {
+        in->hidden_rows[i] = step->hidden_rows[i];
+    }
     for (uint32_t s = 0; s < step->n_seqs; s++) {
         const krs_step_seq *seq = &step->seqs[s];
         const uint32_t n_used =
@@ -41,6 +44,19 @@ static const launch_fn launchers[KRS_OP_KIND_COUNT] = {
     krs_cuda_attention, krs_cuda_glu,      krs_cuda_add,    krs_cuda_take_rows,
 };
 
+/* Queue the copy of n_rows rows of a slot to the host. */
+static krs_status queue_result(krs_cuda_exec *exec, krs_slot slot, uint32_t n_rows, float *to,
+                               krs_error *err)
+{
+    if (n_rows == 0) {
+        return KRS_OK;
+    }
+    const size_t width = static_cast<size_t>(exec->program->slots[slot].width);
+    return krs_cuda_check(cudaMemcpyAsync(to, exec->slots[slot], n_rows * width * sizeof(float),
+                                          cudaMemcpyDeviceToHost, exec->stream),
+                          "copy results", err);
+}
+
 static krs_status queue_step(krs_cuda_exec *exec, krs_cuda_stage *stage, const krs_step *step,
                              krs_error *err)
 {
@@ -49,21 +65,25 @@ static krs_status queue_step(krs_cuda_exec *exec, krs_cuda_stage *stage, const k
                                                        n_words * sizeof(uint32_t),
                                                        cudaMemcpyHostToDevice, exec->stream),
                                        "copy inputs", err);
-    const krs_cuda_step run = {exec, &stage->device, static_cast<int>(step->n_rows),
-                               static_cast<int>(step->n_logit_rows), exec->stream};
+    const krs_cuda_step run = {exec,
+                               &stage->device,
+                               static_cast<int>(step->n_rows),
+                               static_cast<int>(step->n_logit_rows),
+                               static_cast<int>(step->n_hidden_rows),
+                               exec->stream};
     for (uint32_t i = 0; status == KRS_OK && i < exec->program->n_ops; i++) {
         launchers[exec->program->ops[i].kind](&run, &exec->program->ops[i]);
     }
     if (status == KRS_OK) {
         status = krs_cuda_check(cudaGetLastError(), "launch", err);
     }
-    const size_t vocab = static_cast<size_t>(exec->program->slots[exec->program->logits].width);
-    if (status == KRS_OK && step->n_logit_rows > 0) {
+    if (status == KRS_OK) {
         status =
-            krs_cuda_check(cudaMemcpyAsync(stage->host_logits, exec->slots[exec->program->logits],
-                                           step->n_logit_rows * vocab * sizeof(float),
-                                           cudaMemcpyDeviceToHost, exec->stream),
-                           "copy logits", err);
+            queue_result(exec, exec->program->logits, step->n_logit_rows, stage->host_logits, err);
+    }
+    if (status == KRS_OK) {
+        status =
+            queue_result(exec, exec->program->hidden, step->n_hidden_rows, stage->host_hidden, err);
     }
     if (status == KRS_OK) {
         status = krs_cuda_check(cudaEventRecord(stage->done, exec->stream), "record", err);
@@ -93,6 +113,7 @@ krs_status krs_cuda_submit(krs_exec *base, const krs_step *step, krs_error *err)
     }
     krs_cuda_stage *stage = &exec->stages[exec->n_submitted % KRS_EXEC_MAX_IN_FLIGHT];
     stage->n_logit_rows = step->n_logit_rows;
+    stage->n_hidden_rows = step->n_hidden_rows;
     status = queue_step(exec, stage, step, err);
     if (status != KRS_OK) {
         exec->is_failed = true;
@@ -119,6 +140,7 @@ krs_status krs_cuda_collect(krs_exec *base, krs_step_result *out, krs_error *err
         return status;
     }
     exec->n_collected++;
-    *out = krs_step_result{stage->host_logits, stage->n_logit_rows};
+    *out = krs_step_result{stage->host_logits, stage->n_logit_rows, stage->n_hidden_rows,
+                           stage->host_hidden};
     return KRS_OK;
 }

@@ -1,4 +1,5 @@
-/* compute/ref/embed.c - rows in and rows out: token embeddings, and the rows whose logits are wanted. */
+/* compute/ref/embed.c - rows in and rows out: token embeddings, and the rows whose logits or hidden
+ * states are wanted. */
 #include "compute/ref/ref.h"
 
 void krs_ref_embed(krs_ref_exec *exec, const krs_op *op)
@@ -18,8 +19,8 @@ void krs_ref_take_rows(krs_ref_exec *exec, const krs_op *op)
 {
     const krs_host_exec *host = &exec->host;
     const size_t row_bytes = (size_t)host->program->slots[op->in].width * sizeof(float);
-    for (int64_t i = 0; i < host->step->n_logit_rows; i++) {
-        memcpy(krs_host_row(host, op->out, i),
-               krs_host_row(host, op->in, host->step->logit_rows[i]), row_bytes);
+    const uint32_t *rows = krs_step_rows_of(host->step, host->program->slots[op->out].rows);
+    for (int64_t i = 0; i < krs_host_n_rows(host, op->out); i++) {
+        memcpy(krs_host_row(host, op->out, i), krs_host_row(host, op->in, rows[i]), row_bytes);
     }
 }

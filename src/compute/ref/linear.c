@@ -27,7 +27,7 @@ void krs_ref_linear(krs_ref_exec *exec, const krs_op *op)
     const krs_matrix *matrix = &host->program->matrices[op->matrix];
     const int64_t n_rows = krs_host_n_rows(host, op->out);
     const bool has_bias = op->bias != KRS_NO_MATRIX;
-    for (int64_t o = 0; o < matrix->n_out; o++) {
+    for (int64_t o = 0; o < matrix->n_out && n_rows > 0; o++) {
         krs_matrix_row(matrix, o, exec->row);
         const double bias = has_bias ? vector_at(&host->program->matrices[op->bias], o) : 0;
         for (int64_t r = 0; r < n_rows; r++) {

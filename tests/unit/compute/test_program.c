@@ -156,6 +156,23 @@ static void logits_elsewhere(krs_program *program, krs_op *op)
     (void)op;
     program->logits = 0;
 }
+static void hidden_elsewhere(krs_program *program, krs_op *op)
+{
+    (void)op;
+    program->hidden = program->logits;
+}
+static void hidden_unwritten(krs_program *program, krs_op *op)
+{
+    op->out = program->ops[program->n_ops - 1].in; /* both takes write the head's rows */
+}
+static void out_of_all_rows(krs_program *program, krs_op *op)
+{
+    program->slots[op->out].rows = KRS_ROWS_ALL;
+}
+static void rows_unknown(krs_program *program, krs_op *op)
+{
+    program->slots[op->out].rows = (krs_rows)7;
+}
 static void not_yet_written(krs_program *program, krs_op *op)
 {
     (void)op;
@@ -206,10 +223,14 @@ static const struct {
     {KRS_OP_ADD, kind_unknown, "unknown op"},
     {KRS_OP_TAKE_ROWS, in_no_slot, "take rows"},
     {KRS_OP_TAKE_ROWS, out_no_slot, "take rows"},
+    {KRS_OP_TAKE_ROWS, out_of_all_rows, "take rows"},
+    {KRS_OP_TAKE_ROWS, hidden_unwritten, "hidden"},
+    {KRS_OP_ADD, rows_unknown, "slot"},
     {KRS_OP_ADD, slot_empty, "slot"},
     {KRS_OP_ADD, positions_zero, "max_positions"},
     {KRS_OP_ADD, head_dim_huge, "KV layers"},
     {KRS_OP_ADD, logits_elsewhere, "logits"},
+    {KRS_OP_ADD, hidden_elsewhere, "hidden"},
 };
 
 static void every_lie_is_found_and_named(void **state)

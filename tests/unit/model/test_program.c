@@ -52,12 +52,14 @@ static void a_llama_layer_has_these_ops_in_this_order(void **state)
     const uint32_t n = sizeof(layer) / sizeof(layer[0]);
     krs_model *model = open_family("llama");
     const krs_program *program = krs_model_program(model);
-    assert_int_equal(program->n_ops, 1 + KRS_FOLDER_LAYERS * n + 3);
+    assert_int_equal(program->n_ops, 1 + KRS_FOLDER_LAYERS * n + 4);
     assert_int_equal(program->ops[0].kind, KRS_OP_EMBED);
     for (uint32_t i = 0; i < KRS_FOLDER_LAYERS * n; i++) {
         assert_int_equal(program->ops[1 + i].kind, layer[i % n]);
     }
-    assert_int_equal(program->ops[program->n_ops - 3].kind, KRS_OP_RMS_NORM);
+    assert_int_equal(program->ops[program->n_ops - 4].kind, KRS_OP_RMS_NORM);
+    assert_int_equal(program->ops[program->n_ops - 3].kind, KRS_OP_TAKE_ROWS);
+    assert_int_equal(program->ops[program->n_ops - 3].out, program->hidden);
     assert_int_equal(program->ops[program->n_ops - 2].kind, KRS_OP_TAKE_ROWS);
     assert_int_equal(program->ops[program->n_ops - 1].kind, KRS_OP_LINEAR);
     krs_model_close(model);
