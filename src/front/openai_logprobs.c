@@ -4,79 +4,58 @@
 
 #include "base/utf8.h"
 
-#include <math.h>
+#define LOWEST_LOGPROB (-9999.0)   /* what OpenAI writes for minus infinity; JSON has none */
+#define LIST_MAX_BYTES (16u << 20) /* of one array of a whole answer */
+#define NAME_MAX_BYTES 256         /* of a token in a "bytes:..." name; longer ones are cut */
+#define LOGPROB_DIGITS 6
 
-#define LOWEST_LOGPROB   (-9999.0)   /* what OpenAI writes for minus infinity; JSON has none */
-#define LIST_MAX_BYTES   (16u << 20) /* of one array of a whole answer */
-#define TOKEN_NAME_BYTES 1024        /* longest "bytes:..." name; longer tokens are cut */
-
-static krs_status write_number(float logprob, krs_buf *out)
+static void put_logprob(krs_writer *w, float logprob)
 {
     const double x = (double)logprob;
-    return krs_buf_printf(out, "%.6g", x > LOWEST_LOGPROB ? x : LOWEST_LOGPROB);
+    krs_put_real(w, x > LOWEST_LOGPROB ? x : LOWEST_LOGPROB, LOGPROB_DIGITS);
 }
 
-static krs_status write_bytes(krs_str bytes, krs_buf *out)
+static void put_bytes(krs_writer *w, krs_str bytes)
 {
-    krs_status status = krs_buf_append_char(out, '[');
-    for (size_t i = 0; status == KRS_OK && i < bytes.len; i++) {
-        status = krs_buf_printf(out, i ? ",%u" : "%u", (unsigned)(unsigned char)bytes.ptr[i]);
+    krs_put(w, KRS_STR("["));
+    for (size_t i = 0; i < bytes.len; i++) {
+        krs_put(w, i ? KRS_STR(",") : KRS_STR(""));
+        krs_put_number(w, (unsigned char)bytes.ptr[i]);
     }
-    return status == KRS_OK ? krs_buf_append_char(out, ']') : status;
+    krs_put(w, KRS_STR("]"));
 }
 
 /* "token":"..","logprob":..,"bytes":[..] */
-static krs_status write_entry(krs_str bytes, float logprob, krs_buf *out)
+static void put_entry(krs_writer *w, krs_str bytes, float logprob)
 {
-    krs_status status = krs_buf_append_str(out, KRS_STR("\"token\":"));
-    if (status == KRS_OK) {
-        status = krs_json_write_string(bytes, out);
-    }
-    if (status == KRS_OK) {
-        status = krs_buf_append_str(out, KRS_STR(",\"logprob\":"));
-    }
-    if (status == KRS_OK) {
-        status = write_number(logprob, out);
-    }
-    if (status == KRS_OK) {
-        status = krs_buf_append_str(out, KRS_STR(",\"bytes\":"));
-    }
-    return status == KRS_OK ? write_bytes(bytes, out) : status;
+    krs_put(w, KRS_STR("\"token\":"));
+    krs_put_string(w, bytes);
+    krs_put(w, KRS_STR(",\"logprob\":"));
+    put_logprob(w, logprob);
+    krs_put(w, KRS_STR(",\"bytes\":"));
+    put_bytes(w, bytes);
 }
 
-static krs_status write_top(const krs_token *token, krs_buf *out)
+static void put_top(krs_writer *w, const krs_token *token)
 {
-    krs_status status = krs_buf_append_str(out, KRS_STR(",\"top_logprobs\":["));
-    for (uint32_t i = 0; status == KRS_OK && i < token->n_top; i++) {
-        status = krs_buf_append_str(out, i ? KRS_STR(",{") : KRS_STR("{"));
-        if (status == KRS_OK) {
-            status = write_entry(token->top[i].bytes, token->top[i].logprob, out);
-        }
-        if (status == KRS_OK) {
-            status = krs_buf_append_char(out, '}');
-        }
+    krs_put(w, KRS_STR(",\"top_logprobs\":["));
+    for (uint32_t i = 0; i < token->n_top; i++) {
+        krs_put(w, i ? KRS_STR(",{") : KRS_STR("{"));
+        put_entry(w, token->top[i].bytes, token->top[i].logprob);
+        krs_put(w, KRS_STR("}"));
     }
-    return status == KRS_OK ? krs_buf_append_char(out, ']') : status;
+    krs_put(w, KRS_STR("]"));
 }
 
-krs_status krs_openai_logprobs_chat(const krs_stream_event *event, krs_buf *out)
+void krs_openai_put_logprobs(krs_writer *w, const krs_stream_event *event, bool is_first)
 {
-    krs_status status = KRS_OK;
-    for (uint32_t i = 0; status == KRS_OK && i < event->n_tokens; i++) {
+    for (uint32_t i = 0; i < event->n_tokens; i++) {
         const krs_token *token = &event->tokens[i];
-        const bool is_first = out->len == 0 || out->data[out->len - 1] == '[';
-        status = krs_buf_append_str(out, is_first ? KRS_STR("{") : KRS_STR(",{"));
-        if (status == KRS_OK) {
-            status = write_entry(token->bytes, token->logprob, out);
-        }
-        if (status == KRS_OK) {
-            status = write_top(token, out);
-        }
-        if (status == KRS_OK) {
-            status = krs_buf_append_char(out, '}');
-        }
+        krs_put(w, is_first && i == 0 ? KRS_STR("{") : KRS_STR(",{"));
+        put_entry(w, token->bytes, token->logprob);
+        put_top(w, token);
+        krs_put(w, KRS_STR("}"));
     }
-    return status;
 }
 
 void krs_openai_legacy_init(krs_openai_legacy_logprobs *lists, const krs_alloc *alloc)
@@ -96,9 +75,9 @@ void krs_openai_legacy_deinit(krs_openai_legacy_logprobs *lists)
     krs_buf_deinit(&lists->text_offsets);
 }
 
-static krs_status separate(krs_buf *list)
+static void separate(krs_writer *list)
 {
-    return list->len > 0 ? krs_buf_append_char(list, ',') : KRS_OK;
+    krs_put(list, list->out->len > 0 ? KRS_STR(",") : KRS_STR(""));
 }
 
 static bool is_text(krs_str bytes)
@@ -113,55 +92,46 @@ static bool is_text(krs_str bytes)
 }
 
 /* The token's text as a JSON string; what is not text becomes "bytes:\xNN..". */
-static krs_status write_name(krs_str bytes, krs_buf *out)
+static void put_name(krs_writer *w, krs_str bytes)
 {
+    static const char hex[] = "0123456789abcdef";
     if (is_text(bytes)) {
-        return krs_json_write_string(bytes, out);
+        krs_put_string(w, bytes);
+        return;
     }
-    char name[TOKEN_NAME_BYTES];
-    krs_buf text;
-    krs_buf_init(&text, NULL, sizeof(name));
-    krs_status status = krs_buf_append_str(&text, KRS_STR("bytes:"));
-    for (size_t i = 0; status == KRS_OK && i < bytes.len; i++) {
-        status = krs_buf_printf(&text, "\\x%02x", (unsigned)(unsigned char)bytes.ptr[i]);
+    krs_put(w, KRS_STR("\"bytes:"));
+    for (size_t i = 0; i < bytes.len && i < NAME_MAX_BYTES; i++) {
+        const unsigned char byte = (unsigned char)bytes.ptr[i];
+        const char escape[5] = {'\\', '\\', 'x', hex[byte >> 4], hex[byte & 15]};
+        krs_put(w, (krs_str){escape, sizeof(escape)});
     }
-    if (status == KRS_OK || status == KRS_ETOOLARGE) {
-        status = krs_json_write_string(krs_buf_view(&text), out);
-    }
-    krs_buf_deinit(&text);
-    return status;
+    krs_put(w, KRS_STR("\""));
 }
 
 /* "name":logprob, after a comma unless it is the first of its object. */
-static krs_status add_member(krs_str bytes, float logprob, bool is_first, krs_buf *out)
+static void put_member(krs_writer *w, krs_str bytes, float logprob, bool is_first)
 {
-    krs_status status = is_first ? KRS_OK : krs_buf_append_char(out, ',');
-    if (status == KRS_OK) {
-        status = write_name(bytes, out);
-    }
-    if (status == KRS_OK) {
-        status = krs_buf_append_char(out, ':');
-    }
-    return status == KRS_OK ? write_number(logprob, out) : status;
+    krs_put(w, is_first ? KRS_STR("") : KRS_STR(","));
+    put_name(w, bytes);
+    krs_put(w, KRS_STR(":"));
+    put_logprob(w, logprob);
 }
 
 /* The best tokens, and the chosen one when it is not among them: up to one more than asked for, as
  * OpenAI has it. */
-static krs_status add_top(const krs_token *token, krs_buf *out)
+static void put_best(krs_writer *w, const krs_token *token)
 {
     bool has_chosen = token->n_top == 0; /* none were asked for */
-    krs_status status = separate(out);
-    if (status == KRS_OK) {
-        status = krs_buf_append_char(out, '{');
-    }
-    for (uint32_t i = 0; status == KRS_OK && i < token->n_top; i++) {
+    separate(w);
+    krs_put(w, KRS_STR("{"));
+    for (uint32_t i = 0; i < token->n_top; i++) {
         has_chosen = has_chosen || token->top[i].token == token->id;
-        status = add_member(token->top[i].bytes, token->top[i].logprob, i == 0, out);
+        put_member(w, token->top[i].bytes, token->top[i].logprob, i == 0);
     }
-    if (status == KRS_OK && !has_chosen) {
-        status = add_member(token->bytes, token->logprob, false, out);
+    if (!has_chosen) {
+        put_member(w, token->bytes, token->logprob, false);
     }
-    return status == KRS_OK ? krs_buf_append_char(out, '}') : status;
+    krs_put(w, KRS_STR("}"));
 }
 
 /* Characters that start in bytes: continuation bytes do not count. */
@@ -176,27 +146,25 @@ static uint64_t count_chars(krs_str bytes)
 
 static krs_status add_token(krs_openai_legacy_logprobs *lists, const krs_token *token)
 {
-    krs_status status = separate(&lists->tokens);
-    if (status == KRS_OK) {
-        status = write_name(token->bytes, &lists->tokens);
-    }
-    if (status == KRS_OK) {
-        status = separate(&lists->token_logprobs);
-    }
-    if (status == KRS_OK) {
-        status = write_number(token->logprob, &lists->token_logprobs);
-    }
-    if (status == KRS_OK) {
-        status = add_top(token, &lists->top_logprobs);
-    }
-    if (status == KRS_OK) {
-        status = separate(&lists->text_offsets);
-    }
-    if (status == KRS_OK) {
-        status = krs_buf_printf(&lists->text_offsets, "%llu", (unsigned long long)lists->n_chars);
-    }
+    krs_writer tokens = {&lists->tokens, KRS_OK};
+    krs_writer logprobs = {&lists->token_logprobs, KRS_OK};
+    krs_writer best = {&lists->top_logprobs, KRS_OK};
+    krs_writer offsets = {&lists->text_offsets, KRS_OK};
+    separate(&tokens);
+    put_name(&tokens, token->bytes);
+    separate(&logprobs);
+    put_logprob(&logprobs, token->logprob);
+    put_best(&best, token);
+    separate(&offsets);
+    krs_put_number(&offsets, lists->n_chars);
     lists->n_chars += count_chars(token->bytes);
-    return status;
+    const krs_status all[] = {tokens.status, logprobs.status, best.status, offsets.status};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i] != KRS_OK) {
+            return all[i];
+        }
+    }
+    return KRS_OK;
 }
 
 krs_status krs_openai_legacy_add(krs_openai_legacy_logprobs *lists, const krs_stream_event *event)
@@ -208,7 +176,7 @@ krs_status krs_openai_legacy_add(krs_openai_legacy_logprobs *lists, const krs_st
     return status;
 }
 
-krs_status krs_openai_legacy_write(krs_openai_legacy_logprobs *lists, krs_buf *out)
+void krs_openai_legacy_put(krs_writer *w, krs_openai_legacy_logprobs *lists)
 {
     const struct {
         krs_str name;
@@ -217,13 +185,10 @@ krs_status krs_openai_legacy_write(krs_openai_legacy_logprobs *lists, krs_buf *o
                    {KRS_STR("],\"token_logprobs\":["), &lists->token_logprobs},
                    {KRS_STR("],\"top_logprobs\":["), &lists->top_logprobs},
                    {KRS_STR("],\"text_offset\":["), &lists->text_offsets}};
-    krs_status status = KRS_OK;
-    for (size_t i = 0; status == KRS_OK && i < sizeof(members) / sizeof(members[0]); i++) {
-        status = krs_buf_append_str(out, members[i].name);
-        if (status == KRS_OK) {
-            status = krs_buf_append_str(out, krs_buf_view(members[i].list));
-        }
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        krs_put(w, members[i].name);
+        krs_put(w, krs_buf_view(members[i].list));
         krs_buf_reset(members[i].list);
     }
-    return status == KRS_OK ? krs_buf_append_str(out, KRS_STR("]}")) : status;
+    krs_put(w, KRS_STR("]}"));
 }

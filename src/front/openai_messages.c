@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define ROLE_MAX_BYTES      32
+#define EFFORT_MAX_BYTES    32 /* "medium" */
 #define FIELD_TEXT_BYTES    64 /* "messages[4095].tool_calls" */
 #define CONTENT_MAX_BYTES   KRS_REQUEST_MAX_BYTES
 #define ARGUMENTS_MAX_BYTES (1u << 20) /* of one tool call; real ones are under 100 KiB */
@@ -37,12 +38,12 @@ static krs_status join_part(const json_t *part, bool is_first, krs_buf *text, co
     const char *type = json_string_value(json_object_get(part, "type"));
     const json_t *value = json_object_get(part, "text");
     if (!type || strcmp(type, "text") != 0) {
-        return krs_openai_refuse(at->err, at->field,
-                                 "part of type \"%.40s\", want only \"text\" parts",
-                                 type ? type : "");
+        return krs_call_refuse(at->err, at->field,
+                               "part of type \"%.40s\", want only \"text\" parts",
+                               type ? type : "");
     }
     if (!json_is_string(value)) {
-        return krs_openai_refuse(at->err, at->field, "a text part must hold a string `text`");
+        return krs_call_refuse(at->err, at->field, "a text part must hold a string `text`");
     }
     krs_status status = is_first ? KRS_OK : krs_buf_append_char(text, '\n');
     if (status == KRS_OK) {
@@ -81,9 +82,9 @@ static krs_status fix_content(json_t *message, const place *at)
     }
     const bool has_calls = json_array_size(json_object_get(message, "tool_calls")) > 0;
     if (content && !json_is_null(content)) {
-        return krs_openai_refuse(at->err, at->field, "want a string or an array of text parts");
+        return krs_call_refuse(at->err, at->field, "want a string or an array of text parts");
     }
-    return has_calls ? KRS_OK : krs_openai_refuse(at->err, at->field, "missing");
+    return has_calls ? KRS_OK : krs_call_refuse(at->err, at->field, "missing");
 }
 
 /* "arguments": "{\"a\": 1}" becomes {"a": 1}. */
@@ -97,14 +98,14 @@ static krs_status fix_arguments(json_t *function, const place *at)
     json_t *parsed = NULL;
     const krs_str text = {json_string_value(arguments), json_string_length(arguments)};
     *at->n_values += krs_json_count_values(text);
-    if (*at->n_values > KRS_OPENAI_MAX_CHAT_VALUES) {
-        return krs_openai_refuse(at->err, at->field, "arguments hold too many values, limit %u",
-                                 KRS_OPENAI_MAX_CHAT_VALUES);
+    if (*at->n_values > KRS_CALL_MAX_CHAT_VALUES) {
+        return krs_call_refuse(at->err, at->field, "arguments hold too many values, limit %u",
+                               KRS_CALL_MAX_CHAT_VALUES);
     }
     if (!json_is_string(arguments) || krs_json_parse(text, &limits, &parsed, NULL) != KRS_OK ||
         !json_is_object(parsed)) {
         json_decref(parsed);
-        return krs_openai_refuse(at->err, at->field, "arguments must be a JSON object in a string");
+        return krs_call_refuse(at->err, at->field, "arguments must be a JSON object in a string");
     }
     return json_object_set_new(function, "arguments", parsed) == 0 ? KRS_OK : no_memory(at->err);
 }
@@ -116,13 +117,13 @@ static krs_status fix_tool_calls(json_t *message, const place *at)
         return KRS_OK;
     }
     if (!json_is_array(calls)) {
-        return krs_openai_refuse(at->err, at->field, "want an array");
+        return krs_call_refuse(at->err, at->field, "want an array");
     }
     krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < json_array_size(calls); i++) {
         json_t *function = json_object_get(json_array_get(calls, i), "function");
         if (!json_is_string(json_object_get(function, "name"))) {
-            return krs_openai_refuse(at->err, at->field, "entry %zu has no function.name", i);
+            return krs_call_refuse(at->err, at->field, "entry %zu has no function.name", i);
         }
         status = fix_arguments(function, at);
     }
@@ -134,7 +135,7 @@ static krs_status fix_role(json_t *message, const place *at)
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
     const char *role = json_string_value(json_object_get(message, "role"));
     if (!role) {
-        return krs_openai_refuse(at->err, at->field, "missing, want a string");
+        return krs_call_refuse(at->err, at->field, "missing, want a string");
     }
     if (strcmp(role, "developer") == 0) {
         return json_object_set_new(message, "role", json_string("system")) == 0
@@ -146,16 +147,16 @@ static krs_status fix_role(json_t *message, const place *at)
             return KRS_OK;
         }
     }
-    return krs_openai_refuse(at->err, at->field,
-                             "\"%.*s\", want system, developer, user, assistant or tool",
-                             ROLE_MAX_BYTES, role);
+    return krs_call_refuse(at->err, at->field,
+                           "\"%.*s\", want system, developer, user, assistant or tool",
+                           ROLE_MAX_BYTES, role);
 }
 
 static krs_status fix_message(json_t *message, size_t i, size_t *n_values, krs_error *err)
 {
     place at = place_of(i, "role", n_values, err);
     if (!json_is_object(message)) {
-        return krs_openai_refuse(err, "messages", "entry %zu is not an object", i);
+        return krs_call_refuse(err, "messages", "entry %zu is not an object", i);
     }
     krs_status status = fix_role(message, &at);
     if (status == KRS_OK) {
@@ -168,22 +169,22 @@ static krs_status fix_message(json_t *message, size_t i, size_t *n_values, krs_e
     }
     if (status == KRS_OK && json_object_get(message, "function_call")) {
         at = place_of(i, "function_call", n_values, err);
-        status = krs_openai_refuse(err, at.field, "not supported; use tool_calls");
+        status = krs_call_refuse(err, at.field, "not supported; use tool_calls");
     }
     return status;
 }
 
 /* The body's messages, checked and fixed in a copy. */
-static krs_status copy_messages(const krs_openai_reader *reader, json_t *chat)
+static krs_status copy_messages(const krs_call_reader *reader, json_t *chat)
 {
     const json_t *given = json_object_get(reader->body, "messages");
     const size_t n = json_array_size(given);
     if (!json_is_array(given) || n == 0) {
-        return krs_openai_refuse(reader->err, "messages", "want a non-empty array");
+        return krs_call_refuse(reader->err, "messages", "want a non-empty array");
     }
-    if (n > KRS_OPENAI_MAX_MESSAGES) {
-        return krs_openai_refuse(reader->err, "messages", "%zu messages, limit %d", n,
-                                 KRS_OPENAI_MAX_MESSAGES);
+    if (n > KRS_CALL_MAX_MESSAGES) {
+        return krs_call_refuse(reader->err, "messages", "%zu messages, limit %d", n,
+                               KRS_CALL_MAX_MESSAGES);
     }
     json_t *messages = json_deep_copy(given);
     if (!messages || json_object_set_new(chat, "messages", messages) != 0) {
@@ -198,7 +199,7 @@ static krs_status copy_messages(const krs_openai_reader *reader, json_t *chat)
 }
 
 /* tool_choice: "auto", or "none", which takes the tools out of the model's sight. */
-static krs_status read_choice(const krs_openai_reader *reader, bool *is_none)
+static krs_status read_choice(const krs_call_reader *reader, bool *is_none)
 {
     const json_t *choice = json_object_get(reader->body, "tool_choice");
     *is_none = false;
@@ -210,24 +211,23 @@ static krs_status read_choice(const krs_openai_reader *reader, bool *is_none)
     if (*is_none || (text && strcmp(text, "auto") == 0)) {
         return KRS_OK;
     }
-    return krs_openai_refuse(reader->err, "tool_choice",
-                             "only \"auto\" and \"none\" are supported");
+    return krs_call_refuse(reader->err, "tool_choice", "only \"auto\" and \"none\" are supported");
 }
 
-static krs_status check_tool(const krs_openai_reader *reader, const json_t *tool, size_t i)
+static krs_status check_tool(const krs_call_reader *reader, const json_t *tool, size_t i)
 {
     const char *type = json_string_value(json_object_get(tool, "type"));
     const json_t *function = json_object_get(tool, "function");
     if (!type || strcmp(type, "function") != 0) {
-        return krs_openai_refuse(reader->err, "tools", "entry %zu: type must be \"function\"", i);
+        return krs_call_refuse(reader->err, "tools", "entry %zu: type must be \"function\"", i);
     }
     if (!json_is_string(json_object_get(function, "name"))) {
-        return krs_openai_refuse(reader->err, "tools", "entry %zu has no function.name", i);
+        return krs_call_refuse(reader->err, "tools", "entry %zu has no function.name", i);
     }
     return KRS_OK;
 }
 
-static krs_status copy_tools(const krs_openai_reader *reader, json_t *chat)
+static krs_status copy_tools(const krs_call_reader *reader, json_t *chat)
 {
     json_t *tools = NULL;
     bool is_none = false;
@@ -235,9 +235,9 @@ static krs_status copy_tools(const krs_openai_reader *reader, json_t *chat)
     if (status == KRS_OK) {
         status = read_choice(reader, &is_none);
     }
-    if (status == KRS_OK && json_array_size(tools) > KRS_OPENAI_MAX_TOOLS) {
-        status = krs_openai_refuse(reader->err, "tools", "%zu tools, limit %d",
-                                   json_array_size(tools), KRS_OPENAI_MAX_TOOLS);
+    if (status == KRS_OK && json_array_size(tools) > KRS_CALL_MAX_TOOLS) {
+        status = krs_call_refuse(reader->err, "tools", "%zu tools, limit %d",
+                                 json_array_size(tools), KRS_CALL_MAX_TOOLS);
     }
     for (size_t i = 0; status == KRS_OK && i < json_array_size(tools); i++) {
         status = check_tool(reader, json_array_get(tools, i), i);
@@ -249,8 +249,22 @@ static krs_status copy_tools(const krs_openai_reader *reader, json_t *chat)
                                                                           : no_memory(reader->err);
 }
 
+/* reasoning_effort: templates of models that reason know it as a variable. */
+static krs_status copy_effort(const krs_call_reader *reader, json_t *chat)
+{
+    krs_str effort = {NULL, 0};
+    const krs_status status =
+        krs_json_get_str(reader->body, "reasoning_effort", EFFORT_MAX_BYTES, &effort, reader->err);
+    if (status != KRS_OK || !effort.ptr) {
+        return status;
+    }
+    return json_object_set_new(chat, "reasoning_effort", json_stringn(effort.ptr, effort.len)) == 0
+               ? KRS_OK
+               : no_memory(reader->err);
+}
+
 /* Further variables of the template, as the client names them. */
-static krs_status copy_kwargs(const krs_openai_reader *reader, json_t *chat)
+static krs_status copy_kwargs(const krs_call_reader *reader, json_t *chat)
 {
     json_t *kwargs = NULL;
     krs_status status =
@@ -259,8 +273,8 @@ static krs_status copy_kwargs(const krs_openai_reader *reader, json_t *chat)
          it = json_object_iter_next(kwargs, it)) {
         const char *key = json_object_iter_key(it);
         if (json_object_get(chat, key)) {
-            return krs_openai_refuse(reader->err, "chat_template_kwargs",
-                                     "\"%.40s\" has a field of its own", key);
+            return krs_call_refuse(reader->err, "chat_template_kwargs",
+                                   "\"%.40s\" has a field of its own", key);
         }
         if (json_object_set_new(chat, key, json_deep_copy(json_object_iter_value(it))) != 0) {
             status = no_memory(reader->err);
@@ -269,7 +283,7 @@ static krs_status copy_kwargs(const krs_openai_reader *reader, json_t *chat)
     return status;
 }
 
-krs_status krs_openai_read_chat(const krs_openai_reader *reader, json_t **out)
+krs_status krs_openai_read_template(const krs_call_reader *reader, json_t **out)
 {
     bool has_prompt = true;
     krs_status status =
@@ -284,6 +298,9 @@ krs_status krs_openai_read_chat(const krs_openai_reader *reader, json_t **out)
     }
     if (status == KRS_OK) {
         status = copy_tools(reader, chat);
+    }
+    if (status == KRS_OK) {
+        status = copy_effort(reader, chat);
     }
     if (status == KRS_OK) {
         status = copy_kwargs(reader, chat);

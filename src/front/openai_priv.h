@@ -1,54 +1,37 @@
-/* front/openai_priv.h - what the files of the OpenAI front end share. For this folder only.
+/* front/openai_priv.h - what the files of chat completions and completions share. For this folder only.
  *
- * Thread: as openai.h. */
+ * Thread: as call.h.  Source: OpenAI API reference, chat completions and completions. */
 #pragma once
 
-#include "front/openai.h"
+#include "front/call_priv.h"
 
-/* One call being read. */
-typedef struct krs_openai_reader {
-    const krs_openai_context *context;
-    krs_openai_kind kind;
-    const json_t *body; /* borrowed */
-    const krs_model_info *model;
-    krs_openai_call *call;
-    uint32_t n; /* choices per prompt */
-    krs_error *err;
-} krs_openai_reader;
+#define KRS_OPENAI_FINGERPRINT    "krs-1"
+#define KRS_OPENAI_DEFAULT_TOKENS 16 /* completions without max_tokens, as OpenAI has it */
 
-/* Fail naming a field; the message is "field: why". */
-krs_status krs_openai_refuse(krs_error *err, const char *field, const char *format, ...)
-    KRS_PRINTF(3, 4);
+typedef struct krs_openai_call {
+    krs_call_head head;   /* first; head.call.requests has one entry for each choice */
+    bool has_usage_chunk; /* stream_options.include_usage */
+    bool has_logprobs;
+    uint32_t n_prompts;
+    uint32_t n; /* choices of each prompt; choice i answers prompt i / n */
+} krs_openai_call;
 
-/* Refuse fields that are not supported and would change the answer. */
-KRS_MUST_USE krs_status krs_openai_refuse_unsupported(const krs_openai_reader *reader);
+/* krs_call_row functions of both kinds. */
+KRS_MUST_USE krs_status krs_openai_read_completion(krs_call_reader *reader);
+KRS_MUST_USE krs_status krs_openai_read_chat(krs_call_reader *reader);
 
-/* Sampling, stopping, priority and deadline of one request, from the body. */
-KRS_MUST_USE krs_status krs_openai_read_params(const krs_openai_reader *reader,
-                                               krs_request *request);
+KRS_MUST_USE krs_status krs_openai_answer_init(krs_answer *answer);
+void krs_openai_answer_deinit(krs_answer *answer);
+void krs_openai_answer_add(krs_answer *answer, uint32_t i, const krs_stream_event *event,
+                           krs_writer *w);
+void krs_openai_answer_fail(krs_answer *answer, krs_writer *w);
 
-/* stop, stop_token_ids, logit_bias. */
-KRS_MUST_USE krs_status krs_openai_read_lists(const krs_openai_reader *reader,
-                                              krs_request *request);
+/* messages, tools, tool_choice, chat_template_kwargs, reasoning_effort as the variables of a chat
+ * template. *out: a new reference. */
+KRS_MUST_USE krs_status krs_openai_read_template(const krs_call_reader *reader, json_t **out);
 
-/* An array of token ids below the model's vocabulary into the request's arena. */
-KRS_MUST_USE krs_status krs_openai_read_ids(const krs_openai_reader *reader, const char *field,
-                                            const json_t *array, krs_request *request,
-                                            const uint32_t **out);
-
-/* messages, tools, tool_choice, chat_template_kwargs as the variables of a chat template. *out: a new
- * reference. */
-KRS_MUST_USE krs_status krs_openai_read_chat(const krs_openai_reader *reader, json_t **out);
-
-/* How many prompts does `prompt` hold (1 .. KRS_MAX_CHOICES)? */
-KRS_MUST_USE krs_status krs_openai_count_prompts(const krs_openai_reader *reader, uint32_t *out);
-
-/* Prompt number i of `prompt` into the request. */
-KRS_MUST_USE krs_status krs_openai_read_prompt(const krs_openai_reader *reader, uint32_t i,
-                                               krs_request *request);
-
-/* The logprobs object of some tokens: chat form, appended to out. */
-KRS_MUST_USE krs_status krs_openai_logprobs_chat(const krs_stream_event *event, krs_buf *out);
+/* The logprobs entries of some tokens, chat form, appended to out; is_first: none precede them. */
+void krs_openai_put_logprobs(krs_writer *w, const krs_stream_event *event, bool is_first);
 
 /* The four arrays of the completions form, gathered token by token: each holds members without
  * brackets, separated by commas. */
@@ -65,4 +48,20 @@ void krs_openai_legacy_deinit(krs_openai_legacy_logprobs *lists);
 KRS_MUST_USE krs_status krs_openai_legacy_add(krs_openai_legacy_logprobs *lists,
                                               const krs_stream_event *event);
 /* The whole object; the lists are empty after (n_chars goes on). */
-KRS_MUST_USE krs_status krs_openai_legacy_write(krs_openai_legacy_logprobs *lists, krs_buf *out);
+void krs_openai_legacy_put(krs_writer *w, krs_openai_legacy_logprobs *lists);
+
+typedef struct krs_openai_choice {
+    bool is_started;
+    krs_finish finish;
+    krs_usage usage;
+    krs_buf text;                      /* whole answers only */
+    krs_buf logprobs;                  /* whole chats only: entries separated by commas */
+    krs_openai_legacy_logprobs legacy; /* completions */
+} krs_openai_choice;
+
+typedef struct krs_openai_answer {
+    krs_answer answer; /* first */
+    krs_openai_call *call;
+    krs_buf envelope; /* what each object begins with, up to "choices":[ */
+    krs_openai_choice choices[KRS_MAX_CHOICES];
+} krs_openai_answer;

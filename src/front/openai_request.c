@@ -1,7 +1,42 @@
-/* front/openai_request.c - a body to a call: one krs_request for each choice of each prompt. */
+/* front/openai_request.c - a chat or completions body to a call: one krs_request for each choice of each
+ * prompt. */
 #include "front/openai_priv.h"
 
 #include <stdio.h>
+
+static const krs_refusal unsupported[] = {
+    {"functions", KRS_REFUSE_SET, NULL},
+    {"function_call", KRS_REFUSE_SET, NULL},
+    {"audio", KRS_REFUSE_SET, NULL},
+    {"web_search_options", KRS_REFUSE_SET, NULL},
+    {"suffix", KRS_REFUSE_SET, NULL},
+    {"echo", KRS_REFUSE_SET, NULL},
+    {"best_of", KRS_REFUSE_OTHER, "1"},
+    {"verbosity", KRS_REFUSE_OTHER, "medium"},
+    {"prompt_logprobs", KRS_REFUSE_SET, NULL},
+    {"use_beam_search", KRS_REFUSE_SET, NULL},
+    {"bad_words", KRS_REFUSE_SET, NULL},
+    {"guided_json", KRS_REFUSE_GIVEN, NULL},
+    {"guided_regex", KRS_REFUSE_SET, NULL},
+    {"guided_choice", KRS_REFUSE_SET, NULL},
+    {"guided_grammar", KRS_REFUSE_SET, NULL},
+    {"structured_outputs", KRS_REFUSE_GIVEN, NULL},
+    {"continue_final_message", KRS_REFUSE_SET, NULL},
+};
+
+/* Known and without effect: they ask for nothing that changes an answer. */
+static const char *const without_effect[] = {"service_tier", "safety_identifier",
+                                             "prompt_cache_key", "prompt_cache_retention"};
+
+static bool is_chat(const krs_call_reader *reader)
+{
+    return reader->call->call.kind == KRS_CALL_CHAT;
+}
+
+static krs_openai_call *call_of(const krs_call_reader *reader)
+{
+    return (krs_openai_call *)(void *)reader->call;
+}
 
 /* The n-th seed of a call: choice 0 has the client's own, so n = 1 and n = 4 agree on the first. */
 static uint64_t seed_of(uint64_t seed, uint32_t choice)
@@ -9,35 +44,64 @@ static uint64_t seed_of(uint64_t seed, uint32_t choice)
     return seed + choice;
 }
 
-static krs_status find_model(krs_openai_reader *reader)
+/* response_format: only {"type": "text"}. */
+static krs_status check_format(const krs_call_reader *reader)
 {
-    krs_str name = {NULL, 0};
-    const krs_status status =
-        krs_json_get_str(reader->body, "model", KRS_MODEL_ID_BYTES - 1, &name, reader->err);
-    if (status != KRS_OK) {
-        return status;
+    json_t *format = NULL;
+    krs_str type = KRS_STR("text");
+    krs_status status =
+        krs_json_get_tree(reader->body, "response_format", JSON_OBJECT, &format, reader->err);
+    if (status == KRS_OK && format) {
+        status = krs_json_get_str(format, "type", 64, &type, reader->err);
     }
-    if (!name.ptr) {
-        (void)krs_openai_refuse(reader->err, "model", "missing, want a string");
-        return KRS_EINVAL;
+    if (status == KRS_OK && !krs_str_equal(type, KRS_STR("text"))) {
+        status =
+            krs_call_refuse(reader->err, "response_format",
+                            "type \"%.*s\" is not supported, want \"text\"", KRS_STR_ARGS(type));
     }
-    for (uint32_t i = 0; i < reader->context->n_models; i++) {
-        if (krs_str_equal(name, krs_str_of(reader->context->models[i].id))) {
-            reader->model = &reader->context->models[i];
-            return KRS_OK;
-        }
-    }
-    (void)krs_fail_field(reader->err, KRS_ENOTLOADED, "model",
-                         "model: \"%.*s\" does not exist here; GET /v1/models lists what does",
-                         KRS_STR_ARGS(name));
-    return KRS_ENOTLOADED;
+    return status;
 }
 
-static krs_status read_stream(const krs_openai_reader *reader)
+/* modalities: only ["text"]. */
+static krs_status check_modalities(const krs_call_reader *reader)
 {
-    krs_openai_call *call = reader->call;
+    json_t *list = NULL;
+    krs_status status =
+        krs_json_get_tree(reader->body, "modalities", JSON_ARRAY, &list, reader->err);
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name || strcmp(name, "text") != 0) {
+            status = krs_call_refuse(reader->err, "modalities", "only [\"text\"] is supported");
+        }
+    }
+    return status;
+}
+
+/* store: nothing is stored here; asking for it is accepted, and listed as ignored. */
+static krs_status check_stored(const krs_call_reader *reader)
+{
+    bool is_stored = false;
+    json_t *metadata;
+    krs_status status = krs_json_get_bool(reader->body, "store", &is_stored, reader->err);
+    if (status == KRS_OK && is_stored) {
+        krs_call_note_ignored(&reader->call->call, "store");
+    }
+    if (status == KRS_OK) {
+        status = krs_call_read_metadata(reader, &metadata);
+    }
+    for (size_t i = 0; status == KRS_OK && i < sizeof(without_effect) / sizeof(without_effect[0]);
+         i++) {
+        status = krs_call_check_string(reader, without_effect[i]);
+    }
+    return status;
+}
+
+static krs_status read_stream(const krs_call_reader *reader)
+{
+    krs_openai_call *call = call_of(reader);
     json_t *options = NULL;
-    krs_status status = krs_json_get_bool(reader->body, "stream", &call->is_stream, reader->err);
+    krs_status status =
+        krs_json_get_bool(reader->body, "stream", &call->head.call.is_stream, reader->err);
     if (status == KRS_OK) {
         status =
             krs_json_get_tree(reader->body, "stream_options", JSON_OBJECT, &options, reader->err);
@@ -45,103 +109,116 @@ static krs_status read_stream(const krs_openai_reader *reader)
     if (status != KRS_OK || !options) {
         return status;
     }
-    if (!call->is_stream) {
-        return krs_openai_refuse(reader->err, "stream_options", "only allowed with stream: true");
+    if (!call->head.call.is_stream) {
+        return krs_call_refuse(reader->err, "stream_options", "only allowed with stream: true");
     }
     return krs_json_get_bool(options, "include_usage", &call->has_usage_chunk, reader->err);
 }
 
 /* How many answers, to how many prompts? */
-static krs_status read_counts(krs_openai_reader *reader)
+static krs_status read_counts(krs_call_reader *reader)
 {
-    int64_t n = 1;
-    krs_status status = krs_json_get_int(reader->body, "n", 1, KRS_MAX_CHOICES, &n, reader->err);
-    uint32_t n_prompts = 1;
-    if (status == KRS_OK && reader->kind == KRS_OPENAI_COMPLETION) {
-        status = krs_openai_count_prompts(reader, &n_prompts);
+    krs_openai_call *call = call_of(reader);
+    call->n = 1;
+    call->n_prompts = 1;
+    krs_status status = krs_call_read_u32(reader, "n", 1, KRS_MAX_CHOICES, &call->n);
+    if (status == KRS_OK && !is_chat(reader)) {
+        status = krs_call_count_prompts(reader, "prompt", KRS_MAX_CHOICES, &call->n_prompts);
     }
-    if (status == KRS_OK && (uint64_t)n * n_prompts > KRS_MAX_CHOICES) {
-        status = krs_openai_refuse(reader->err, "n", "%u prompts with %d answers each, limit %d",
-                                   n_prompts, (int)n, KRS_MAX_CHOICES);
+    if (status == KRS_OK && call->n * call->n_prompts > KRS_MAX_CHOICES) {
+        status = krs_call_refuse(reader->err, "n", "%u prompts with %u answers each, limit %d",
+                                 call->n_prompts, call->n, KRS_MAX_CHOICES);
     }
-    reader->n = (uint32_t)n;
-    reader->call->n_prompts = n_prompts;
-    reader->call->n_choices = n_prompts * (uint32_t)n;
+    return status == KRS_OK ? krs_call_reserve(reader, (size_t)call->n * call->n_prompts) : status;
+}
+
+/* chat: logprobs is a flag and top_logprobs the count; completions: logprobs is the count. */
+static krs_status read_logprobs(const krs_call_reader *reader, krs_sampling *sampling)
+{
+    int64_t n_top = -1;
+    if (!is_chat(reader)) {
+        const krs_status status = krs_json_get_int(reader->body, "logprobs", 0,
+                                                   KRS_MAX_TOP_LOGPROBS, &n_top, reader->err);
+        sampling->n_logprobs = (int32_t)n_top;
+        return status;
+    }
+    bool is_asked = false;
+    krs_status status = krs_json_get_bool(reader->body, "logprobs", &is_asked, reader->err);
+    if (status == KRS_OK) {
+        status = krs_json_get_int(reader->body, "top_logprobs", 0, KRS_MAX_TOP_LOGPROBS, &n_top,
+                                  reader->err);
+    }
+    if (status == KRS_OK && n_top > 0 && !is_asked) {
+        return krs_call_refuse(reader->err, "top_logprobs", "needs logprobs to be true");
+    }
+    sampling->n_logprobs = is_asked ? (int32_t)(n_top < 0 ? 0 : n_top) : -1;
     return status;
 }
 
-static krs_status read_user(const krs_openai_reader *reader)
+static krs_status read_max_tokens(const krs_call_reader *reader, krs_stopping *stopping)
 {
-    krs_str user;
-    return krs_json_get_str(reader->body, "user", KRS_OPENAI_MAX_USER_BYTES, &user, reader->err);
-}
-
-static void name_call(const krs_openai_reader *reader)
-{
-    krs_openai_call *call = reader->call;
-    const bool is_chat = reader->kind == KRS_OPENAI_CHAT;
-    (void)snprintf(call->id, sizeof(call->id), "%s-%016llx", is_chat ? "chatcmpl" : "cmpl",
-                   (unsigned long long)reader->context->random);
-    (void)snprintf(call->model, sizeof(call->model), "%s", reader->model->id);
-    call->created_unix_s = reader->context->now_unix_s;
+    stopping->max_tokens = is_chat(reader) ? 0 : KRS_OPENAI_DEFAULT_TOKENS;
+    const krs_status status =
+        krs_call_read_u32(reader, "max_tokens", 1, KRS_MAX_NEW_TOKENS, &stopping->max_tokens);
+    if (status != KRS_OK || !is_chat(reader)) {
+        return status;
+    }
+    return krs_call_read_u32(reader, "max_completion_tokens", 1, KRS_MAX_NEW_TOKENS,
+                             &stopping->max_tokens);
 }
 
 /* The chat of choice i: read once, the other choices get copies (a tree has one owner). */
-static krs_status give_chat(const krs_openai_reader *reader, krs_request *request, uint32_t i)
+static krs_status give_chat(const krs_call_reader *reader, krs_request *request, uint32_t i)
 {
     request->prompt.kind = KRS_PROMPT_CHAT;
     if (i == 0) {
-        return krs_openai_read_chat(reader, &request->prompt.chat);
+        return krs_openai_read_template(reader, &request->prompt.chat);
     }
-    request->prompt.chat = json_deep_copy(reader->call->requests[0]->prompt.chat);
+    request->prompt.chat = json_deep_copy(reader->call->call.requests[0]->prompt.chat);
     return request->prompt.chat ? KRS_OK : krs_fail(reader->err, KRS_ENOMEM, "messages: no memory");
 }
 
-static krs_status fill_request(const krs_openai_reader *reader, krs_request *request, uint32_t i)
+static krs_status build_request(krs_call_reader *reader, uint32_t i)
 {
-    (void)snprintf(request->model, sizeof(request->model), "%s", reader->model->id);
-    (void)snprintf(request->correlation_id, sizeof(request->correlation_id), "%s",
-                   reader->context->correlation_id);
-    request->sampling = reader->model->sampling;
-    krs_status status = krs_openai_read_params(reader, request);
+    const uint32_t n = call_of(reader)->n;
+    krs_request *request = NULL;
+    krs_status status = krs_call_new_request(reader, i, KRS_TASK_GENERATE, &request);
     if (status == KRS_OK) {
-        status = krs_openai_read_lists(reader, request);
+        status = krs_call_read_sampling(reader, KRS_MAX_TEMPERATURE, request);
     }
     if (status == KRS_OK) {
-        status = reader->kind == KRS_OPENAI_CHAT
-                     ? give_chat(reader, request, i)
-                     : krs_openai_read_prompt(reader, i / reader->n, request);
+        status = read_logprobs(reader, &request->sampling);
     }
-    request->sampling.seed = seed_of(request->sampling.seed, i % reader->n);
-    return status == KRS_OK ? krs_request_check(request, reader->err) : status;
-}
-
-static krs_status build_requests(const krs_openai_reader *reader)
-{
-    krs_status status = KRS_OK;
-    krs_openai_call *call = reader->call;
-    for (uint32_t i = 0; status == KRS_OK && i < call->n_choices; i++) {
-        status = krs_request_new(call->alloc, &call->requests[i]);
-        if (status != KRS_OK) {
-            return krs_fail(reader->err, status, "no memory for the request");
-        }
-        status = fill_request(reader, call->requests[i], i);
+    if (status == KRS_OK) {
+        status = read_max_tokens(reader, &request->stopping);
     }
-    call->has_logprobs = status == KRS_OK && call->requests[0]->sampling.n_logprobs >= 0;
+    if (status == KRS_OK) {
+        status = krs_call_read_stops(reader, "stop", request);
+    }
+    if (status == KRS_OK) {
+        status = is_chat(reader) ? give_chat(reader, request, i)
+                                 : krs_call_read_prompt(reader, "prompt", i / n, request);
+    }
+    if (status == KRS_OK) {
+        request->sampling.seed = seed_of(request->sampling.seed, i % n);
+        status = krs_request_check(request, reader->err);
+    }
     return status;
 }
 
-static krs_status read_call(krs_openai_reader *reader)
+static krs_status read_call(krs_call_reader *reader)
 {
-    if (!json_is_object(reader->body)) {
-        return krs_fail(reader->err, KRS_EINVAL, "The body must be a JSON object.");
-    }
-    krs_status status = find_model(reader);
+    krs_call *call = &reader->call->call;
+    krs_status status = krs_call_refuse_unsupported(reader, unsupported,
+                                                    sizeof(unsupported) / sizeof(unsupported[0]));
     if (status == KRS_OK) {
-        status = krs_openai_refuse_unsupported(reader);
+        status = check_format(reader);
     }
     if (status == KRS_OK) {
-        status = read_user(reader);
+        status = check_modalities(reader);
+    }
+    if (status == KRS_OK) {
+        status = check_stored(reader);
     }
     if (status == KRS_OK) {
         status = read_stream(reader);
@@ -149,62 +226,30 @@ static krs_status read_call(krs_openai_reader *reader)
     if (status == KRS_OK) {
         status = read_counts(reader);
     }
-    if (status != KRS_OK) {
-        return status;
+    for (uint32_t i = 0; status == KRS_OK && i < call->n_requests; i++) {
+        status = build_request(reader, i);
     }
-    name_call(reader);
-    return build_requests(reader);
+    if (status == KRS_OK) {
+        call->has_tokens = call->requests[0]->sampling.n_logprobs >= 0;
+        call_of(reader)->has_logprobs = call->has_tokens;
+    }
+    return status;
 }
 
-static krs_status parse_body(const krs_openai_context *context, krs_openai_kind kind, krs_str body,
-                             json_t **tree, krs_error *err)
+static void name_call(const krs_call_reader *reader, const char *prefix)
 {
-    const size_t n_values = krs_json_count_values(body);
-    const size_t max_values =
-        kind == KRS_OPENAI_CHAT ? KRS_OPENAI_MAX_CHAT_VALUES : KRS_OPENAI_MAX_VALUES;
-    if (n_values > max_values) {
-        return krs_fail(err, KRS_ETOOLARGE, "body: %zu JSON values, limit %zu", n_values,
-                        max_values);
-    }
-    const krs_json_limits limits = {context->max_body_bytes, false};
-    const krs_status status = krs_json_parse(body, &limits, tree, err);
-    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "body");
+    (void)snprintf(reader->call->id, sizeof(reader->call->id), "%s-%016llx", prefix,
+                   (unsigned long long)reader->context->random);
 }
 
-krs_status krs_openai_parse(const krs_openai_context *context, krs_openai_kind kind, krs_str body,
-                            krs_openai_call **out, krs_error *err)
+krs_status krs_openai_read_completion(krs_call_reader *reader)
 {
-    *out = NULL;
-    json_t *tree = NULL;
-    krs_status status = parse_body(context, kind, body, &tree, err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    krs_openai_call *call = krs_alloc_zero(context->alloc, sizeof(*call));
-    if (!call) {
-        json_decref(tree);
-        return krs_fail(err, KRS_ENOMEM, "no memory for the call");
-    }
-    call->kind = kind;
-    call->alloc = context->alloc;
-    krs_openai_reader reader = {
-        .context = context, .kind = kind, .body = tree, .call = call, .n = 1, .err = err};
-    status = read_call(&reader);
-    json_decref(tree);
-    if (status != KRS_OK) {
-        krs_openai_call_free(call);
-        return status;
-    }
-    *out = call;
-    return KRS_OK;
+    name_call(reader, "cmpl");
+    return read_call(reader);
 }
 
-void krs_openai_call_free(krs_openai_call *call)
+krs_status krs_openai_read_chat(krs_call_reader *reader)
 {
-    if (call) {
-        for (uint32_t i = 0; i < KRS_MAX_CHOICES; i++) {
-            krs_request_free(call->requests[i]);
-        }
-        krs_alloc_free(call->alloc, call);
-    }
+    name_call(reader, "chatcmpl");
+    return read_call(reader);
 }

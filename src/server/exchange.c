@@ -23,11 +23,11 @@ struct krs_stream {
 
 struct krs_exchange {
     krs_conn *conn;
-    krs_openai_answer *answer;
+    krs_answer *answer;
     bool is_stream;
     bool has_head; /* the response's head has been sent */
     uint32_t n_streams;
-    krs_stream *streams[KRS_MAX_CHOICES]; /* NULL once ended */
+    krs_stream *streams[]; /* [n_streams], NULL: not opened, or ended */
 };
 
 static krs_service *service_of(const krs_io *io)
@@ -97,17 +97,17 @@ void krs_exchange_abandon(krs_exchange *exchange, krs_cancel_reason reason)
             exchange->streams[i]->exchange = NULL;
         }
     }
-    krs_openai_answer_free(exchange->answer);
+    krs_answer_free(exchange->answer);
     exchange->conn->exchange = NULL;
     krs_alloc_free(exchange->conn->io->server->alloc, exchange);
 }
 
 /* Hand one choice's request to the service. On failure nothing of it is left. */
-static krs_status open_stream(krs_exchange *exchange, krs_openai_call *call, uint32_t choice,
+static krs_status open_stream(krs_exchange *exchange, krs_call *call, uint32_t choice,
                               krs_error *err)
 {
     krs_io *io = exchange->conn->io;
-    krs_stream *stream = new_stream(exchange, choice, call->has_logprobs);
+    krs_stream *stream = new_stream(exchange, choice, call->has_tokens);
     if (!stream) {
         return krs_fail(err, KRS_ENOMEM, "no memory for a stream");
     }
@@ -123,21 +123,19 @@ static krs_status open_stream(krs_exchange *exchange, krs_openai_call *call, uin
     return KRS_OK;
 }
 
-static krs_status open_streams(krs_exchange *exchange, krs_openai_call *call, krs_error *err)
+static krs_status open_streams(krs_exchange *exchange, krs_call *call, krs_error *err)
 {
     krs_status status = KRS_OK;
-    exchange->n_streams = call->n_choices;
-    for (uint32_t i = 0; status == KRS_OK && i < call->n_choices; i++) {
+    for (uint32_t i = 0; status == KRS_OK && i < call->n_requests; i++) {
         status = open_stream(exchange, call, i, err);
     }
     return status;
 }
 
-static krs_status parse_call(krs_conn *conn, krs_openai_kind kind, krs_openai_call **out,
-                             krs_error *err)
+static krs_status parse_call(krs_conn *conn, krs_call_kind kind, krs_call **out, krs_error *err)
 {
     krs_model_info models[KRS_SERVICE_MAX_MODELS];
-    const krs_openai_context context = {
+    const krs_call_context context = {
         .models = models,
         .n_models = krs_service_models(service_of(conn->io), models, KRS_SERVICE_MAX_MODELS),
         .correlation_id = conn->correlation_id,
@@ -147,31 +145,32 @@ static krs_status parse_call(krs_conn *conn, krs_openai_kind kind, krs_openai_ca
         .max_body_bytes = conn->io->server->options.max_body_bytes,
         .alloc = conn->io->server->alloc,
     };
-    return krs_openai_parse(&context, kind, conn->parser.request.body, out, err);
+    return krs_call_parse(&context, kind, conn->parser.request.body, out, err);
 }
 
 /* Takes the call in every case. */
-static krs_status new_exchange(krs_conn *conn, krs_openai_call *call, krs_exchange **out,
-                               krs_error *err)
+static krs_status new_exchange(krs_conn *conn, krs_call *call, krs_exchange **out, krs_error *err)
 {
     const krs_alloc *alloc = conn->io->server->alloc;
-    krs_exchange *exchange = krs_alloc_zero(alloc, sizeof(*exchange));
-    if (!exchange || krs_openai_answer_new(call, &exchange->answer) != KRS_OK) {
-        krs_openai_call_free(call);
+    krs_exchange *exchange =
+        krs_alloc_zero(alloc, sizeof(*exchange) + call->n_requests * sizeof(exchange->streams[0]));
+    if (!exchange || krs_answer_new(call, &exchange->answer) != KRS_OK) {
+        krs_call_free(call);
         krs_alloc_free(alloc, exchange);
         (void)krs_fail(err, KRS_ENOMEM, "no memory for the answer");
         return KRS_ENOMEM;
     }
     exchange->conn = conn;
     exchange->is_stream = call->is_stream;
+    exchange->n_streams = call->n_requests;
     *out = exchange;
     return KRS_OK;
 }
 
-void krs_exchange_start(krs_conn *conn, krs_openai_kind kind)
+void krs_exchange_start(krs_conn *conn, krs_call_kind kind)
 {
     krs_error err = KRS_ERROR_INIT;
-    krs_openai_call *call = NULL;
+    krs_call *call = NULL;
     krs_exchange *exchange = NULL;
     if (parse_call(conn, kind, &call, &err) != KRS_OK ||
         new_exchange(conn, call, &exchange, &err) != KRS_OK) {
@@ -231,14 +230,14 @@ static void fail_exchange(krs_exchange *exchange, const krs_error *err)
 /* Bring what the answer has written to the client, and end the exchange when the answer has ended. */
 static void flush_exchange(krs_exchange *exchange, krs_str bytes)
 {
-    const krs_openai_state state = krs_openai_answer_state(exchange->answer);
-    if (state == KRS_OPENAI_FAILED) {
-        fail_exchange(exchange, krs_openai_answer_error(exchange->answer));
+    const krs_answer_state state = krs_answer_state_of(exchange->answer);
+    if (state == KRS_ANSWER_FAILED) {
+        fail_exchange(exchange, krs_answer_error(exchange->answer));
     } else if (!exchange->is_stream) {
-        if (state == KRS_OPENAI_DONE) {
+        if (state == KRS_ANSWER_DONE) {
             finish_whole(exchange, bytes);
         }
-    } else if (push_bytes(exchange, bytes) && state == KRS_OPENAI_DONE) {
+    } else if (push_bytes(exchange, bytes) && state == KRS_ANSWER_DONE) {
         finish_stream(exchange);
     }
 }
@@ -250,7 +249,7 @@ static krs_status add_event(krs_stream *stream, const krs_stream_event *event)
     if (!stream->exchange) {
         return KRS_OK;
     }
-    return krs_openai_answer_add(stream->exchange->answer, stream->choice, event, &stream->io->out);
+    return krs_answer_add(stream->exchange->answer, stream->choice, event, &stream->io->out);
 }
 
 static krs_status add_records(krs_stream *stream)

@@ -100,7 +100,8 @@ void krs_conn_respond_error(krs_conn *conn, const krs_error *error)
 {
     krs_buf body;
     krs_buf_init(&body, conn->io->server->alloc, 4096); /* an error of 256 bytes, escaped */
-    const krs_status status = krs_openai_error_write(error, &body);
+    const krs_status status =
+        krs_call_error_write(KRS_CALL_CHAT, error, conn->correlation_id, &body);
     const krs_response response = {
         .status = krs_status_http(error->status),
         .type = "application/json",

@@ -3,6 +3,7 @@
  * HEAD is GET without its body, OPTIONS names what a path allows. A body must be application/json:
  * besides being right, it keeps web pages from posting to a server on loopback, because a browser asks
  * first (and is not answered) before it sends that type across origins. */
+#include "front/openai.h"
 #include "server/server_priv.h"
 #include "service/health.h"
 
@@ -36,12 +37,12 @@ static void respond_buf(krs_conn *conn, krs_status status, int http, const char 
 
 static void post_chat(krs_conn *conn)
 {
-    krs_exchange_start(conn, KRS_OPENAI_CHAT);
+    krs_exchange_start(conn, KRS_CALL_CHAT);
 }
 
 static void post_completion(krs_conn *conn)
 {
-    krs_exchange_start(conn, KRS_OPENAI_COMPLETION);
+    krs_exchange_start(conn, KRS_CALL_COMPLETION);
 }
 
 static void get_models(krs_conn *conn)

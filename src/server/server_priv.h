@@ -10,7 +10,7 @@
  * the way in. n_connections, n_body_bytes and n_io_done are atomic counts. */
 #pragma once
 
-#include "front/openai.h"
+#include "front/call.h"
 #include "os/thread.h"
 #include "server/mailbox.h"
 #include "server/server.h"
@@ -148,7 +148,7 @@ void krs_routes_dispatch(krs_conn *conn);
 
 /* exchange.c */
 /* Start the API call in the parser's body, or answer with its error. */
-void krs_exchange_start(krs_conn *conn, krs_openai_kind kind);
+void krs_exchange_start(krs_conn *conn, krs_call_kind kind);
 /* Cancel what runs and free; streams stay with the io thread until their end. */
 void krs_exchange_abandon(krs_exchange *exchange, krs_cancel_reason reason);
 /* Cancel but go on, so that the client reads why (drain). */

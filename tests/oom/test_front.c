@@ -1,5 +1,5 @@
 /* oom/test_front.c - every allocation of parsing a call and of answering it fails once: an error, no leak. */
-#include "front/openai.h"
+#include "front/call.h"
 #include "server/server.h"
 #include "support/oom.h"
 
@@ -11,20 +11,20 @@ static const char completion[] =
     "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"logprobs\":1,\"max_tokens\":3}";
 
 typedef struct work {
-    krs_openai_kind kind;
+    krs_call_kind kind;
     krs_str body;
 } work;
 
-static krs_status answer_call(krs_openai_call *call)
+static krs_status answer_call(krs_call *call, const krs_alloc *alloc)
 {
-    krs_openai_answer *answer = NULL;
-    krs_status status = krs_openai_answer_new(call, &answer);
+    krs_answer *answer = NULL;
+    krs_status status = krs_answer_new(call, &answer);
     if (status != KRS_OK) {
-        krs_openai_call_free(call);
+        krs_call_free(call);
         return status;
     }
     krs_buf out;
-    krs_buf_init(&out, call->alloc, 1u << 20);
+    krs_buf_init(&out, alloc, 1u << 20);
     const krs_logprob top = {1, -1.0F, {"x", 1}};
     const krs_token token = {2, -0.5F, &top, 1, {"ab", 2}};
     const krs_stream_event event = {.text = KRS_STR("ab"),
@@ -32,12 +32,12 @@ static krs_status answer_call(krs_openai_call *call)
                                     .n_tokens = 1,
                                     .is_end = true,
                                     .finish = KRS_FINISH_STOP};
-    const uint32_t n = call->n_choices;
+    const uint32_t n = call->n_requests;
     for (uint32_t i = 0; status == KRS_OK && i < n; i++) {
-        status = krs_openai_answer_add(answer, i, &event, &out);
+        status = krs_answer_add(answer, i, &event, &out);
     }
     krs_buf_deinit(&out);
-    krs_openai_answer_free(answer);
+    krs_answer_free(answer);
     return status;
 }
 
@@ -46,27 +46,27 @@ static krs_status parse_and_answer(const krs_alloc *alloc, void *ctx)
     const work *w = ctx;
     krs_model_info model = {.id = "m", .context_tokens = 100, .vocab = 1000};
     model.sampling = (krs_sampling)KRS_SAMPLING_INIT;
-    const krs_openai_context context = {.models = &model,
-                                        .n_models = 1,
-                                        .correlation_id = "id",
-                                        .max_body_bytes = 1u << 20,
-                                        .alloc = alloc};
-    krs_openai_call *call = NULL;
-    const krs_status status = krs_openai_parse(&context, w->kind, w->body, &call, NULL);
-    return status == KRS_OK ? answer_call(call) : status;
+    const krs_call_context context = {.models = &model,
+                                      .n_models = 1,
+                                      .correlation_id = "id",
+                                      .max_body_bytes = 1u << 20,
+                                      .alloc = alloc};
+    krs_call *call = NULL;
+    const krs_status status = krs_call_parse(&context, w->kind, w->body, &call, NULL);
+    return status == KRS_OK ? answer_call(call, alloc) : status;
 }
 
 static void chat_survives(void **state)
 {
     (void)state;
-    work w = {KRS_OPENAI_CHAT, KRS_STR(chat)};
+    work w = {KRS_CALL_CHAT, KRS_STR(chat)};
     krs_oom_sweep(parse_and_answer, &w);
 }
 
 static void completion_survives(void **state)
 {
     (void)state;
-    work w = {KRS_OPENAI_COMPLETION, KRS_STR(completion)};
+    work w = {KRS_CALL_COMPLETION, KRS_STR(completion)};
     krs_oom_sweep(parse_and_answer, &w);
 }
 

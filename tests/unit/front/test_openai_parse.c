@@ -1,5 +1,5 @@
 /* unit/front/test_openai_parse.c - bodies, good and bad: what becomes of them, and who is blamed. */
-#include "front/openai.h"
+#include "front/openai_priv.h"
 #include "os/clock.h"
 #include "support/cmocka.h"
 
@@ -17,23 +17,27 @@ static krs_model_info model_info(void)
     return info;
 }
 
-static krs_status parse(krs_openai_kind kind, const char *body, krs_openai_call **call,
-                        krs_error *err)
+static const krs_openai_call *openai_call_of(const krs_call *call)
 {
-    const krs_model_info info = model_info();
-    const krs_openai_context context = {.models = &info,
-                                        .n_models = 1,
-                                        .correlation_id = "req-1",
-                                        .now_ns = 1000,
-                                        .now_unix_s = 1700000000,
-                                        .random = 0xAB,
-                                        .max_body_bytes = 1u << 20};
-    return krs_openai_parse(&context, kind, krs_str_of(body), call, err);
+    return (const krs_openai_call *)(const void *)call;
 }
 
-static krs_openai_call *parse_good(krs_openai_kind kind, const char *body)
+static krs_status parse(krs_call_kind kind, const char *body, krs_call **call, krs_error *err)
 {
-    krs_openai_call *call = NULL;
+    const krs_model_info info = model_info();
+    const krs_call_context context = {.models = &info,
+                                      .n_models = 1,
+                                      .correlation_id = "req-1",
+                                      .now_ns = 1000,
+                                      .now_unix_s = 1700000000,
+                                      .random = 0xAB,
+                                      .max_body_bytes = 1u << 20};
+    return krs_call_parse(&context, kind, krs_str_of(body), call, err);
+}
+
+static krs_call *parse_good(krs_call_kind kind, const char *body)
+{
+    krs_call *call = NULL;
     krs_error err = KRS_ERROR_INIT;
     if (parse(kind, body, &call, &err) != KRS_OK) {
         fail_msg("%s: %s", body, err.message);
@@ -145,12 +149,12 @@ static const bad_case bad_completions[] = {
     {"\"prompt\":\"a\",\"best_of\":2", "best_of"},
 };
 
-static void check_bad(krs_openai_kind kind, const bad_case *cases, size_t n)
+static void check_bad(krs_call_kind kind, const bad_case *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         char body[2048];
         (void)snprintf(body, sizeof(body), "{\"model\":\"m\",%s}", cases[i].fields);
-        krs_openai_call *call = NULL;
+        krs_call *call = NULL;
         krs_error err = KRS_ERROR_INIT;
         const krs_status status = parse(kind, body, &call, &err);
         if (status != KRS_EINVAL || strcmp(err.field, cases[i].param) != 0) {
@@ -165,13 +169,13 @@ static void check_bad(krs_openai_kind kind, const bad_case *cases, size_t n)
 static void every_bad_chat_field_is_named(void **state)
 {
     (void)state;
-    check_bad(KRS_OPENAI_CHAT, bad_chats, sizeof(bad_chats) / sizeof(bad_chats[0]));
+    check_bad(KRS_CALL_CHAT, bad_chats, sizeof(bad_chats) / sizeof(bad_chats[0]));
 }
 
 static void every_bad_completion_field_is_named(void **state)
 {
     (void)state;
-    check_bad(KRS_OPENAI_COMPLETION, bad_completions,
+    check_bad(KRS_CALL_COMPLETION, bad_completions,
               sizeof(bad_completions) / sizeof(bad_completions[0]));
 }
 
@@ -191,9 +195,9 @@ static void bodies_that_are_no_call_are_refused(void **state)
                  {"{\"model\":1," MSG "}", KRS_EINVAL, "model"},
                  {"{\"model\":\"other\"," MSG "}", KRS_ENOTLOADED, "model"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        krs_openai_call *call = NULL;
+        krs_call *call = NULL;
         krs_error err = KRS_ERROR_INIT;
-        assert_int_equal(parse(KRS_OPENAI_CHAT, cases[i].body, &call, &err), cases[i].status);
+        assert_int_equal(parse(KRS_CALL_CHAT, cases[i].body, &call, &err), cases[i].status);
         assert_string_equal(err.field, cases[i].param);
         assert_null(call);
     }
@@ -202,9 +206,9 @@ static void bodies_that_are_no_call_are_refused(void **state)
 static void absent_fields_take_the_models_defaults(void **state)
 {
     (void)state;
-    krs_openai_call *call = parse_good(
-        KRS_OPENAI_CHAT, "{\"model\":\"m\"," MSG ",\"temperature\":null,\"stop\":null,\"n\":null,"
-                         "\"functions\":null,\"echo\":false,\"unknown_field\":{\"a\":[]}}");
+    krs_call *call = parse_good(
+        KRS_CALL_CHAT, "{\"model\":\"m\"," MSG ",\"temperature\":null,\"stop\":null,\"n\":null,"
+                       "\"functions\":null,\"echo\":false,\"unknown_field\":{\"a\":[]}}");
     const krs_request *r = call->requests[0];
     assert_true(r->sampling.temperature == 0.7 && r->sampling.top_p == 0.9);
     assert_int_equal(r->sampling.seed, 0xAB);
@@ -213,16 +217,16 @@ static void absent_fields_take_the_models_defaults(void **state)
     assert_int_equal(r->deadline_ns, UINT64_MAX);
     assert_int_equal(r->priority, KRS_PRIORITY_NORMAL);
     assert_string_equal(r->correlation_id, "req-1");
-    assert_string_equal(call->id, "chatcmpl-00000000000000ab");
+    assert_string_equal(openai_call_of(call)->head.id, "chatcmpl-00000000000000ab");
     assert_false(call->is_stream);
-    krs_openai_call_free(call);
+    krs_call_free(call);
 }
 
 static void given_fields_arrive(void **state)
 {
     (void)state;
-    krs_openai_call *call = parse_good(
-        KRS_OPENAI_CHAT,
+    krs_call *call = parse_good(
+        KRS_CALL_CHAT,
         "{\"model\":\"m\"," MSG ",\"temperature\":0,\"top_p\":0.5,\"top_k\":-1,\"min_p\":0.1,"
         "\"repetition_penalty\":1.1,\"presence_penalty\":1,\"frequency_penalty\":-1,\"seed\":-5,"
         "\"max_tokens\":10,\"max_completion_tokens\":20,\"min_tokens\":3,\"ignore_eos\":true,"
@@ -250,9 +254,10 @@ static void given_fields_arrive(void **state)
     assert_int_equal(r->sampling.n_logprobs, 2);
     assert_int_equal(r->priority, KRS_PRIORITY_URGENT);
     assert_int_equal(r->deadline_ns, 1000 + 2 * KRS_NS_PER_MS);
-    assert_true(call->is_stream && call->has_usage_chunk && call->has_logprobs);
-    assert_int_equal(call->n_choices, 2);
-    krs_openai_call_free(call);
+    assert_true(call->is_stream && call->has_tokens);
+    assert_true(openai_call_of(call)->has_usage_chunk);
+    assert_int_equal(call->n_requests, 2);
+    krs_call_free(call);
 }
 
 /* The chat tree of a good body, as JSON with sorted keys. */
@@ -260,11 +265,11 @@ static void expect_chat(const char *fields, const char *want)
 {
     char body[2048];
     (void)snprintf(body, sizeof(body), "{\"model\":\"m\",%s}", fields);
-    krs_openai_call *call = parse_good(KRS_OPENAI_CHAT, body);
+    krs_call *call = parse_good(KRS_CALL_CHAT, body);
     char *got = json_dumps(call->requests[0]->prompt.chat, JSON_COMPACT | JSON_SORT_KEYS);
     assert_string_equal(got, want);
     free(got);
-    krs_openai_call_free(call);
+    krs_call_free(call);
 }
 
 static void chats_become_what_templates_expect(void **state)
@@ -295,27 +300,26 @@ static void chats_become_what_templates_expect(void **state)
 static void prompts_come_in_four_shapes(void **state)
 {
     (void)state;
-    krs_openai_call *call =
-        parse_good(KRS_OPENAI_COMPLETION, "{\"model\":\"m\",\"prompt\":\"a\\u0000b\"}");
+    krs_call *call = parse_good(KRS_CALL_COMPLETION, "{\"model\":\"m\",\"prompt\":\"a\\u0000b\"}");
     assert_int_equal(call->requests[0]->prompt.text.len, 3);
     assert_int_equal(call->requests[0]->stopping.max_tokens, KRS_OPENAI_DEFAULT_TOKENS);
-    krs_openai_call_free(call);
-    call = parse_good(KRS_OPENAI_COMPLETION, "{\"model\":\"m\",\"prompt\":[1,2,3]}");
-    assert_int_equal(call->n_choices, 1);
+    krs_call_free(call);
+    call = parse_good(KRS_CALL_COMPLETION, "{\"model\":\"m\",\"prompt\":[1,2,3]}");
+    assert_int_equal(call->n_requests, 1);
     assert_int_equal(call->requests[0]->prompt.kind, KRS_PROMPT_TOKENS);
     assert_int_equal(call->requests[0]->prompt.n_tokens, 3);
     assert_int_equal(call->requests[0]->prompt.tokens[2], 3);
-    krs_openai_call_free(call);
-    call = parse_good(KRS_OPENAI_COMPLETION,
+    krs_call_free(call);
+    call = parse_good(KRS_CALL_COMPLETION,
                       "{\"model\":\"m\",\"prompt\":[[1],[2,3]],\"n\":2,\"max_tokens\":1}");
-    assert_int_equal(call->n_choices, 4);
+    assert_int_equal(call->n_requests, 4);
     assert_int_equal(call->requests[1]->prompt.n_tokens, 1);
     assert_int_equal(call->requests[2]->prompt.n_tokens, 2);
-    krs_openai_call_free(call);
-    call = parse_good(KRS_OPENAI_COMPLETION, "{\"model\":\"m\",\"prompt\":[\"a\",\"bc\"]}");
-    assert_int_equal(call->n_prompts, 2);
+    krs_call_free(call);
+    call = parse_good(KRS_CALL_COMPLETION, "{\"model\":\"m\",\"prompt\":[\"a\",\"bc\"]}");
+    assert_int_equal(openai_call_of(call)->n_prompts, 2);
     assert_true(krs_str_equal(call->requests[1]->prompt.text, KRS_STR("bc")));
-    krs_openai_call_free(call);
+    krs_call_free(call);
 }
 
 /* head, n times unit, tail. Freed by the caller. */
@@ -335,11 +339,11 @@ static char *repeated(const char *head, const char *unit, size_t n, const char *
 static void values_are_bounded_where_bytes_are_not(void **state)
 {
     (void)state;
-    krs_openai_call *call = NULL;
+    krs_call *call = NULL;
     krs_error err = KRS_ERROR_INIT;
     char *body =
-        repeated("{\"model\":\"m\"," MSG ",\"x\":[", "[],", KRS_OPENAI_MAX_CHAT_VALUES / 2, "1]}");
-    assert_int_equal(parse(KRS_OPENAI_CHAT, body, &call, &err), KRS_ETOOLARGE);
+        repeated("{\"model\":\"m\"," MSG ",\"x\":[", "[],", KRS_CALL_MAX_CHAT_VALUES / 2, "1]}");
+    assert_int_equal(parse(KRS_CALL_CHAT, body, &call, &err), KRS_ETOOLARGE);
     assert_non_null(strstr(err.message, "JSON values, limit 131072"));
     free(body);
     /* The same inside the strings of tool calls, each below every limit of its own. */
@@ -347,8 +351,8 @@ static void values_are_bounded_where_bytes_are_not(void **state)
         repeated("{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[",
                  "{\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":[0,0,0,0,0,0,0,0,0,"
                  "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}\"}},",
-                 KRS_OPENAI_MAX_CHAT_VALUES / 32, "{\"function\":{\"name\":\"f\"}}]}]}");
-    assert_int_equal(parse(KRS_OPENAI_CHAT, calls, &call, &err), KRS_EINVAL);
+                 KRS_CALL_MAX_CHAT_VALUES / 32, "{\"function\":{\"name\":\"f\"}}]}]}");
+    assert_int_equal(parse(KRS_CALL_CHAT, calls, &call, &err), KRS_EINVAL);
     assert_string_equal(err.field, "messages[0].tool_calls");
     assert_non_null(strstr(err.message, "too many values"));
     free(calls);
@@ -361,19 +365,20 @@ static void errors_have_openai_s_shape(void **state)
     krs_buf_init(&out, NULL, 4096);
     krs_error err = KRS_ERROR_INIT;
     (void)krs_fail_field(&err, KRS_ENOTLOADED, "model", "model: \"x\" no");
-    assert_int_equal(krs_openai_error_write(&err, &out), KRS_OK);
+    assert_int_equal(krs_call_error_write(KRS_CALL_CHAT, &err, "req-1", &out), KRS_OK);
     assert_string_equal(out.data, "{\"error\":{\"message\":\"model: \\\"x\\\" no\",\"type\":"
                                   "\"invalid_request_error\",\"param\":\"model\",\"code\":"
-                                  "\"model_not_found\"}}");
+                                  "\"model_not_found\",\"retryable\":false,\"context\":{"
+                                  "\"status\":\"KRS_ENOTLOADED\"},\"correlation_id\":\"req-1\"}}");
     krs_buf_reset(&out);
     (void)krs_fail_field(&err, KRS_ETOOLARGE, "messages", "messages: 9 tokens, want at most 8");
-    assert_int_equal(krs_openai_error_write(&err, &out), KRS_OK);
+    assert_int_equal(krs_call_error_write(KRS_CALL_CHAT, &err, "req-1", &out), KRS_OK);
     assert_non_null(
         strstr(out.data, "\"param\":\"messages\",\"code\":\"context_length_exceeded\""));
     for (int status = KRS_EAGAIN; status < KRS_STATUS_COUNT; status++) {
         krs_buf_reset(&out);
         err = (krs_error){.status = (krs_status)status};
-        assert_int_equal(krs_openai_error_write(&err, &out), KRS_OK);
+        assert_int_equal(krs_call_error_write(KRS_CALL_CHAT, &err, "req-1", &out), KRS_OK);
         json_t *tree = json_loads(out.data, 0, NULL);
         const json_t *error = json_object_get(tree, "error");
         assert_true(json_string_length(json_object_get(error, "message")) > 0);
