@@ -132,6 +132,10 @@ void krs_request_free(krs_request *request);
 /* Are all values in range? Errors: KRS_EINVAL naming field, value, limit (err->field set). */
 KRS_MUST_USE krs_status krs_request_check(const krs_request *request, krs_error *err);
 
+/* The field that errors about its prompt name: "messages", "prompt", "input" (EMBED) or "tokens"
+ * (DETOKENIZE). */
+const char *krs_request_prompt_field(const krs_request *request);
+
 typedef enum krs_finish {
     KRS_FINISH_STOP,      /* a stop token or string */
     KRS_FINISH_LENGTH,    /* max_tokens or the context */
@@ -178,6 +182,7 @@ typedef struct krs_usage {
     krs_cache_end cache_end;  /* why not more */
     uint32_t n_preempted;     /* times it lost its KV and was computed anew */
     uint32_t n_answer_tokens;
+    uint32_t stop;            /* which stop string ended it, from 1; 0: none did */
     uint64_t queued_ns;      /* until the first step that ran a row of it */
     uint64_t first_token_ns; /* from submission */
     uint64_t total_ns;

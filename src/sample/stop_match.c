@@ -18,6 +18,7 @@ struct krs_stop_match {
     const krs_alloc *alloc;
     uint32_t n;
     bool is_included;
+    uint32_t found; /* place of the string that was completed, from 1; 0: none was */
     automaton automata[KRS_MAX_STOPS];
     uint16_t borders[KRS_MAX_STOPS][KRS_MAX_STOP_BYTES + 1];
     char texts[KRS_MAX_STOPS][KRS_MAX_STOP_BYTES];
@@ -57,6 +58,7 @@ krs_status krs_stop_match_new(const krs_str *stops, uint32_t n, bool is_included
     match->alloc = alloc;
     match->n = n;
     match->is_included = is_included;
+    match->found = 0;
     for (uint32_t i = 0; i < n; i++) {
         memcpy(match->texts[i], stops[i].ptr, stops[i].len);
         automaton_init(&match->automata[i], match->texts[i], (uint32_t)stops[i].len,
@@ -151,6 +153,7 @@ krs_status krs_stop_match_push(krs_stop_match *match, krs_str text, bool is_arme
         const automaton *found = is_armed ? longest_complete(match) : NULL;
         if (found) {
             *is_stopped = true;
+            match->found = (uint32_t)(found - match->automata) + 1;
             const size_t n_drop = match->is_included ? 0 : found->len;
             return release(carry, (krs_str){text.ptr, i + 1}, n_drop, out);
         }
@@ -165,4 +168,9 @@ krs_status krs_stop_match_finish(krs_stop_match *match, krs_buf *out)
         match->automata[i].state = 0;
     }
     return status;
+}
+
+uint32_t krs_stop_match_found(const krs_stop_match *match)
+{
+    return match->found;
 }

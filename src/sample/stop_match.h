@@ -32,3 +32,6 @@ KRS_MUST_USE krs_status krs_stop_match_push(krs_stop_match *match, krs_str text,
 
 /* The text has ended without a stop string: append what was held back. */
 KRS_MUST_USE krs_status krs_stop_match_finish(krs_stop_match *match, krs_buf *out);
+
+/* Which stop string was completed: its place in stops, from 1; 0: none was. */
+uint32_t krs_stop_match_found(const krs_stop_match *match);

@@ -118,6 +118,19 @@ static void of_strings_ending_together_the_longest_wins(void **state)
     end(&s);
 }
 
+static void the_string_that_ended_the_text_is_known(void **state)
+{
+    (void)state;
+    const krs_str stops[] = {KRS_STR("ab"), KRS_STR("xyz"), KRS_STR("z")};
+    stepper s = stepper_of(stops, 3, false);
+    (void)push(&s, "a xy", true);
+    assert_int_equal(krs_stop_match_found(s.match), 0);
+    (void)push(&s, "z", true);
+    assert_true(s.is_stopped);
+    assert_int_equal(krs_stop_match_found(s.match), 2); /* the longest of those that end here */
+    end(&s);
+}
+
 static void before_it_is_armed_a_match_is_text(void **state)
 {
     (void)state;
@@ -260,6 +273,7 @@ int main(void)
         cmocka_unit_test(an_included_match_is_part_of_the_text),
         cmocka_unit_test(overlapping_beginnings_are_found),
         cmocka_unit_test(of_strings_ending_together_the_longest_wins),
+        cmocka_unit_test(the_string_that_ended_the_text_is_known),
         cmocka_unit_test(before_it_is_armed_a_match_is_text),
         cmocka_unit_test(characters_of_several_bytes_match_whole),
         cmocka_unit_test(lengths_out_of_range_are_refused),
