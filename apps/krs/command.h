@@ -36,4 +36,7 @@ int krs_say_flush(void);
 void krs_help_all(void);
 void krs_help_command(krs_command command);
 
+/* krs config docs: the reference of the configuration file, on standard output. */
+int krs_config_docs(void);
+
 #define KRS_VERSION "0.1.0" /* as in CMakeLists.txt; a test compares them */

@@ -1,10 +1,10 @@
 /* apps/krs/main.c - one binary, subcommands. Finds the command, reads its options from every source,
  * and calls it; everything else is elsewhere. */
 #define _POSIX_C_SOURCE 200809L
+#include "api/config_load.h"
 #include "base/fault.h"
+#include "base/nearest.h"
 #include "command.h"
-#include "os/file.h"
-#include "wire/yaml.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -21,47 +21,29 @@ static const char *lookup_environment(const char *name)
     return getenv(name); /* read once, before any thread starts */
 }
 
-/* Read the file of --config, when there is one. *tree: a new reference that config's values borrow. */
-static krs_status read_file(krs_config *config, json_t **tree, krs_error *err)
-{
-    const char *path = krs_config_text(config, KRS_OPTION_CONFIG);
-    if (!path) {
-        return KRS_OK;
-    }
-    krs_buf text;
-    krs_buf_init(&text, NULL, KRS_YAML_MAX_BYTES);
-    krs_status status = krs_os_file_read(path, &text, err);
-    if (status == KRS_OK) {
-        status = krs_yaml_parse(krs_buf_view(&text), tree, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_config_read_tree(config, *tree, err);
-    }
-    krs_buf_deinit(&text);
-    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", path);
-}
-
-static krs_status read_options(krs_config *config, int argc, char **argv, json_t **tree,
+static krs_status read_options(krs_config *config, krs_command command, int argc, char **argv,
                                krs_error *err)
 {
-    krs_status status = krs_fault_arm_all(getenv("KRS_FAULTS"), err);
-    if (status == KRS_OK) {
-        status = krs_config_read_args(config, argc, argv, err);
-    }
-    if (status == KRS_OK && krs_config_bool(config, KRS_OPTION_HELP)) {
-        return KRS_OK; /* help is there also for whoever set a variable wrongly */
-    }
-    if (status == KRS_OK) {
-        status = krs_config_read_environment(config, lookup_environment, err);
-    }
-    return status == KRS_OK ? read_file(config, tree, err) : status;
+    const krs_config_origin origin = {argc, argv, lookup_environment};
+    krs_config_init(config, command);
+    const krs_status status = krs_fault_arm_all(getenv("KRS_FAULTS"), err);
+    return status == KRS_OK ? krs_config_load(config, command, &origin, err) : status;
 }
 
 static int say_unknown_command(krs_str word)
 {
     krs_error err = KRS_ERROR_INIT;
-    (void)krs_fail(&err, KRS_EINVAL, "unknown command \"%.*s\"; see krs --help",
-                   KRS_STR_ARGS(word));
+    krs_nearest nearest = {.word = word};
+    for (unsigned c = 0; c < KRS_COMMAND_COUNT; c++) {
+        krs_nearest_offer(&nearest, krs_str_of(krs_command_row_of((krs_command)c)->name));
+    }
+    if (nearest.best.len > 0) {
+        (void)krs_fail(&err, KRS_EINVAL, "unknown command \"%.*s\"; did you mean %.*s?",
+                       KRS_STR_ARGS(word), KRS_STR_ARGS(nearest.best));
+    } else {
+        (void)krs_fail(&err, KRS_EINVAL, "unknown command \"%.*s\"; see krs --help",
+                       KRS_STR_ARGS(word));
+    }
     return krs_say_error(NULL, &err);
 }
 
@@ -104,11 +86,9 @@ int main(int argc, char **argv)
         return run_without_command(argc, argv);
     }
     krs_config config;
-    krs_config_init(&config, command);
     krs_error err = KRS_ERROR_INIT;
-    json_t *tree = NULL;
     int code;
-    if (read_options(&config, argc - 2, argv + 2, &tree, &err) != KRS_OK) {
+    if (read_options(&config, command, argc - 2, argv + 2, &err) != KRS_OK) {
         code = krs_say_error(&config, &err);
     } else if (krs_config_bool(&config, KRS_OPTION_HELP)) {
         krs_help_command(command);
@@ -116,6 +96,6 @@ int main(int argc, char **argv)
     } else {
         code = functions[command](&config);
     }
-    json_decref(tree);
+    krs_config_deinit(&config);
     return code;
 }

@@ -3,14 +3,17 @@
 #include "api/config.h"
 
 #include "base/check.h"
+#include "base/nearest.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Sets of commands that config.def speaks of. */
 #define ON(command) (1u << KRS_COMMAND_##command)
 #define ON_ALL      ((1u << KRS_COMMAND_COUNT) - 1u)
+#define LIVE        KRS_OPTION_LIVE
 #define ON_ENGINE   (ON(SERVE) | ON(RUN) | ON(CHAT) | ON(BENCH))
 #define ON_ANSWER   (ON(RUN) | ON(CHAT))
 #define ON_TEXT     (ON(TOKENIZE) | ON(DETOKENIZE) | ON(TEMPLATE))
@@ -42,9 +45,52 @@ const krs_command_row *krs_command_row_of(krs_command command)
     return &command_rows[command];
 }
 
+_Static_assert(KRS_COMMAND_COUNT < 31, "a set of commands and LIVE share 32 bits");
+
 bool krs_option_is_for(krs_option option, krs_command command)
 {
-    return (krs_option_row_of(option)->commands >> command & 1u) != 0;
+    const uint32_t commands = krs_option_row_of(option)->commands;
+    return (commands >> command & 1u) != 0 ||
+           (command == KRS_COMMAND_CONFIG && (commands & ON(SERVE)) != 0);
+}
+
+bool krs_option_is_live(krs_option option)
+{
+    return (krs_option_row_of(option)->commands & LIVE) != 0;
+}
+
+krs_option krs_option_of_name(krs_command command, krs_str name)
+{
+    for (unsigned i = 0; i < KRS_OPTION_COUNT; i++) {
+        if (krs_option_is_for((krs_option)i, command) &&
+            krs_str_equal(name, krs_str_of(option_rows[i].name))) {
+            return (krs_option)i;
+        }
+    }
+    return KRS_OPTION_COUNT;
+}
+
+krs_str krs_option_nearest(krs_command command, krs_str name)
+{
+    krs_nearest nearest = {.word = name};
+    for (unsigned i = 0; i < KRS_OPTION_COUNT; i++) {
+        if (krs_option_is_for((krs_option)i, command)) {
+            krs_nearest_offer(&nearest, krs_str_of(option_rows[i].name));
+        }
+    }
+    return nearest.best;
+}
+
+void krs_option_variable(krs_option option, char out[KRS_OPTION_VARIABLE_BYTES])
+{
+    (void)snprintf(out, KRS_OPTION_VARIABLE_BYTES, "KRS_%s", krs_option_row_of(option)->name);
+    for (char *c = out; *c; c++) {
+        if (*c == '-') {
+            *c = '_';
+        } else if (*c >= 'a' && *c <= 'z') {
+            *c = (char)(*c - 'a' + 'A');
+        }
+    }
 }
 
 krs_command krs_command_of_name(krs_str name)
@@ -227,4 +273,66 @@ bool krs_config_bool(const krs_config *config, krs_option option)
 bool krs_config_is_given(const krs_config *config, krs_option option)
 {
     return config->values[option].source > KRS_SOURCE_DEFAULT;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* config->stops belong to the one LIST option. */
+static bool is_same_list(const krs_config *a, const krs_config *b)
+{
+    bool is_same = a->n_stops == b->n_stops;
+    for (uint32_t i = 0; is_same && i < a->n_stops; i++) {
+        is_same = is_same_text(a->stops[i], b->stops[i]);
+    }
+    return is_same;
+}
+
+bool krs_config_is_same(const krs_config *a, const krs_config *b, krs_option option)
+{
+    const krs_option_value *x = &a->values[option];
+    const krs_option_value *y = &b->values[option];
+    switch (krs_option_row_of(option)->type) {
+    case KRS_OPTION_TYPE_TEXT:
+    case KRS_OPTION_TYPE_CHOICE:
+        return is_same_text(x->text, y->text);
+    case KRS_OPTION_TYPE_LIST:
+        return is_same_list(a, b);
+    case KRS_OPTION_TYPE_REAL:
+        return !(x->real < y->real) && !(x->real > y->real);
+    default:
+        return x->integer == y->integer;
+    }
+}
+
+static krs_status show_list(const krs_config *config, krs_buf *out)
+{
+    krs_status status = KRS_OK;
+    for (uint32_t i = 0; status == KRS_OK && i < config->n_stops; i++) {
+        status = krs_buf_printf(out, "%s%s", i > 0 ? ", " : "", config->stops[i]);
+    }
+    return status;
+}
+
+krs_status krs_config_show(const krs_config *config, krs_option option, krs_buf *out)
+{
+    const krs_option_value *value = &config->values[option];
+    if (value->source == KRS_SOURCE_UNSET) {
+        return KRS_OK;
+    }
+    switch (krs_option_row_of(option)->type) {
+    case KRS_OPTION_TYPE_LIST:
+        return show_list(config, out);
+    case KRS_OPTION_TYPE_BOOL:
+        return krs_buf_append_str(out, krs_str_of(value->integer ? "true" : "false"));
+    case KRS_OPTION_TYPE_REAL:
+        return krs_buf_printf(out, "%.15g", value->real);
+    case KRS_OPTION_TYPE_INT:
+    case KRS_OPTION_TYPE_BYTES:
+        return krs_buf_printf(out, "%lld", (long long)value->integer);
+    default:
+        return krs_buf_append_str(out, krs_str_of(value->text));
+    }
 }

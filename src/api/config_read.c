@@ -1,22 +1,9 @@
-/* api/config_read.c - whole sources of options: the command line, the environment, a YAML tree. */
+/* api/config_read.c - options from the command line, from the environment, and one from a YAML value. */
 #include "api/config.h"
 
 #include <stdio.h>
 
-#define NUMBER_BYTES           32 /* any int64_t or double in decimal */
-#define ENVIRONMENT_NAME_BYTES 64 /* "KRS_" and the longest option name fit twice over */
-
-static krs_option find_option(krs_command command, krs_str name)
-{
-    for (unsigned i = 0; i < KRS_OPTION_COUNT; i++) {
-        const krs_option option = (krs_option)i;
-        if (krs_option_is_for(option, command) &&
-            krs_str_equal(name, krs_str_of(krs_option_row_of(option)->name))) {
-            return option;
-        }
-    }
-    return KRS_OPTION_COUNT;
-}
+#define NUMBER_BYTES 32 /* any int64_t or double in decimal */
 
 static krs_option find_letter(krs_command command, char letter)
 {
@@ -39,14 +26,14 @@ static flag parse_long(krs_command command, const char *text)
 {
     const char *equals = strchr(text, '=');
     const krs_str name = {text, equals ? (size_t)(equals - text) : strlen(text)};
-    flag f = {find_option(command, name), equals ? equals + 1 : NULL};
+    flag f = {krs_option_of_name(command, name), equals ? equals + 1 : NULL};
     if (f.option != KRS_OPTION_COUNT) {
         const bool is_bool = krs_option_row_of(f.option)->type == KRS_OPTION_TYPE_BOOL;
         f.value = is_bool && !equals ? "true" : f.value;
         return f;
     }
     if (krs_str_starts_with(name, KRS_STR("no-")) && !equals) {
-        f.option = find_option(command, (krs_str){name.ptr + 3, name.len - 3});
+        f.option = krs_option_of_name(command, (krs_str){name.ptr + 3, name.len - 3});
         if (f.option != KRS_OPTION_COUNT &&
             krs_option_row_of(f.option)->type != KRS_OPTION_TYPE_BOOL) {
             f.option = KRS_OPTION_COUNT;
@@ -80,14 +67,26 @@ static krs_status add_positional(krs_config *config, const char *text, krs_error
     return KRS_OK;
 }
 
+static krs_status fail_unknown(krs_command command, const char *argument, krs_error *err)
+{
+    const char *name = krs_command_row_of(command)->name;
+    const char *word = argument + strspn(argument, "-");
+    const krs_str near = krs_option_nearest(command, (krs_str){word, strcspn(word, "=")});
+    if (near.len > 0) {
+        return krs_fail(err, KRS_EINVAL, "%s: unknown option %s; did you mean --%.*s?", name,
+                        argument, KRS_STR_ARGS(near));
+    }
+    return krs_fail(err, KRS_EINVAL, "%s: unknown option %s; see krs %s --help", name, argument,
+                    name);
+}
+
 /* One flag at argv[*i]; moves *i on when the value is the next argument. */
 static krs_status read_flag(krs_config *config, int argc, char **argv, int *i, krs_error *err)
 {
     const char *command = krs_command_row_of(config->command)->name;
     flag f = parse_flag(config->command, argv[*i]);
     if (f.option == KRS_OPTION_COUNT) {
-        return krs_fail(err, KRS_EINVAL, "%s: unknown option %s; see krs %s --help", command,
-                        argv[*i], command);
+        return fail_unknown(config->command, argv[*i], err);
     }
     if (!f.value) {
         if (*i + 1 >= argc) {
@@ -148,18 +147,6 @@ krs_status krs_config_read_args(krs_config *config, int argc, char **argv, krs_e
     return status;
 }
 
-static void environment_name(const char *option, char out[ENVIRONMENT_NAME_BYTES])
-{
-    (void)snprintf(out, ENVIRONMENT_NAME_BYTES, "KRS_%s", option);
-    for (char *c = out; *c; c++) {
-        if (*c == '-') {
-            *c = '_';
-        } else if (*c >= 'a' && *c <= 'z') {
-            *c = (char)(*c - 'a' + 'A');
-        }
-    }
-}
-
 krs_status krs_config_read_environment(krs_config *config, const char *(*lookup)(const char *name),
                                        krs_error *err)
 {
@@ -168,8 +155,8 @@ krs_status krs_config_read_environment(krs_config *config, const char *(*lookup)
         if (!krs_option_is_for(option, config->command)) {
             continue;
         }
-        char name[ENVIRONMENT_NAME_BYTES];
-        environment_name(krs_option_row_of(option)->name, name);
+        char name[KRS_OPTION_VARIABLE_BYTES];
+        krs_option_variable(option, name);
         const char *text = lookup(name);
         if (text) {
             const krs_status status =
@@ -185,7 +172,7 @@ krs_status krs_config_read_environment(krs_config *config, const char *(*lookup)
 /* A number of the tree, for an option that wants one. Its text dies with this call, so the value keeps
  * none: numbers are read through krs_config_int and _real. */
 static krs_status set_number(krs_config *config, krs_option option, const json_t *value,
-                             krs_error *err)
+                             krs_source source, krs_error *err)
 {
     const krs_option_row *row = krs_option_row_of(option);
     if (row->type == KRS_OPTION_TYPE_TEXT || row->type == KRS_OPTION_TYPE_LIST) {
@@ -198,7 +185,7 @@ static krs_status set_number(krs_config *config, krs_option option, const json_t
     } else {
         (void)snprintf(text, sizeof(text), "%.17g", json_real_value(value));
     }
-    const krs_status status = krs_config_set(config, option, text, KRS_SOURCE_FILE, err);
+    const krs_status status = krs_config_set(config, option, text, source, err);
     if (config->values[option].text == text) {
         config->values[option].text = NULL;
     }
@@ -206,54 +193,36 @@ static krs_status set_number(krs_config *config, krs_option option, const json_t
 }
 
 static krs_status set_scalar(krs_config *config, krs_option option, const json_t *value,
-                             krs_error *err)
+                             krs_source source, krs_error *err)
 {
+    const char *name = krs_option_row_of(option)->name;
     if (json_is_string(value)) {
-        return krs_config_set(config, option, json_string_value(value), KRS_SOURCE_FILE, err);
+        if (strlen(json_string_value(value)) != json_string_length(value)) {
+            return krs_fail_field(err, KRS_EINVAL, name, "%s: holds a NUL byte", name);
+        }
+        return krs_config_set(config, option, json_string_value(value), source, err);
     }
     if (json_is_boolean(value)) {
-        return krs_config_set(config, option, json_is_true(value) ? "true" : "false",
-                              KRS_SOURCE_FILE, err);
+        return krs_config_set(config, option, json_is_true(value) ? "true" : "false", source, err);
     }
     if (json_is_number(value)) {
-        return set_number(config, option, value, err);
+        return set_number(config, option, value, source, err);
     }
-    const char *name = krs_option_row_of(option)->name;
+    if (json_is_null(value)) {
+        return krs_fail_field(err, KRS_EINVAL, name, "%s: no value", name);
+    }
     return krs_fail_field(err, KRS_EINVAL, name, "%s: want a single value", name);
 }
 
-static krs_status set_tree_value(krs_config *config, krs_option option, const json_t *value,
-                                 krs_error *err)
+krs_status krs_config_set_tree(krs_config *config, krs_option option, const json_t *value,
+                               krs_source source, krs_error *err)
 {
     if (!json_is_array(value) || krs_option_row_of(option)->type != KRS_OPTION_TYPE_LIST) {
-        return set_scalar(config, option, value, err);
+        return set_scalar(config, option, value, source, err);
     }
     krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < json_array_size(value); i++) {
-        status = set_scalar(config, option, json_array_get(value, i), err);
+        status = set_scalar(config, option, json_array_get(value, i), source, err);
     }
     return status;
-}
-
-krs_status krs_config_read_tree(krs_config *config, const json_t *tree, krs_error *err)
-{
-    if (!json_is_object(tree)) {
-        return krs_fail(err, KRS_EINVAL, "configuration file: want a mapping of options to values");
-    }
-    const char *key;
-    json_t *value;
-    json_t *root = (json_t *)(uintptr_t)tree; /* jansson's iteration takes no const */
-    json_object_foreach(root, key, value)
-    {
-        const krs_option option = find_option(config->command, krs_str_of(key));
-        if (option == KRS_OPTION_COUNT) {
-            return krs_fail_field(err, KRS_EINVAL, key, "configuration file: unknown option %s",
-                                  key);
-        }
-        const krs_status status = set_tree_value(config, option, value, err);
-        if (status != KRS_OK) {
-            return krs_error_wrap(err, status, "configuration file");
-        }
-    }
-    return KRS_OK;
 }

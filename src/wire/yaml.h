@@ -20,3 +20,7 @@
 /* Parse the single document of text; an empty one is null. *out: a new reference, NULL on failure.
  * Errors: KRS_ETOOLARGE (KRS_YAML_MAX_BYTES, _NODES), KRS_EINVAL (line and column), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_yaml_parse(krs_str text, json_t **out, krs_error *err);
+
+/* The line, from 1, of the key that path[n_path] leads to through mappings ({"a", "b"}: b inside a), or 0
+ * when there is none. text: as krs_yaml_parse took it. For messages; cost: O(text). */
+uint32_t krs_yaml_line_of(krs_str text, const char *const *path, size_t n_path);

@@ -43,7 +43,7 @@ equal() {
 expect "help lists the commands" 0 "tokenize" "$krs" --help
 expect "no arguments is a usage error" 2 "usage: krs" "$krs"
 expect "version" 0 "^krs [0-9]+\.[0-9]+\.[0-9]+$" "$krs" version
-expect "unknown command" 2 "unknown command \"srve\"" "$krs" srve
+expect "unknown command" 2 "unknown command \"srve\"; did you mean serve\?" "$krs" srve
 for id in "" "a b" "it's"; do
     expect "a model id «$id» is refused" 2 "^krs: --model-id: \"$id\"" "$krs" serve models/demo --port 0 --model-id "$id"
 done
@@ -53,10 +53,11 @@ expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE
 expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
-for command in serve run chat tokenize detokenize template inspect logits synth bench completion man version; do
+for command in serve run chat tokenize detokenize template inspect logits synth bench config completion man version; do
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
 equal "docs/cli.md is what krs man markdown prints" "$(cat docs/cli.md)" "$("$krs" man markdown)"
+equal "docs/config.md is what krs config docs prints" "$(cat docs/config.md)" "$("$krs" config docs)"
 equal "the version is CMake's" "krs $(sed -n 's/^project(kr-serve VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" "$("$krs" version)"
 expect "manual page" 0 "^\.TH KRS 1" "$krs" man
 for shell in bash zsh fish; do expect "$shell completion" 0 "krs" "$krs" completion $shell; done
@@ -74,6 +75,37 @@ equal "completion of a choice" "affine4 affine8" "$(complete_at 3 krs synth --dt
 mkdir "$scratch/a model" "$scratch/10"
 equal "completion of a folder that is a number" "10" "$(cd "$scratch" && complete_at 2 krs run 1)"
 equal "completion of a folder with a blank" "$scratch/a model" "$(complete_at 2 krs run "$scratch/a")"
+
+# The file of options.
+cat > "$scratch/krs.yaml" << 'END'
+model: models/demo
+port: 0
+environments:
+  small:
+    max-seqs: 2
+  loud:
+    log-level: debug
+END
+expect "config check" 0 "krs.yaml: ok; environments: small, loud\$" "$krs" config check "$scratch/krs.yaml"
+expect "config check of an environment" 2 "no environment smal; did you mean small\?" env KRS_ENV=smal "$krs" config check "$scratch/krs.yaml"
+shown() { "$krs" config show "$@" --json | jq -r "$filter"; }
+filter='."max-seqs" | "\(.value) \(.source)"'
+equal "config show: a default" "16 default" "$(shown "$scratch/krs.yaml")"
+equal "config show: an environment" "2 $scratch/krs.yaml:5, environment small" "$(shown "$scratch/krs.yaml" --env small)"
+equal "config show: a variable" "3 KRS_MAX_SEQS" "$(KRS_MAX_SEQS=3 shown "$scratch/krs.yaml" --env small)"
+equal "config show: a flag" "4 --max-seqs" "$(KRS_MAX_SEQS=3 shown "$scratch/krs.yaml" --env small --max-seqs 4)"
+"$krs" config show "$scratch/krs.yaml" --env small > "$scratch/shown.yaml"
+expect "what config show prints is a file of options" 0 ": ok\$" "$krs" config check "$scratch/shown.yaml"
+filter='map_values(.value) | del(.config, .env, .json)'
+equal "which says the same" "$(shown "$scratch/krs.yaml" --env small)" "$(shown "$scratch/shown.yaml")"
+printf 'max-seq: 2\nenvironments:\n  small:\n    prot: 1\n    threads: x\n' > "$scratch/bad.yaml"
+expect "config check names an unknown key" 2 "bad.yaml:1: unknown option max-seq; did you mean max-seqs\?" "$krs" config check "$scratch/bad.yaml"
+equal "and every other fault" "3" "$("$krs" config check "$scratch/bad.yaml" --json | jq '.faults | length')"
+expect "config check of no file" 2 "which FILE" "$krs" config check
+expect "config of a wrong word" 2 "want check, show or docs" "$krs" config chek
+expect "a mistyped variable is noted" 0 "KRS_MAX_SEQ is no option; did you mean KRS_MAX_SEQS\?" env KRS_MAX_SEQ=3 "$krs" config check "$scratch/krs.yaml"
+expect "serve refuses a faulty file" 2 "bad.yaml:1: unknown option max-seq" "$krs" serve --config "$scratch/bad.yaml"
+expect "serve refuses an environment without a file" 2 "want --config too" "$krs" serve models/demo --env small
 
 # Answers.
 sum="12 + 7 = 19."

@@ -1,5 +1,5 @@
 /* The option table: four sources, their order, and what a wrong value says. */
-#include "api/config.h"
+#include "api/config_file.h"
 
 #include "base/status.h"
 
@@ -81,19 +81,20 @@ static void a_flag_wins_over_environment_over_file_over_default(void **state)
 {
     (void)state;
     krs_error err = KRS_ERROR_INIT;
-    json_t *tree =
-        json_pack("{s:i, s:s, s:b, s:i}", "port", 7, "max-seqs", "9", "mmap", 0, "io-threads", 4);
+    krs_config_file *file = NULL;
+    const krs_str text = KRS_STR("port: 7\nmax-seqs: '9'\nmmap: false\nio-threads: 4\n");
+    assert_int_equal(krs_config_file_parse(text, "f", &file, &err), KRS_OK);
     krs_config config = config_of(KRS_COMMAND_SERVE);
     assert_int_equal(ARGS(&config, &err, "m", "--port", "5"), KRS_OK);
     assert_int_equal(krs_config_read_environment(&config, environment, &err), KRS_OK);
-    assert_int_equal(krs_config_read_tree(&config, tree, &err), KRS_OK);
+    assert_int_equal(krs_config_file_apply(file, NULL, &config, &err), KRS_OK);
     assert_int_equal(krs_config_int(&config, KRS_OPTION_PORT), 5);
     assert_int_equal(krs_config_int(&config, KRS_OPTION_MAX_SEQS), 3);
     assert_int_equal(krs_config_int(&config, KRS_OPTION_IO_THREADS), 4);
     assert_false(krs_config_bool(&config, KRS_OPTION_MMAP));
     assert_int_equal(krs_config_int(&config, KRS_OPTION_DRAIN_MS), 10000);
     assert_string_equal(krs_config_text(&config, KRS_OPTION_LOG_LEVEL), "warn");
-    json_decref(tree);
+    krs_config_file_close(file);
 }
 
 static void a_list_collects_and_a_stronger_source_replaces_it(void **state)
@@ -187,25 +188,51 @@ static void a_bad_environment_variable_is_named(void **state)
     assert_non_null(strstr(err.message, "KRS_PORT"));
 }
 
-static void a_bad_file_key_or_value_is_named(void **state)
+static void an_unknown_flag_is_told_its_nearest(void **state)
+{
+    (void)state;
+    assert_refused(KRS_COMMAND_SERVE, "--max-sequences=3", "x", "unknown option --max-sequences=3");
+    assert_refused(KRS_COMMAND_SERVE, "--max-seq=3", "x", "did you mean --max-seqs?");
+    assert_refused(KRS_COMMAND_SERVE, "--prot", "1", "did you mean --port?");
+    assert_refused(KRS_COMMAND_SERVE, "--xyzzy", "1", "see krs serve --help");
+}
+
+static void a_value_is_shown_as_it_would_be_given(void **state)
 {
     (void)state;
     const struct {
-        const char *json;
-        const char *in_message;
-    } cases[] = {{"{\"prot\": 1}", "unknown option prot"},
-                 {"{\"port\": -1}", "\"-1\""},
-                 {"{\"port\": [1]}", "want a single value"},
-                 {"{\"host\": 1}", "put it in quotes"},
-                 {"[]", "want a mapping"}};
+        krs_option option;
+        const char *given;
+        const char *want;
+    } cases[] = {{KRS_OPTION_MEMORY, "3K", "3072"},
+                 {KRS_OPTION_TEMPERATURE, "0.30", "0.3"},
+                 {KRS_OPTION_RAW, "on", "true"},
+                 {KRS_OPTION_SYSTEM, "be kind", "be kind"},
+                 {KRS_OPTION_MAX_TOKENS, "12", "12"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        krs_error err = KRS_ERROR_INIT;
-        krs_config config = config_of(KRS_COMMAND_SERVE);
-        json_t *tree = json_loads(cases[i].json, 0, NULL);
-        assert_int_equal(krs_config_read_tree(&config, tree, &err), KRS_EINVAL);
-        assert_non_null(strstr(err.message, cases[i].in_message));
-        json_decref(tree);
+        krs_config config = config_of(KRS_COMMAND_RUN);
+        krs_config again = config_of(KRS_COMMAND_RUN);
+        assert_int_equal(
+            krs_config_set(&config, cases[i].option, cases[i].given, KRS_SOURCE_FLAG, NULL),
+            KRS_OK);
+        krs_buf out;
+        krs_buf_init(&out, NULL, 64);
+        assert_int_equal(krs_config_show(&config, cases[i].option, &out), KRS_OK);
+        assert_string_equal(out.data, cases[i].want);
+        assert_false(krs_config_is_same(&config, &again, cases[i].option));
+        assert_int_equal(krs_config_set(&again, cases[i].option, out.data, KRS_SOURCE_FLAG, NULL),
+                         KRS_OK);
+        assert_true(krs_config_is_same(&config, &again, cases[i].option));
+        krs_buf_deinit(&out);
     }
+}
+
+static void a_variable_is_named_after_its_option(void **state)
+{
+    (void)state;
+    char name[KRS_OPTION_VARIABLE_BYTES];
+    krs_option_variable(KRS_OPTION_MAX_TOKENS, name);
+    assert_string_equal(name, "KRS_MAX_TOKENS");
 }
 
 int main(void)
@@ -221,7 +248,9 @@ int main(void)
         cmocka_unit_test(json_behind_a_wrong_flag_still_counts),
         cmocka_unit_test(too_few_or_many_arguments_are_refused),
         cmocka_unit_test(a_bad_environment_variable_is_named),
-        cmocka_unit_test(a_bad_file_key_or_value_is_named),
+        cmocka_unit_test(an_unknown_flag_is_told_its_nearest),
+        cmocka_unit_test(a_value_is_shown_as_it_would_be_given),
+        cmocka_unit_test(a_variable_is_named_after_its_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,6 +125,37 @@ static void nesting_and_size_are_bounded(void **state)
     free(large);
 }
 
+static void assert_line(krs_str text, uint32_t want, size_t n, const char *const *path)
+{
+    assert_int_equal(krs_yaml_line_of(text, path, n), want);
+}
+#define LINE(text, want, ...)                                                                      \
+    assert_line(text, want, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *),                \
+                (const char *[]){__VA_ARGS__})
+
+static void a_key_is_found_by_its_path(void **state)
+{
+    (void)state;
+    const krs_str text = KRS_STR("# head\na: {x: 1, b: 2}\nlist:\n- b: 1\n- {c: 2}\n\nb:\n  a:\n"
+                                 "    deep: [c, {c: 1}]\n    c: 5\nc: b\n'q k': 1\n");
+    LINE(text, 2, "a");
+    LINE(text, 2, "a", "b");
+    LINE(text, 7, "b");
+    LINE(text, 8, "b", "a");
+    LINE(text, 10, "b", "a", "c");
+    LINE(text, 11, "c");
+    LINE(text, 12, "q k");
+    LINE(text, 0, "d");
+    LINE(text, 0, "c", "b");    /* a scalar has no keys */
+    LINE(text, 0, "list", "b"); /* nor has a sequence */
+    LINE(text, 0, "a", "c");
+    LINE(text, 0, "b", "a", "x");
+    LINE(KRS_STR(""), 0, "a");
+    LINE(KRS_STR("a"), 0, "a");
+    LINE(KRS_STR("[{a: 1}]"), 0, "a");
+    LINE(KRS_STR("b: ["), 0, "a"); /* what does not parse ends the search */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +164,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_held_is_refused),
         cmocka_unit_test(surprises_are_refused_with_their_place),
         cmocka_unit_test(nesting_and_size_are_bounded),
+        cmocka_unit_test(a_key_is_found_by_its_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
