@@ -170,7 +170,7 @@ static krs_status make_rooms(krs_engine *engine, const krs_engine_options *optio
     krs_status status =
         krs_kv_pool_new(engine->plan.n_kv_blocks, engine->alloc, &engine->pool, err);
     if (status == KRS_OK) {
-        status = krs_sched_new(limits, engine->pool, engine->alloc, &engine->sched, err);
+        status = krs_sched_new(limits, engine->pool, NULL, engine->alloc, &engine->sched, err);
     }
     if (status != KRS_OK) {
         return status;

@@ -26,7 +26,11 @@ static void add_item(krs_sched *sched, krs_sched_seq *seq, uint32_t n_rows, krs_
 {
     KRS_CHECK(out->n_items < sched->limits.max_running);
     const bool is_last_known = seq->n_computed + n_rows == seq->n_tokens;
-    sched->items[out->n_items++] = (krs_sched_item){seq, seq->n_computed, n_rows, is_last_known};
+    sched->items[out->n_items++] = (krs_sched_item){.seq = seq,
+                                                    .n_past = seq->n_computed,
+                                                    .n_rows = n_rows,
+                                                    .n_wanted = is_last_known,
+                                                    .is_last_known = is_last_known};
     out->n_rows += n_rows;
     out->n_samples += is_last_known;
     seq->n_computed += n_rows;

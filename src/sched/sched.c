@@ -25,9 +25,10 @@ static krs_status check_limits(const krs_sched_limits *l, const krs_kv_pool *poo
     return KRS_OK;
 }
 
-krs_status krs_sched_new(const krs_sched_limits *limits, krs_kv_pool *pool, const krs_alloc *alloc,
-                         krs_sched **out, krs_error *err)
+krs_status krs_sched_new(const krs_sched_limits *limits, krs_kv_pool *pool, krs_kv_prefix *prefix,
+                         const krs_alloc *alloc, krs_sched **out, krs_error *err)
 {
+    (void)prefix; /* not used yet: nothing is shared */
     *out = NULL;
     const krs_status status = check_limits(limits, pool, err);
     if (status != KRS_OK) {
@@ -137,6 +138,18 @@ void krs_sched_append(krs_sched *sched, krs_sched_seq *seq)
     if (seq->credit != KRS_SCHED_UNLIMITED && seq->credit > 0) {
         seq->credit--;
     }
+}
+
+void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit)
+{
+    (void)sched;
+    seq->credit = credit;
+}
+
+void krs_sched_cancel(krs_sched *sched, krs_sched_seq *seq)
+{
+    (void)sched;
+    seq->is_cancelled = true;
 }
 
 void krs_sched_preempt(krs_sched *sched, krs_sched_seq *seq)

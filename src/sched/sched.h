@@ -2,29 +2,54 @@
  *
  *            add                plan: admit                 finish, or plan: ended
  *   caller -------> WAITING ---------------> RUNNING -------------------------------> OUT
- *                      ^                        |
- *                      +------------------------+  plan: preempted (gives its blocks back, keeps its
- *                                                  place by arrival, is computed anew: same bytes)
+ *                    ^  ^                       |
+ *                    |  +-----------------------+  plan: preempted (gives its blocks back, keeps its
+ *         set_credit |                          |  place by arrival, is computed anew: same bytes)
+ *                  PARKED <---------------------+  plan: preempted without credit
  *
  * Rules, in the order a plan applies them:
- *  1. Cancelled and late sequences leave, wherever they are.
- *  2. Each running sequence with credit that lacks one token gets one row (decode), oldest first. When
- *     it needs a block and none is free, sequences are preempted: paused ones (no credit) first, then
- *     the youngest. So the oldest with credit always goes on, and work is never stuck.
- *  3. What is left of the token budget goes to prefill: running ones by arrival, then waiting ones are
- *     admitted by arrival while all their known tokens' blocks fit. A waiting sequence that does not
- *     fit is not overtaken (it would starve); one without credit is. Running ones without credit lose
- *     their place to waiting ones that could use it.
+ *  1. Cancelled and late sequences leave, wherever they are. Their computed blocks stay cached.
+ *  2. Every running sequence with credit that lacks one token gets one row (decode). When blocks run out,
+ *     victims give theirs back first: without credit before with, lower priority before higher, then who
+ *     loses the fewest tokens that nobody else holds, then the youngest. The oldest running sequence with
+ *     credit is never a victim, so work is never stuck.
+ *  3. What is left of the budget goes to prompts, running and waiting alike, by (priority, service its
+ *     tenant has had, age). A waiting sequence starts behind what is cached of its prompt, when all its
+ *     known tokens' blocks fit. One that does not fit is not overtaken by another that waits; it may take
+ *     the place of sequences without credit, and of running ones of a lower priority that have had
+ *     KRS_SCHED_QUANTUM_TOKENS new tokens since they were admitted.
+ *  4. Elders: of the sequences that have waited longer than their class's patience, the one whose patience
+ *     ended first gets at least every KRS_SCHED_ELDER_TURN-th admission, whatever its priority or tenant.
+ *  5. A waiting sequence whose next block is being computed in this step for another waits for it, but no
+ *     longer than its patience: a prompt asked for n times is computed once.
  *
- * Every bound is checked at add: what can never fit is refused there, so rule 2 always ends.
+ * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
+ * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
+ * lifted to the least served that waits, so idle time earns nothing. Two tenants that both have work of one
+ * class waiting differ in service / weight by at most krs_sched_fair_bound, elders' turns aside.
+ *
+ * No starvation: krs_sched_wait_bound says after how many plans at most a sequence gets its next row.
  *
  * Thread: one owner, the engine thread.  Memory: all in _new; sequences are linked in place, so a
- * plan allocates nothing.  Source: Yu et al. 2022, Orca (OSDI 22); Agrawal et al. 2024, Sarathi-Serve. */
+ * plan allocates nothing.  Source: Yu et al. 2022, Orca (OSDI 22); Agrawal et al. 2024, Sarathi-Serve;
+ * Sheng et al. 2024, Fairness in Serving Large Language Models (OSDI 24). */
 #pragma once
 
+#include "api/generate.h"
+#include "kv/prefix.h"
 #include "kv/table.h"
 
-#define KRS_SCHED_UNLIMITED UINT32_MAX /* credit of a reader that never said how much it takes */
+#define KRS_SCHED_UNLIMITED       UINT32_MAX /* credit of a reader that never said how much it takes */
+#define KRS_SCHED_CLASSES         3u         /* krs_priority */
+#define KRS_SCHED_PREFILL_COST    1u /* as Sheng et al. weigh them: a decoded row reads all */
+#define KRS_SCHED_DECODE_COST     2u /* weights alone, a prompt's rows share the reading */
+#define KRS_SCHED_MAX_WEIGHT      1000u
+#define KRS_SCHED_QUANTUM_TOKENS  32u /* new tokens of a place before priority may take it away */
+#define KRS_SCHED_ELDER_TURN      8u  /* up to so many tenants, elders' turns cannot tilt shares */
+#define KRS_SCHED_PATIENCE_URGENT 32u /* plans; at 50 ms a step 1.6 s */
+#define KRS_SCHED_PATIENCE_NORMAL 128u
+#define KRS_SCHED_PATIENCE_BACK   512u
+#define KRS_SCHED_MAX_LOOKS       32u /* waiting sequences looked at in a plan: bounds its cost */
 
 typedef struct krs_sched krs_sched;
 typedef struct krs_sched_seq krs_sched_seq;
@@ -32,6 +57,9 @@ typedef struct krs_sched_seq krs_sched_seq;
 typedef struct krs_sched_limits {
     uint32_t max_running;        /* sequences in a step, >= 1 */
     uint32_t max_waiting;        /* sequences queued, >= 1 */
+    uint32_t max_parked;         /* further sequences in the house: readers that take nothing */
+    uint32_t max_tenants;        /* tenant numbers are below it; 0: 1 */
+    uint32_t max_tenant_waiting; /* of max_waiting for one tenant; 0: all */
     uint64_t max_waiting_tokens; /* their prompts together; one request alone always passes */
     uint32_t max_step_tokens;    /* rows of a step, >= max_running so that no decode waits */
     uint32_t max_seq_tokens;     /* prompt and answer; its blocks must fit the pool */
@@ -42,24 +70,34 @@ typedef enum krs_sched_state {
     KRS_SCHED_OUT,
     KRS_SCHED_WAITING,
     KRS_SCHED_RUNNING,
+    KRS_SCHED_PARKED, /* without credit and without blocks */
 } krs_sched_state;
 
-/* One sequence. The caller owns the memory, zeroes it, sets the first group, and may change credit,
- * is_cancelled and deadline_ns between plans. The rest is the scheduler's. */
+/* One sequence. The caller owns the memory, zeroes it, and sets the first group before add; from then on
+ * it is read only, but for krs_sched_append, _set_credit and _cancel. The rest is the scheduler's. */
 struct krs_sched_seq {
-    uint32_t n_tokens; /* known: prompt, then prompt and answer; krs_sched_append counts up */
-    uint32_t credit;   /* tokens its reader takes now; KRS_SCHED_UNLIMITED: all */
-    bool is_cancelled;
+    const uint32_t
+        *tokens; /* [n_tokens], stays put while tokens are appended; NULL: nothing is shared */
+    uint32_t n_tokens;    /* known: prompt, then prompt and answer; krs_sched_append counts up */
+    uint32_t credit;      /* tokens its reader takes now; KRS_SCHED_UNLIMITED: all */
     uint64_t deadline_ns; /* UINT64_MAX: none */
+    uint64_t cache_salt;  /* blocks are shared only under the same salt */
+    krs_priority priority;
+    uint32_t tenant;
+    bool is_sampling; /* false: it ends when all its tokens are computed (an embedding) */
+    bool wants_all; /* the result of every row is wanted, so no cached block may stand in for one */
+    bool is_cancelled; /* krs_sched_cancel */
 
     krs_sched_state state;
-    uint32_t n_computed; /* tokens whose keys and values are in the cache */
+    uint32_t n_computed;     /* tokens whose keys and values are in the cache */
+    uint32_t n_cached;       /* of them, found there when it was first admitted */
+    krs_cache_end cache_end; /* why not more; valid once it has run */
     uint32_t n_preempted;
     uint64_t arrival;
     krs_kv_table table;
-    krs_status end; /* of an ended one: KRS_ECANCELLED, KRS_EDEADLINE */
-    krs_sched_seq *prev;
-    krs_sched_seq *next; /* in its queue; in krs_sched_plan_out.ended */
+    krs_status end;      /* of an ended one: KRS_ECANCELLED, KRS_EDEADLINE */
+    krs_sched_seq *prev; /* in its queue */
+    krs_sched_seq *next; /* in its queue; in krs_sched_step.ended */
 };
 
 /* Rows n_past .. n_past + n_rows - 1 of a sequence. */
@@ -67,42 +105,86 @@ typedef struct krs_sched_item {
     krs_sched_seq *seq;
     uint32_t n_past;
     uint32_t n_rows;
-    bool is_last_known; /* its last row is the last known token: sample after it */
+    uint32_t n_wanted;  /* the last so many rows' results are wanted: all, the last, or none */
+    bool is_last_known; /* its last row is the last known token: sample after it, or end */
 } krs_sched_item;
 
 typedef struct krs_sched_step {
     const krs_sched_item *items; /* [n_items], valid until the next plan */
     uint32_t n_items;
     uint32_t n_rows;
-    uint32_t n_samples;   /* items with is_last_known */
+    uint32_t n_wanted;    /* of all items */
+    uint32_t n_samples;   /* items with is_last_known of sequences that sample */
     uint32_t n_preempted; /* by this plan */
     krs_sched_seq *ended; /* list through next: out of the queues, blocks given back */
 } krs_sched_step;
 
-/* pool: borrowed, outlives the scheduler, which is its only user.
- * Errors: KRS_EINVAL (a limit, named), KRS_ENOMEM. */
+typedef struct krs_sched_stats {
+    uint32_t n_running;
+    uint32_t n_paused; /* running, without credit */
+    uint32_t n_waiting;
+    uint32_t n_parked;
+    uint64_t n_waiting_tokens;
+} krs_sched_stats;
+
+/* pool: borrowed, outlives the scheduler, which is its only user. prefix: borrowed, over the same pool;
+ * NULL: no block is shared. Errors: KRS_EINVAL (a limit, named), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_sched_new(const krs_sched_limits *limits, krs_kv_pool *pool,
-                                      const krs_alloc *alloc, krs_sched **out, krs_error *err);
-/* The queues must be empty. */
+                                      krs_kv_prefix *prefix, const krs_alloc *alloc,
+                                      krs_sched **out, krs_error *err);
+/* The house must be empty. */
 void krs_sched_free(krs_sched *sched);
 
+/* What a tenant's service is divided by, 1 .. KRS_SCHED_MAX_WEIGHT; 1 unless set.
+ * Errors: KRS_EINVAL (no such tenant, out of range). */
+KRS_MUST_USE krs_status krs_sched_set_weight(krs_sched *sched, uint32_t tenant, uint32_t weight);
+
 /* Queue a sequence with its prompt; borrowed until it is ended or finished.
- * Errors: KRS_EINVAL (no tokens), KRS_ETOOLARGE (max_seq_tokens leaves no room for an answer),
- * KRS_EBUSY (the queue is full in sequences or tokens), KRS_ENOMEM (its block table). */
+ * Errors: KRS_EINVAL (no tokens, no such tenant), KRS_ETOOLARGE (max_seq_tokens leaves no room for an
+ * answer), KRS_EBUSY (a queue is full in sequences or tokens), KRS_ENOMEM (its block table). */
 KRS_MUST_USE krs_status krs_sched_add(krs_sched *sched, krs_sched_seq *seq, const krs_alloc *alloc);
 
+/* The reader takes so many tokens more from now on (not: in addition). OUT sequences are ignored. */
+void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit);
+
+/* End it with the next plan. OUT sequences are ignored; a second call is nothing. */
+void krs_sched_cancel(krs_sched *sched, krs_sched_seq *seq);
+
 /* Decide the next step. Nothing to do is a step without rows. Items count as computed from now on: a
- * step that is planned is run. */
+ * step that is planned is run, or krs_sched_revert is called, before any other call. */
 void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out);
 
-/* A token was sampled for seq (running, all computed): one more is known and one credit is used. */
+/* The step just planned was not run (the device failed): its items are as before. */
+void krs_sched_revert(krs_sched *sched);
+
+/* A token was sampled for seq (running, all computed) and written to tokens[n_tokens]: one more is known
+ * and one credit is used. */
 void krs_sched_append(krs_sched *sched, krs_sched_seq *seq);
 
-/* Take a waiting or running sequence out, giving its blocks back. */
+/* Take a sequence out, giving its blocks back; what is computed stays cached for who comes with the same
+ * tokens. */
 void krs_sched_finish(krs_sched *sched, krs_sched_seq *seq);
 
 /* The earliest deadline of all sequences, UINT64_MAX when there is none: when to plan again. */
 uint64_t krs_sched_next_deadline(const krs_sched *sched);
 
+/* After how many plans at most does seq get its next row, if it keeps its credit? With
+ *   R, B, L, N  sequences and rows of a step, longest sequence, sequences in the house
+ *   k           sequences that fit the pool at full length, at most R; never less than 1
+ *   A           others whose patience ends no later: counted, or N - 1 while its own has not ended
+ *   P           plans until its own patience ends
+ * a waiting one:   P + (R + KRS_SCHED_ELDER_TURN * (A + 1)) * (ceil(L / min(k, B - R + 1)) + 1) + 1
+ * a running one in its prompt: patience of its class + R; one that decodes: 1 (a victim starts anew).
+ * UINT64_MAX for one without credit. Cost: O(waiting). */
+uint64_t krs_sched_wait_bound(const krs_sched *sched, const krs_sched_seq *seq);
+
+/* Service of a tenant so far: tokens by cost, not divided by its weight. */
+uint64_t krs_sched_tenant_service(const krs_sched *sched, uint32_t tenant);
+
+/* The bound of the fairness rule, in units of service per weight:
+ *   2 * max(KRS_SCHED_PREFILL_COST * L, KRS_SCHED_DECODE_COST * R * L). */
+uint64_t krs_sched_fair_bound(const krs_sched_limits *limits);
+
+krs_sched_stats krs_sched_stats_of(const krs_sched *sched);
 uint32_t krs_sched_n_running(const krs_sched *sched);
 uint32_t krs_sched_n_waiting(const krs_sched *sched);

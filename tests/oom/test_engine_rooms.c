@@ -84,7 +84,7 @@ static krs_status use_sched(const krs_alloc *alloc, void *ctx)
     krs_sched *sched = NULL;
     krs_status status = krs_kv_pool_new(8, alloc, &pool, NULL);
     if (status == KRS_OK) {
-        status = krs_sched_new(&limits, pool, alloc, &sched, NULL);
+        status = krs_sched_new(&limits, pool, NULL, alloc, &sched, NULL);
     }
     if (status == KRS_OK) {
         status = plan_and_finish(sched, alloc);

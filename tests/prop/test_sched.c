@@ -64,7 +64,7 @@ static void world_init(world *w, uint64_t seed)
     const uint32_t least = krs_kv_blocks_for(w->limits.max_seq_tokens, BLOCK_TOKENS);
     const uint32_t n_blocks = least + (uint32_t)draw(w, 2 * least);
     assert_int_equal(krs_kv_pool_new(n_blocks, NULL, &w->pool, NULL), KRS_OK);
-    assert_int_equal(krs_sched_new(&w->limits, w->pool, NULL, &w->sched, NULL), KRS_OK);
+    assert_int_equal(krs_sched_new(&w->limits, w->pool, NULL, NULL, &w->sched, NULL), KRS_OK);
     w->owner = calloc(n_blocks, sizeof(*w->owner));
     assert_non_null(w->owner);
     uint64_t t = 0;

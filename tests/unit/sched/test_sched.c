@@ -27,7 +27,7 @@ static void fixture_init(fixture *f, const krs_sched_limits *limits, uint32_t n_
 {
     memset(f, 0, sizeof(*f));
     assert_int_equal(krs_kv_pool_new(n_blocks, NULL, &f->pool, NULL), KRS_OK);
-    assert_int_equal(krs_sched_new(limits, f->pool, NULL, &f->sched, NULL), KRS_OK);
+    assert_int_equal(krs_sched_new(limits, f->pool, NULL, NULL, &f->sched, NULL), KRS_OK);
 }
 
 static krs_status add(fixture *f, uint32_t i, uint32_t n_tokens)
@@ -257,17 +257,17 @@ static void new_refuses_limits_that_could_get_stuck(void **state)
     krs_error err = KRS_ERROR_INIT;
     krs_sched_limits limits = limits_of(4, 3);
     limits.max_seq_tokens = 16;
-    assert_int_equal(krs_sched_new(&limits, pool, NULL, &sched, &err), KRS_EINVAL);
+    assert_int_equal(krs_sched_new(&limits, pool, NULL, NULL, &sched, &err), KRS_EINVAL);
     assert_non_null(strstr(err.message, "3 tokens a step"));
     limits.max_step_tokens = 4;
     limits.max_seq_tokens = 17; /* 5 blocks of 4 */
-    assert_int_equal(krs_sched_new(&limits, pool, NULL, &sched, &err), KRS_EINVAL);
+    assert_int_equal(krs_sched_new(&limits, pool, NULL, NULL, &sched, &err), KRS_EINVAL);
     assert_non_null(strstr(err.message, "17 tokens"));
     limits.max_seq_tokens = 16;
     limits.max_running = 0;
-    assert_int_equal(krs_sched_new(&limits, pool, NULL, &sched, &err), KRS_EINVAL);
+    assert_int_equal(krs_sched_new(&limits, pool, NULL, NULL, &sched, &err), KRS_EINVAL);
     limits.max_running = 1;
-    assert_int_equal(krs_sched_new(&limits, pool, NULL, &sched, &err), KRS_OK);
+    assert_int_equal(krs_sched_new(&limits, pool, NULL, NULL, &sched, &err), KRS_OK);
     krs_sched_free(sched);
     krs_sched_free(NULL);
     krs_kv_pool_free(pool);
