@@ -134,39 +134,83 @@ static krs_status check_chat(const json_t *chat, krs_error *err)
     return KRS_OK;
 }
 
-static krs_status check_prompt(const krs_prompt *p, krs_error *err)
+/* May a task read this kind of prompt? */
+static bool is_readable(krs_task task, krs_prompt_kind kind)
 {
+    if (task == KRS_TASK_DETOKENIZE) {
+        return kind == KRS_PROMPT_TOKENS;
+    }
+    return task != KRS_TASK_TOKENIZE || kind != KRS_PROMPT_TOKENS;
+}
+
+static krs_status check_prompt(const krs_request *request, krs_error *err)
+{
+    const krs_prompt *p = &request->prompt;
+    const char *field = krs_request_prompt_field(request);
+    if (!is_readable(request->task, p->kind)) {
+        return krs_fail_field(err, KRS_EINVAL, field, "%s: want %s", field,
+                              request->task == KRS_TASK_TOKENIZE ? "text or messages"
+                                                                 : "token ids");
+    }
+    /* Turning nothing into nothing is an answer; answering nothing is none. */
+    const bool may_be_empty =
+        request->task == KRS_TASK_TOKENIZE || request->task == KRS_TASK_DETOKENIZE;
     switch (p->kind) {
     case KRS_PROMPT_CHAT:
         return check_chat(p->chat, err);
     case KRS_PROMPT_TEXT:
-        if (p->text.len == 0) {
-            return krs_fail_field(err, KRS_EINVAL, "prompt", "prompt: empty, want some text");
-        }
-        return KRS_OK;
+        return p->text.len > 0 || may_be_empty
+                   ? KRS_OK
+                   : krs_fail_field(err, KRS_EINVAL, field, "%s: empty, want some text", field);
     case KRS_PROMPT_TOKENS:
-        if (p->n_tokens == 0) {
-            return krs_fail_field(err, KRS_EINVAL, "prompt", "prompt: empty, want token ids");
-        }
-        return KRS_OK;
+        return p->n_tokens > 0 || may_be_empty
+                   ? KRS_OK
+                   : krs_fail_field(err, KRS_EINVAL, field, "%s: empty, want token ids", field);
     }
-    return krs_fail_field(err, KRS_EINVAL, "prompt", "prompt: kind %d is not known", (int)p->kind);
+    return krs_fail_field(err, KRS_EINVAL, field, "%s: kind %d is not known", field, (int)p->kind);
 }
 
-krs_status krs_request_check(const krs_request *request, krs_error *err)
+static krs_status check_task(const krs_request *request, krs_error *err)
 {
-    krs_status status = check_prompt(&request->prompt, err);
+    krs_status status =
+        check_count("task", (int64_t)request->task, KRS_TASK_GENERATE, KRS_TASK_COUNT - 1, err);
     if (status == KRS_OK) {
-        status = check_sampling(&request->sampling, err);
-    }
-    if (status == KRS_OK) {
-        status = check_stopping(&request->stopping, err);
+        status = check_count("pooling", (int64_t)request->task_options.pooling, KRS_POOLING_MODEL,
+                             KRS_POOLING_MEAN, err);
     }
     if (status == KRS_OK) {
         status = check_count("priority", (int64_t)request->priority, KRS_PRIORITY_URGENT,
                              KRS_PRIORITY_BACKGROUND, err);
     }
-    return status;
+    return status == KRS_OK ? check_count("tenant", request->tenant, 0, KRS_MAX_TENANTS - 1, err)
+                            : status;
+}
+
+krs_status krs_request_check(const krs_request *request, krs_error *err)
+{
+    krs_status status = check_task(request, err);
+    if (status == KRS_OK) {
+        status = check_prompt(request, err);
+    }
+    if (status == KRS_OK) {
+        status = check_sampling(&request->sampling, err);
+    }
+    return status == KRS_OK ? check_stopping(&request->stopping, err) : status;
+}
+
+const char *krs_request_prompt_field(const krs_request *request)
+{
+    if (request->prompt.kind == KRS_PROMPT_CHAT) {
+        return "messages";
+    }
+    switch (request->task) {
+    case KRS_TASK_EMBED:
+        return "input";
+    case KRS_TASK_DETOKENIZE:
+        return "tokens";
+    default:
+        return "prompt";
+    }
 }
 
 const char *krs_finish_name(krs_finish finish)

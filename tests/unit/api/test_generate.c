@@ -145,6 +145,44 @@ static void prompts_must_have_something_in_them(void **state)
     krs_request_free(r);
 }
 
+static void each_task_reads_its_own_prompts(void **state)
+{
+    (void)state;
+    krs_request *r = request_of();
+    r->task = KRS_TASK_TOKENIZE;
+    assert_int_equal(krs_request_check(r, NULL), KRS_OK);
+    r->prompt.text.len = 0; /* nothing is no tokens */
+    assert_int_equal(krs_request_check(r, NULL), KRS_OK);
+    r->prompt.kind = KRS_PROMPT_TOKENS;
+    expect_refused(r, "prompt");
+    r->task = KRS_TASK_DETOKENIZE;
+    assert_int_equal(krs_request_check(r, NULL), KRS_OK);
+    r->prompt.kind = KRS_PROMPT_TEXT;
+    expect_refused(r, "tokens");
+    r->task = KRS_TASK_EMBED;
+    expect_refused(r, "input");
+    r->prompt.kind = KRS_PROMPT_TOKENS;
+    expect_refused(r, "input");
+    r->task = KRS_TASK_COUNT;
+    expect_refused(r, "task");
+    krs_request_free(r);
+}
+
+static void tenant_and_pooling_have_their_ranges(void **state)
+{
+    (void)state;
+    krs_request *r = request_of();
+    r->tenant = KRS_MAX_TENANTS - 1;
+    r->task_options.pooling = KRS_POOLING_MEAN;
+    assert_int_equal(krs_request_check(r, NULL), KRS_OK);
+    r->tenant = KRS_MAX_TENANTS;
+    expect_refused(r, "tenant");
+    r->tenant = 0;
+    r->task_options.pooling = (krs_pooling)(KRS_POOLING_MEAN + 1);
+    expect_refused(r, "pooling");
+    krs_request_free(r);
+}
+
 static void finish_reasons_have_their_names(void **state)
 {
     (void)state;
@@ -182,6 +220,8 @@ int main(void)
         cmocka_unit_test(counts_outside_their_range_are_refused),
         cmocka_unit_test(stops_outside_their_range_are_refused),
         cmocka_unit_test(prompts_must_have_something_in_them),
+        cmocka_unit_test(each_task_reads_its_own_prompts),
+        cmocka_unit_test(tenant_and_pooling_have_their_ranges),
         cmocka_unit_test(finish_reasons_have_their_names),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
