@@ -24,15 +24,11 @@
 #pragma once
 
 #include "api/generate.h"
+#include "kv/hash.h"
 #include "kv/state.h"
 #include "kv/table.h"
 
 typedef struct krs_kv_prefix krs_kv_prefix;
-
-typedef struct krs_kv_hash {
-    uint64_t lo;
-    uint64_t hi;
-} krs_kv_hash;
 
 typedef struct krs_kv_prefix_options {
     uint32_t block_tokens; /* 1 .. 1024 */
@@ -93,13 +89,13 @@ krs_kv_hash krs_kv_prefix_hash(const krs_kv_prefix *prefix, krs_kv_hash parent,
 /* Is there an entry of this hash? A hint: only a match is exact. */
 bool krs_kv_prefix_has(const krs_kv_prefix *prefix, krs_kv_hash hash);
 
-/* Keep the first full blocks of tokens that are cached for as long as the pool lives, or until unpin.
- * *n_pinned: how many. Errors: KRS_EBUSY (beyond the pool's ceiling of pinned blocks: none is). */
+/* Keep the first full blocks of tokens that are cached until unpin, which must come before _free.
+ * *n_pinned: tokens of them, for unpin. Errors: KRS_EBUSY (beyond the pool's ceiling of pinned blocks: none is). */
 KRS_MUST_USE krs_status krs_kv_prefix_pin(krs_kv_prefix *prefix, uint64_t salt,
                                           const uint32_t *tokens, uint32_t n_tokens,
                                           uint32_t *n_pinned);
 void krs_kv_prefix_unpin(krs_kv_prefix *prefix, uint64_t salt, const uint32_t *tokens,
-                         uint32_t n_pinned_tokens);
+                         uint32_t n_pinned);
 
 /* A held slot of options.states holds the state after the last block of the chain: make it that block's
  * checkpoint. One that has a checkpoint already keeps it, and the slot is given back. */
