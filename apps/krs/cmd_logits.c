@@ -6,6 +6,7 @@
  * (docs/numerics.md), which --step shows at its extreme: one token at a time. */
 #include "command.h"
 #include "compute/backend.h"
+#include "local.h"
 #include "model/model.h"
 #include "os/writer.h"
 #include "progress.h"
@@ -173,12 +174,13 @@ static krs_status open_exec(const krs_config *config, run *r, krs_error *err)
     if (!r->rows || !r->blocks) {
         return krs_fail(err, KRS_ENOMEM, "logits: out of memory");
     }
+    const krs_dtype kv_dtype = krs_local_kv_dtype(config);
     const krs_exec_limits limits = {
         .max_rows = r->chunk,
         .max_seqs = 1,
         .max_logit_rows = r->chunk,
         .n_kv_blocks = r->n_blocks,
-        .kv_dtype = krs_backend_kv_dtype(r->backend),
+        .kv_dtype = kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(r->backend) : kv_dtype,
     };
     return krs_exec_new(r->backend, krs_model_program(r->model), &limits, &r->exec, err);
 }

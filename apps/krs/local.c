@@ -10,7 +10,10 @@ krs_dtype krs_local_kv_dtype(const krs_config *config)
     static const struct {
         const char *name;
         krs_dtype dtype;
-    } known[] = {{"f32", KRS_DTYPE_F32}, {"f16", KRS_DTYPE_F16}, {"bf16", KRS_DTYPE_BF16}};
+    } known[] = {{"f32", KRS_DTYPE_F32},
+                 {"f16", KRS_DTYPE_F16},
+                 {"bf16", KRS_DTYPE_BF16},
+                 {"int8", KRS_DTYPE_I8}};
     const char *name = krs_config_text(config, KRS_OPTION_KV_DTYPE);
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(name, known[i].name) == 0) {

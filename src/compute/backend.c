@@ -122,8 +122,9 @@ static krs_status check_limits(const krs_exec_limits *limits, krs_error *err)
         return status;
     }
     if (limits->kv_dtype != KRS_DTYPE_F32 && limits->kv_dtype != KRS_DTYPE_F16 &&
-        limits->kv_dtype != KRS_DTYPE_BF16) {
-        return krs_fail_field(err, KRS_EINVAL, "kv_dtype", "kv_dtype: %s, want F32, F16 or BF16",
+        limits->kv_dtype != KRS_DTYPE_BF16 && limits->kv_dtype != KRS_DTYPE_I8) {
+        return krs_fail_field(err, KRS_EINVAL, "kv_dtype",
+                              "kv_dtype: %s, want F32, F16, BF16 or I8",
                               krs_dtype_name(limits->kv_dtype));
     }
     return KRS_OK;

@@ -1,7 +1,7 @@
 /* compute/backend.h - the port behind which a device runs programs.
  *
- *   backend (a device in use) --compile--> exec (program + scratch + KV on it) --submit/collect--> logits,
- *                                                                                        hidden states
+ *   backend (a device in use) --compile--> exec (program + scratch + KV on it)
+ *                                            --submit/collect--> logits, hidden states
  *
  * Shaped for devices that run behind the caller's back: submit queues a step and returns, collect
  * waits for the oldest one queued. The CPU backends do the work inside submit. At most
@@ -34,7 +34,7 @@ typedef struct krs_exec_limits {
      * for it. */
     uint32_t max_hidden_rows;
     uint32_t n_kv_blocks; /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
-    krs_dtype kv_dtype;   /* F32, F16 or BF16 */
+    krs_dtype kv_dtype;   /* F32, F16, BF16, or I8 (kv_int8.h) */
 } krs_exec_limits;
 
 /* What an exec will take, before it takes it. */
@@ -62,20 +62,19 @@ typedef struct krs_step {
     uint32_t n_seqs;
     uint32_t n_logit_rows;
     uint32_t n_hidden_rows;
-    const uint32_t *tokens;     /* [n_rows], each below the vocabulary */
-    const krs_step_seq *seqs;   /* [n_seqs], in row order, covering all rows */
-    const uint32_t *logit_rows; /* [n_logit_rows], ascending */
-    const uint32_t
-        *hidden_rows; /* [n_hidden_rows], ascending; a row may be in both lists, or none */
+    const uint32_t *tokens;      /* [n_rows], each below the vocabulary */
+    const krs_step_seq *seqs;    /* [n_seqs], in row order, covering all rows */
+    const uint32_t *logit_rows;  /* [n_logit_rows], ascending */
+    const uint32_t *hidden_rows; /* the same; a row may be in both lists, or in none */
 } krs_step;
 
 typedef struct krs_step_result {
     const float *logits; /* [n_logit_rows, vocab] f32 in host memory, valid until the next submit */
     uint32_t n_logit_rows;
     uint32_t n_hidden_rows;
-    const float
-        *hidden; /* [n_hidden_rows, width of program.hidden] f32; as logits. The row as it goes
-                          * into the vocabulary projection: after the last norm. */
+    /* [n_hidden_rows, width of program.hidden] f32, valid as logits are: rows as they go into the
+     * vocabulary projection, after the last norm. */
+    const float *hidden;
 } krs_step_result;
 
 typedef struct krs_backend_options {

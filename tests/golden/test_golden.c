@@ -26,13 +26,16 @@
 typedef struct golden_case {
     const char *name;
     const char *device;
-    const char *isa;  /* of the cpu device, or NULL */
+    const char *isa; /* of the cpu device, or NULL */
+    krs_dtype kv_dtype;
     double tolerance; /* relative RMS, docs/numerics.md */
 } golden_case;
 
 #define TOLERANCE_FAST 1.5e-2 /* where rows are rounded to bf16 before they are multiplied */
 #define TOLERANCE_HALF 1e-3   /* where they stay f32, and the KV cache is f16 */
 #define TOLERANCE_F32  1e-4   /* where all is f32 or better */
+#define TOLERANCE_INT8 2e-2   /* where the KV cache is int8 */
+#define KV_AUTO        KRS_DTYPE_COUNT
 
 static const char *const names[] = {
     "llama", "llama-bias", "llama-mha", "llama3-rope", "mistral-headdim", "mistral-swa",
@@ -40,9 +43,17 @@ static const char *const names[] = {
 };
 
 static const golden_case devices[] = {
-    {"", "ref", NULL, TOLERANCE_F32},        {"", "cpu", "avx512bf16", TOLERANCE_FAST},
-    {"", "cpu", "avx512", TOLERANCE_HALF},   {"", "cpu", "avx2", TOLERANCE_HALF},
-    {"", "cpu", "portable", TOLERANCE_HALF}, {"", "cuda:0", NULL, TOLERANCE_FAST},
+    {"", "ref", NULL, KV_AUTO, TOLERANCE_F32},
+    {"", "cpu", "avx512bf16", KV_AUTO, TOLERANCE_FAST},
+    {"", "cpu", "avx512", KV_AUTO, TOLERANCE_HALF},
+    {"", "cpu", "avx2", KV_AUTO, TOLERANCE_HALF},
+    {"", "cpu", "portable", KV_AUTO, TOLERANCE_HALF},
+    {"", "cuda:0", NULL, KV_AUTO, TOLERANCE_FAST},
+    {"", "ref", NULL, KRS_DTYPE_I8, TOLERANCE_INT8},
+    {"", "cpu", "avx512bf16", KRS_DTYPE_I8, TOLERANCE_INT8},
+    {"", "cpu", "avx2", KRS_DTYPE_I8, TOLERANCE_INT8},
+    {"", "cpu", "portable", KRS_DTYPE_I8, TOLERANCE_INT8},
+    {"", "cuda:0", NULL, KRS_DTYPE_I8, TOLERANCE_INT8},
 };
 
 #define N_NAMES   (sizeof(names) / sizeof(names[0]))
@@ -149,7 +160,7 @@ static int open_case(void **state)
     read_case(c, g, dir);
     krs_error err = KRS_ERROR_INIT;
     must(krs_model_open(dir, NULL, NULL, &g->model, &err), &err);
-    krs_one_seq_open(&g->seq, c->device, c->isa, krs_model_program(g->model));
+    krs_one_seq_open(&g->seq, c->device, c->isa, c->kv_dtype, krs_model_program(g->model));
     read_expected(c, g);
     g->logits = calloc(g->n_logits, sizeof(float));
     g->again = calloc(g->n_logits, sizeof(float));
@@ -245,6 +256,11 @@ static uint32_t next_random(uint32_t *seed)
     return 1 + (*seed >> 16) % CHUNK_MAX;
 }
 
+static const char *kv_name(const golden_case *c)
+{
+    return c->kv_dtype == KV_AUTO ? "auto" : krs_dtype_name(c->kv_dtype);
+}
+
 static void answers_as_the_reference(void **state)
 {
     const golden_case *c = *state;
@@ -255,10 +271,10 @@ static void answers_as_the_reference(void **state)
     const double distance = relative_rms(g->logits, g->expected, g->n_logits);
     uint32_t n_ties = 0;
     const uint32_t n_wrong = count_wrong_ids(c, g, &n_ties);
-    (void)printf(
-        "%-16s %-4s %-10s relative RMS %.2e (at most %.1e), greedy %u of %u, %u near ties\n",
-        c->name, c->device, c->isa ? c->isa : "", distance, c->tolerance,
-        g->n_greedy - n_wrong - n_ties, g->n_greedy, n_ties);
+    (void)printf("%-16s %-4s %-10s KV %-4s relative RMS %.2e (at most %.1e), greedy %u of %u, %u "
+                 "near ties\n",
+                 c->name, c->device, c->isa ? c->isa : "", kv_name(c), distance, c->tolerance,
+                 g->n_greedy - n_wrong - n_ties, g->n_greedy, n_ties);
     assert_true(distance <= c->tolerance);
     assert_int_equal(n_wrong, 0);
     close_case(g);
@@ -282,17 +298,19 @@ static void answers_the_same_bits_however_cut(void **state)
 int main(void)
 {
     static struct CMUnitTest tests[2 * N_CASES];
-    static char titles[2 * N_CASES][96];
+    static char titles[2 * N_CASES][112];
     static golden_case cases[N_CASES];
     for (size_t i = 0; i < N_CASES; i++) {
         golden_case *c = &cases[i];
         *c = devices[i % N_DEVICES];
         c->name = names[i / N_DEVICES];
         const char *isa = c->isa ? c->isa : "";
-        (void)snprintf(titles[2 * i], sizeof(titles[0]), "%s_on_%s_%s_answers_as_the_reference",
-                       c->name, c->device, isa);
+        (void)snprintf(titles[2 * i], sizeof(titles[0]),
+                       "%s_on_%s_%s_kv_%s_answers_as_the_reference", c->name, c->device, isa,
+                       kv_name(c));
         (void)snprintf(titles[2 * i + 1], sizeof(titles[0]),
-                       "%s_on_%s_%s_answers_the_same_bits_however_cut", c->name, c->device, isa);
+                       "%s_on_%s_%s_kv_%s_answers_the_same_bits_however_cut", c->name, c->device,
+                       isa, kv_name(c));
         tests[2 * i] = (struct CMUnitTest){titles[2 * i], answers_as_the_reference, NULL, NULL, c};
         tests[2 * i + 1] = (struct CMUnitTest){titles[2 * i + 1], answers_the_same_bits_however_cut,
                                                NULL, NULL, c};

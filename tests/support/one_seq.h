@@ -32,9 +32,9 @@ static inline void krs_one_seq_must(krs_status status, const krs_error *err)
     }
 }
 
-/* isa: of the cpu device; NULL: the best one here. */
+/* isa: of the cpu device; NULL: the best one here. kv_dtype: KRS_DTYPE_COUNT: the device's choice. */
 static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const char *isa,
-                                    const krs_program *program)
+                                    krs_dtype kv_dtype, const krs_program *program)
 {
     krs_error err = KRS_ERROR_INIT;
     krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
@@ -46,7 +46,7 @@ static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const 
         .max_seqs = 1,
         .max_logit_rows = KRS_ONE_SEQ_MAX_TOKENS,
         .n_kv_blocks = KRS_ONE_SEQ_BLOCKS,
-        .kv_dtype = krs_backend_kv_dtype(seq->backend),
+        .kv_dtype = kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(seq->backend) : kv_dtype,
     };
     krs_one_seq_must(krs_exec_new(seq->backend, program, &limits, &seq->exec, &err), &err);
     seq->vocab = program->slots[program->logits].width;

@@ -13,7 +13,7 @@ static const krs_step_seq *seq_of(const krs_host_exec *host, int64_t r)
     return &host->step->seqs[host->row_seqs[r]];
 }
 
-/* K of one head into its column of the transposed block. item_bytes: 2 or 4. */
+/* K of one head into its column of the transposed block. item_bytes: 1, 2 or 4. */
 static void put_column(const void *from, int64_t n, size_t item_bytes, unsigned char *column)
 {
     const unsigned char *in = from;
@@ -23,29 +23,50 @@ static void put_column(const void *from, int64_t n, size_t item_bytes, unsigned 
     }
 }
 
+static void put_columns(const void *from, const krs_kv_layout *kv, unsigned char *column)
+{
+    switch (kv->element_bytes) { /* so that each copy is of a constant size */
+    case sizeof(int8_t):
+        put_column(from, kv->head_dim, sizeof(int8_t), column);
+        break;
+    case sizeof(uint16_t):
+        put_column(from, kv->head_dim, sizeof(uint16_t), column);
+        break;
+    default:
+        put_column(from, kv->head_dim, sizeof(float), column);
+        break;
+    }
+}
+
+/* x[head_dim] as the cache's type. In int8 its scale goes to byte scale_at of memory. */
+static void narrow_head(const krs_cpu_exec *exec, const float *x, void *out, unsigned char *memory,
+                        int64_t scale_at)
+{
+    const krs_host_exec *host = &exec->host;
+    if (host->limits.kv_dtype == KRS_DTYPE_I8) {
+        const float scale = exec->kernels->quantise(x, host->kv.head_dim, out);
+        memcpy(memory + scale_at, &scale, sizeof(scale));
+    } else {
+        exec->kernels->narrow(host->limits.kv_dtype, x, host->kv.head_dim, out);
+    }
+}
+
 static void write_head(const krs_cpu_exec *exec, const krs_op *op, int64_t r, int64_t head)
 {
     const krs_host_exec *host = &exec->host;
     const krs_kv_layout *kv = &host->kv;
-    const krs_dtype dtype = host->limits.kv_dtype;
     const uint32_t position = host->positions[r];
     const uint32_t block = seq_of(host, r)->blocks[position / KRS_KV_BLOCK_TOKENS];
     const int64_t at = position % KRS_KV_BLOCK_TOKENS;
-    const int64_t k_at = krs_kv_layout_k(kv, op->attention.layer, block, head) + at;
-    const int64_t v_at =
-        krs_kv_layout_v(kv, op->attention.layer, block, head) + at * kv->padded_dim;
+    const int64_t k_at = krs_kv_layout_k(kv, op->attention.layer, block, head);
+    const int64_t v_at = krs_kv_layout_v(kv, op->attention.layer, block, head);
     float narrowed[KRS_PROGRAM_MAX_HEAD_DIM]; /* room for any of the types */
-    exec->kernels->narrow(dtype, krs_host_row(host, op->in, r) + head * kv->head_dim, kv->head_dim,
-                          narrowed);
-    unsigned char *column = host->k + (size_t)k_at * kv->element_bytes;
-    if (kv->element_bytes == sizeof(uint16_t)) {
-        put_column(narrowed, kv->head_dim, sizeof(uint16_t), column);
-    } else {
-        put_column(narrowed, kv->head_dim, sizeof(float), column);
-    }
-    unsigned char *v = host->v + (size_t)v_at * kv->element_bytes;
-    exec->kernels->narrow(dtype, krs_host_row(host, op->in2, r) + head * kv->head_dim, kv->head_dim,
-                          v);
+    narrow_head(exec, krs_host_row(host, op->in, r) + head * kv->head_dim, narrowed, host->k,
+                krs_kv_layout_scale(k_at, at));
+    put_columns(narrowed, kv, host->k + (size_t)(k_at + at) * kv->element_bytes);
+    unsigned char *v = host->v + (size_t)(v_at + at * kv->padded_dim) * kv->element_bytes;
+    narrow_head(exec, krs_host_row(host, op->in2, r) + head * kv->head_dim, v, host->v,
+                krs_kv_layout_scale(v_at, at));
     memset(v + (size_t)kv->head_dim * kv->element_bytes, 0,
            (size_t)(kv->padded_dim - kv->head_dim) * kv->element_bytes);
 }

@@ -13,6 +13,7 @@
  * Thread: pure functions; tables are immutable. */
 #pragma once
 
+#include "compute/kv_int8.h"
 #include "compute/kv_layout.h"
 
 #define KRS_CPU_INLINE       static inline __attribute__((always_inline))
@@ -108,6 +109,7 @@ typedef struct krs_cpu_kernels {
     void (*add)(const float *a, const float *b, int64_t n, float *out);
     /* x[n] as F32, F16 or BF16, rounded to nearest even. */
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
+    float (*quantise)(const float *x, int64_t n, int8_t *codes); /* krs_kv_quantise */
     void (*attention)(const krs_cpu_attention *op);
     krs_cpu_dot_fn dot_f32;
     double dot_f32_ops;      /* operations of one round */

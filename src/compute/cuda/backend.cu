@@ -46,7 +46,8 @@ static size_t matrix_bytes(const krs_matrix *m)
 typedef struct layout {
     size_t weight_bytes;
     size_t slot_bytes;
-    size_t kv_bytes; /* of K; V takes as much */
+    size_t kv_bytes;       /* of K; V takes as much */
+    size_t kv_scale_bytes; /* of K in int8, else 0; V takes as much */
     size_t stage_words;
     size_t logits_bytes; /* of one stage */
     size_t hidden_bytes;
@@ -63,9 +64,11 @@ static layout layout_of(const krs_program *program, const krs_exec_limits *limit
         const size_t rows = krs_exec_max_rows_of(limits, program->slots[i].rows);
         l.slot_bytes += padded(rows * static_cast<size_t>(program->slots[i].width) * sizeof(float));
     }
-    l.kv_bytes = static_cast<size_t>(program->n_kv_layers) * limits->n_kv_blocks *
-                 static_cast<size_t>(program->n_kv_heads) * KRS_KV_BLOCK_TOKENS *
-                 static_cast<size_t>(program->head_dim) * krs_dtype_bytes(limits->kv_dtype);
+    const size_t n_heads = static_cast<size_t>(program->n_kv_layers) * limits->n_kv_blocks *
+                           static_cast<size_t>(program->n_kv_heads) * KRS_KV_BLOCK_TOKENS;
+    l.kv_bytes =
+        n_heads * static_cast<size_t>(program->head_dim) * krs_dtype_bytes(limits->kv_dtype);
+    l.kv_scale_bytes = limits->kv_dtype == KRS_DTYPE_I8 ? n_heads * sizeof(float) : 0;
     const size_t context_blocks =
         static_cast<size_t>(program->max_positions + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS;
     l.max_blocks = context_blocks < limits->n_kv_blocks ? context_blocks : limits->n_kv_blocks;
@@ -93,7 +96,7 @@ static krs_status plan_of(krs_backend *backend, const krs_program *program,
     }
     out->weight_bytes = file_bytes;
     out->copied_bytes = l.weight_bytes;
-    out->kv_bytes = 2 * l.kv_bytes;
+    out->kv_bytes = 2 * (l.kv_bytes + l.kv_scale_bytes);
     out->scratch_bytes = l.slot_bytes + program->n_floats * sizeof(float) +
                          KRS_EXEC_MAX_IN_FLIGHT * (2 * l.stage_words * sizeof(uint32_t) +
                                                    l.logits_bytes + l.hidden_bytes);
@@ -151,6 +154,28 @@ static krs_status upload_program(krs_cuda_exec *exec, const layout *l, krs_error
     return status;
 }
 
+static krs_status open_kv(krs_cuda_exec *exec, const layout *l, krs_error *err)
+{
+    exec->kv.dtype = exec->limits.kv_dtype;
+    exec->kv.n_blocks = static_cast<int>(exec->limits.n_kv_blocks);
+    exec->kv.n_heads = exec->program->n_kv_heads;
+    exec->kv.head_dim = exec->program->head_dim;
+    krs_status status =
+        device_bytes(l->kv_bytes, "K cache", reinterpret_cast<void **>(&exec->kv.k), err);
+    if (status == KRS_OK) {
+        status = device_bytes(l->kv_bytes, "V cache", reinterpret_cast<void **>(&exec->kv.v), err);
+    }
+    if (status == KRS_OK && l->kv_scale_bytes > 0) {
+        status = device_bytes(l->kv_scale_bytes, "K scales",
+                              reinterpret_cast<void **>(&exec->kv.k_scales), err);
+    }
+    if (status == KRS_OK && l->kv_scale_bytes > 0) {
+        status = device_bytes(l->kv_scale_bytes, "V scales",
+                              reinterpret_cast<void **>(&exec->kv.v_scales), err);
+    }
+    return status;
+}
+
 static krs_status open_memory(krs_cuda_exec *exec, const layout *l, krs_error *err)
 {
     krs_status status = device_bytes(l->slot_bytes, "activations",
@@ -162,17 +187,7 @@ static krs_status open_memory(krs_cuda_exec *exec, const layout *l, krs_error *e
         exec->slots[i] = reinterpret_cast<float *>(at);
         at += padded(rows * static_cast<size_t>(shape->width) * sizeof(float));
     }
-    exec->kv.dtype = exec->limits.kv_dtype;
-    exec->kv.n_blocks = static_cast<int>(exec->limits.n_kv_blocks);
-    exec->kv.n_heads = exec->program->n_kv_heads;
-    exec->kv.head_dim = exec->program->head_dim;
-    if (status == KRS_OK) {
-        status = device_bytes(l->kv_bytes, "K cache", reinterpret_cast<void **>(&exec->kv.k), err);
-    }
-    if (status == KRS_OK) {
-        status = device_bytes(l->kv_bytes, "V cache", reinterpret_cast<void **>(&exec->kv.v), err);
-    }
-    return status;
+    return status == KRS_OK ? open_kv(exec, l, err) : status;
 }
 
 static krs_cuda_inputs inputs_at(uint32_t *words, const krs_exec_limits *limits)
@@ -260,6 +275,8 @@ static void exec_free(krs_exec *base)
     (void)cudaFree(exec->slot_memory);
     (void)cudaFree(exec->kv.k);
     (void)cudaFree(exec->kv.v);
+    (void)cudaFree(exec->kv.k_scales);
+    (void)cudaFree(exec->kv.v_scales);
     if (exec->stream) {
         (void)cudaStreamDestroy(exec->stream);
     }

@@ -53,10 +53,13 @@ struct krs_cuda_stage {
     uint32_t n_hidden_rows;
 };
 
-/* K and V: [layer][block][kv head][16 positions][head_dim] of kv_dtype. */
+/* K and V: [layer][block][kv head][16 positions][head_dim] of kv_dtype; in int8, their scales:
+ * [layer][block][kv head][16 positions]. */
 struct krs_cuda_kv {
     unsigned char *k;
     unsigned char *v;
+    float *k_scales; /* NULL unless int8 */
+    float *v_scales;
     krs_dtype dtype;
     int n_blocks;
     int n_heads;

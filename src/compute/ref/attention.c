@@ -1,8 +1,11 @@
 /* compute/ref/attention.c - the KV cache and softmax attention, straight from the definition.
  * All scores of a head are kept, the maximum subtracted, sums in double. KV is rounded to the type the
- * exec was given (f32 by default) when it is written, nowhere else.
+ * exec was given (f32 by default) when it is written, nowhere else; in int8, a value is its code times
+ * the scale of its token and head (kv_int8.h).
  * Source: Vaswani et al. 2017; grouped queries as in Ainslie et al. 2023, arXiv:2305.13245. */
 #include "compute/ref/ref.h"
+
+#include "compute/kv_int8.h"
 
 #include "base/check.h"
 
@@ -19,8 +22,32 @@ static void put(krs_dtype dtype, unsigned char *memory, int64_t index, float x)
     memcpy(at, &half, sizeof(half));
 }
 
-static double get(krs_dtype dtype, const unsigned char *memory, int64_t index)
+/* One head of one row: element d to index at + d * stride; in int8 its scale to byte scale_at. */
+static void put_head(const krs_host_exec *host, unsigned char *memory, int64_t at, int64_t stride,
+                     const float *x, int64_t scale_at)
 {
+    if (host->limits.kv_dtype != KRS_DTYPE_I8) {
+        for (int64_t d = 0; d < host->kv.head_dim; d++) {
+            put(host->limits.kv_dtype, memory, at + d * stride, x[d]);
+        }
+        return;
+    }
+    int8_t codes[KRS_PROGRAM_MAX_HEAD_DIM];
+    const float scale = krs_kv_quantise(x, host->kv.head_dim, codes);
+    memcpy(memory + scale_at, &scale, sizeof(scale));
+    for (int64_t d = 0; d < host->kv.head_dim; d++) {
+        memcpy(memory + at + d * stride, &codes[d], 1);
+    }
+}
+
+/* scale: of the token and head in int8. */
+static double get(krs_dtype dtype, const unsigned char *memory, int64_t index, double scale)
+{
+    if (dtype == KRS_DTYPE_I8) {
+        int8_t code;
+        memcpy(&code, memory + index, sizeof(code));
+        return (double)code * scale;
+    }
     float x;
     KRS_CHECK(krs_f32_of_any(dtype, memory + (size_t)index * krs_dtype_bytes(dtype), 1, &x));
     return (double)x;
@@ -36,20 +63,18 @@ void krs_ref_kv_write(krs_ref_exec *exec, const krs_op *op)
 {
     const krs_host_exec *host = &exec->host;
     const krs_kv_layout *kv = &host->kv;
-    const krs_dtype dtype = host->limits.kv_dtype;
     for (int64_t r = 0; r < host->step->n_rows; r++) {
         const int64_t at = host->positions[r] % KRS_KV_BLOCK_TOKENS;
         const uint32_t block = block_of(host, r, host->positions[r]);
         const float *k_row = krs_host_row(host, op->in, r);
         const float *v_row = krs_host_row(host, op->in2, r);
         for (int64_t h = 0; h < kv->n_heads; h++) {
-            const int64_t k = krs_kv_layout_k(kv, op->attention.layer, block, h) + at;
-            const int64_t v =
-                krs_kv_layout_v(kv, op->attention.layer, block, h) + at * kv->padded_dim;
-            for (int64_t d = 0; d < kv->head_dim; d++) {
-                put(dtype, host->k, k + d * KRS_KV_BLOCK_TOKENS, k_row[h * kv->head_dim + d]);
-                put(dtype, host->v, v + d, v_row[h * kv->head_dim + d]);
-            }
+            const int64_t k = krs_kv_layout_k(kv, op->attention.layer, block, h);
+            const int64_t v = krs_kv_layout_v(kv, op->attention.layer, block, h);
+            put_head(host, host->k, k + at, KRS_KV_BLOCK_TOKENS, k_row + h * kv->head_dim,
+                     krs_kv_layout_scale(k, at));
+            put_head(host, host->v, v + at * kv->padded_dim, 1, v_row + h * kv->head_dim,
+                     krs_kv_layout_scale(v, at));
         }
     }
 }
@@ -63,15 +88,28 @@ typedef struct head_view {
     int64_t end;   /* one past the last */
 } head_view;
 
+/* The scale of position p, whose block's codes begin at index at; 1 where there is none. */
+static double scale_of(const krs_host_exec *host, const unsigned char *memory, int64_t at,
+                       int64_t p)
+{
+    float scale = 1.0f;
+    if (host->limits.kv_dtype == KRS_DTYPE_I8) {
+        memcpy(&scale, memory + krs_kv_layout_scale(at, p), sizeof(scale));
+    }
+    return (double)scale;
+}
+
 static double score(const head_view *view, const float *q, int64_t p)
 {
     const krs_host_exec *host = view->host;
     const int64_t k =
-        krs_kv_layout_k(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head) +
-        p % KRS_KV_BLOCK_TOKENS;
+        krs_kv_layout_k(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head);
+    const int64_t column = k + p % KRS_KV_BLOCK_TOKENS;
+    const double scale = scale_of(host, host->k, k, p);
     double sum = 0;
     for (int64_t d = 0; d < host->kv.head_dim; d++) {
-        sum += (double)q[d] * get(host->limits.kv_dtype, host->k, k + d * KRS_KV_BLOCK_TOKENS);
+        sum += (double)q[d] *
+               get(host->limits.kv_dtype, host->k, column + d * KRS_KV_BLOCK_TOKENS, scale);
     }
     return sum;
 }
@@ -99,10 +137,12 @@ static void weigh_values(const head_view *view, const double *weights, float *ou
     double sums[KRS_PROGRAM_MAX_HEAD_DIM] = {0};
     for (int64_t p = view->begin; p < view->end; p++) {
         const int64_t v =
-            krs_kv_layout_v(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head) +
-            p % KRS_KV_BLOCK_TOKENS * host->kv.padded_dim;
+            krs_kv_layout_v(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head);
+        const int64_t row = v + p % KRS_KV_BLOCK_TOKENS * host->kv.padded_dim;
+        const double scale = scale_of(host, host->v, v, p);
         for (int64_t d = 0; d < host->kv.head_dim; d++) {
-            sums[d] += weights[p - view->begin] * get(host->limits.kv_dtype, host->v, v + d);
+            sums[d] +=
+                weights[p - view->begin] * get(host->limits.kv_dtype, host->v, row + d, scale);
         }
     }
     for (int64_t d = 0; d < host->kv.head_dim; d++) {

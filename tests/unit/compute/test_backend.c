@@ -91,15 +91,30 @@ static void run_rows(fixture *f, uint32_t n_past, uint32_t n_rows, float *out)
     memcpy(out, result.logits, n_rows * vocab * sizeof(*out));
 }
 
+static const krs_dtype kv_dtypes[] = {KRS_DTYPE_F32, KRS_DTYPE_F16, KRS_DTYPE_BF16, KRS_DTYPE_I8};
+
+#define N_KV_DTYPES (sizeof(kv_dtypes) / sizeof(kv_dtypes[0]))
+
+/* The same backend with another KV type. */
+static void change_kv(fixture *f, krs_dtype kv_dtype)
+{
+    f->limits.kv_dtype = kv_dtype;
+    krs_exec_free(f->exec);
+    f->counted.n_bytes = 0;
+    assert_int_equal(krs_exec_new(f->backend, &f->tiny.program, &f->limits, &f->exec, NULL),
+                     KRS_OK);
+}
+
 static void logits_are_the_same_bytes_however_a_prompt_is_cut(void **state)
 {
     (void)state;
     enum { VOCAB = 101 };
     static float whole[N_TOKENS * VOCAB];
     static float cut[N_TOKENS * VOCAB];
-    for (size_t i = 0; i < N_NAMES; i++) {
+    for (size_t i = 0; i < N_NAMES * N_KV_DTYPES; i++) {
         fixture f;
-        set_up(&f, names[i]);
+        set_up(&f, names[i % N_NAMES]);
+        change_kv(&f, kv_dtypes[i / N_NAMES]);
         run_rows(&f, 0, N_TOKENS, whole);
         for (uint32_t chunk = 1; chunk < 9; chunk += 2) {
             for (uint32_t at = 0; at < N_TOKENS; at += chunk) {
@@ -368,15 +383,12 @@ static void hidden_states_not_asked_for_at_the_start_cost_nothing(void **state)
 static void the_plan_is_exact_and_steps_allocate_nothing(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_NAMES; i++) {
+    for (size_t i = 0; i < N_NAMES * N_KV_DTYPES; i++) {
         fixture f;
-        set_up(&f, names[i]);
+        set_up(&f, names[i % N_NAMES]);
+        change_kv(&f, kv_dtypes[i / N_NAMES]);
         krs_exec_plan plan;
         assert_int_equal(krs_exec_plan_of(f.backend, &f.tiny.program, &f.limits, &plan, NULL),
-                         KRS_OK);
-        krs_exec_free(f.exec);
-        f.counted.n_bytes = 0;
-        assert_int_equal(krs_exec_new(f.backend, &f.tiny.program, &f.limits, &f.exec, NULL),
                          KRS_OK);
         assert_int_equal(f.counted.n_bytes, plan.kv_bytes + plan.scratch_bytes + plan.copied_bytes);
         f.counted.n_takes = 0;

@@ -32,6 +32,7 @@ const krs_cpu_kernels krs_cpu_avx512 = {
     .glu = glu,
     .add = add,
     .narrow = narrow,
+    .quantise = quantise,
     .attention = attention,
     .dot_f32 = dot_f32,
     .dot_f32_ops = 2.0 * LANES * KRS_CPU_DOT_CHAINS,

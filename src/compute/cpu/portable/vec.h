@@ -13,6 +13,7 @@ enum { VALUE_VECTORS = 2 };
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 typedef uint16_t halves __attribute__((vector_size(8)));
+typedef int8_t bytes __attribute__((vector_size(4)));
 
 KRS_CPU_INLINE vf vf_set(float x)
 {
@@ -109,6 +110,13 @@ KRS_CPU_INLINE vf vf_load_bf16(const void *p)
     halves h;
     memcpy(&h, p, sizeof(h));
     return (vf)(__builtin_convertvector(h, vi) << 16);
+}
+
+KRS_CPU_INLINE vf vf_load_i8(const void *p)
+{
+    bytes b;
+    memcpy(&b, p, sizeof(b));
+    return __builtin_convertvector(b, vf);
 }
 
 KRS_CPU_INLINE void vf_store_f16(void *p, vf x)

@@ -4,6 +4,7 @@
  *     scores   16 positions to a run of lanes (K is transposed inside a block), no horizontal sums
  *     weights  exp(score - top of the part), their sum
  *     values   weighted sum of V rows
+ *     in int8, sums run over codes: a score is multiplied by its position's K scale, a weight by V's
  *   parts are merged in order: whichever top is larger rescales the other's sums
  *
  * A decoded token and a row of a long prefill take the same path with the same parts, so they agree to
@@ -29,6 +30,7 @@ KRS_CPU_INLINE vf load_kv(krs_dtype dtype, const unsigned char *memory, int64_t 
 {
     return dtype == KRS_DTYPE_F32   ? vf_load(memory + index * 4)
            : dtype == KRS_DTYPE_F16 ? vf_load_f16(memory + index * 2)
+           : dtype == KRS_DTYPE_I8  ? vf_load_i8(memory + index)
                                     : vf_load_bf16(memory + index * 2);
 }
 
@@ -55,6 +57,7 @@ KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, co
                                 int64_t k_at, int n_heads, float scores[][PART], int64_t at)
 {
     const int64_t dim = op->kv->head_dim;
+    const int64_t scales_at = k_at;
     score_sums sums;
 #pragma GCC unroll 8
     for (int h = 0; h < n_heads; h++) {
@@ -75,8 +78,11 @@ KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, co
     for (int h = 0; h < n_heads; h++) {
 #pragma GCC unroll 8
         for (int i = 0; i < SCORE_VECTORS; i++) {
-            vf_store(&scores[h][at + i * LANES],
-                     (sums.even[h][i] + sums.odd[h][i]) * vf_set(op->scale));
+            vf score = (sums.even[h][i] + sums.odd[h][i]) * vf_set(op->scale);
+            if (dtype == KRS_DTYPE_I8) {
+                score = score * vf_load(op->k + krs_kv_layout_scale(scales_at, i * LANES));
+            }
+            vf_store(&scores[h][at + i * LANES], score);
         }
     }
 }
@@ -157,6 +163,23 @@ KRS_CPU_INLINE void sum_values(value_sum s, const krs_cpu_attention *op, int64_t
     }
 }
 
+/* weights[h][p - origin] *= V's scale of position p, for the blocks from `first` to end. Positions
+ * outside of what is seen get nonsense, which nobody reads. */
+KRS_CPU_INLINE void scale_weights(const krs_cpu_attention *op, int64_t first, int64_t end,
+                                  int n_heads, float weights[][PART])
+{
+    for (int64_t p = first; p < end; p += BLOCK) {
+        const int64_t v_at = krs_kv_layout_v(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head);
+        for (int i = 0; i < BLOCK; i += LANES) {
+            const vf scales = vf_load(op->v + krs_kv_layout_scale(v_at, i));
+            for (int h = 0; h < n_heads; h++) {
+                float *weight = &weights[h][p % PART + i];
+                vf_store(weight, vf_load(weight) * scales);
+            }
+        }
+    }
+}
+
 /* The positions [begin, end) of one part, as if they were all there is. */
 KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
                                 int64_t begin, int64_t end, int n_heads, softmax_state *part)
@@ -172,6 +195,9 @@ KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, co
     for (int h = 0; h < n_heads; h++) {
         weigh_part(&scores[h][first_block - origin], n, begin - first_block, end - first_block,
                    &part->top[h], &part->weight[h]);
+    }
+    if (dtype == KRS_DTYPE_I8) {
+        scale_weights(op, first_block, end, n_heads, scores);
     }
     value_sum s = {dtype, n_heads, VALUE_VECTORS, 0};
     for (; s.d + VALUE_VECTORS * LANES <= op->kv->padded_dim; s.d += VALUE_VECTORS * LANES) {
@@ -252,6 +278,9 @@ static void attention(const krs_cpu_attention *op)
         break;
     case KRS_DTYPE_F16:
         attention_of(KRS_DTYPE_F16, op);
+        break;
+    case KRS_DTYPE_I8:
+        attention_of(KRS_DTYPE_I8, op);
         break;
     default:
         attention_of(KRS_DTYPE_BF16, op);

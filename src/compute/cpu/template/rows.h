@@ -218,3 +218,8 @@ static void narrow(krs_dtype dtype, const float *x, int64_t n, void *out)
         }
     }
 }
+
+static float quantise(const float *x, int64_t n, int8_t *codes)
+{
+    return krs_kv_quantise(x, n, codes);
+}
