@@ -11,6 +11,12 @@
 static const krs_call_row *const rows[KRS_CALL_KIND_COUNT] = {
     [KRS_CALL_CHAT] = &krs_call_row_chat,
     [KRS_CALL_COMPLETION] = &krs_call_row_completion,
+    [KRS_CALL_EMBEDDINGS] = &krs_call_row_embeddings,
+    [KRS_CALL_RESPONSES] = &krs_call_row_responses,
+    [KRS_CALL_MESSAGES] = &krs_call_row_messages,
+    [KRS_CALL_COUNT_TOKENS] = &krs_call_row_count_tokens,
+    [KRS_CALL_TOKENIZE] = &krs_call_row_tokenize,
+    [KRS_CALL_DETOKENIZE] = &krs_call_row_detokenize,
 };
 
 const krs_call_row *krs_call_row_of(krs_call_kind kind)
@@ -81,6 +87,25 @@ static krs_status parse_body(const krs_call_context *context, const krs_call_row
     return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "body");
 }
 
+/* What a request calls its prompt the API may call something else. */
+static void rename_field(const krs_call_row *row, krs_error *err)
+{
+    if (!err || !row->prompt_field) {
+        return;
+    }
+    const bool is_prompt = strcmp(err->field, "messages") == 0 ||
+                           strcmp(err->field, "prompt") == 0 || strcmp(err->field, "input") == 0;
+    if (is_prompt) {
+        const krs_str message = krs_str_of(err->message);
+        const size_t n =
+            krs_str_starts_with(message, krs_str_of(err->field)) ? strlen(err->field) : 0;
+        const krs_error old = *err;
+        (void)krs_fail_field(err, old.status, row->prompt_field, "%s%s",
+                             n > 0 ? row->prompt_field : "", old.message + n);
+        err->retry_after_ms = old.retry_after_ms;
+    }
+}
+
 krs_status krs_call_parse(const krs_call_context *context, krs_call_kind kind, krs_str body,
                           krs_call **out, krs_error *err)
 {
@@ -105,6 +130,7 @@ krs_status krs_call_parse(const krs_call_context *context, krs_call_kind kind, k
     status = read_call(&reader, row);
     json_decref(tree);
     if (status != KRS_OK) {
+        rename_field(row, err);
         krs_call_free(&head->call);
         return status;
     }
@@ -195,6 +221,7 @@ static void fail_answer(krs_answer *answer, const krs_call_row *row, const krs_s
                         krs_writer *w)
 {
     name_failure(event, &answer->error);
+    rename_field(row, &answer->error);
     if (!answer->has_written) {
         answer->state = KRS_ANSWER_FAILED;
         return;
@@ -218,7 +245,7 @@ krs_status krs_answer_add(krs_answer *answer, uint32_t i, const krs_stream_event
     answer->has_ended[i] = event->is_end;
     answer->n_ended += event->is_end;
     row->add(answer, i, event, &w);
-    if (krs_answer_is_complete(answer)) {
+    if (krs_answer_is_complete(answer) && answer->state == KRS_ANSWER_RUNNING) {
         answer->state = KRS_ANSWER_DONE;
     }
     return w.status;

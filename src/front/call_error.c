@@ -125,6 +125,17 @@ krs_status krs_anthropic_error_write(const krs_error *error, const char *correla
     return w.status;
 }
 
+void krs_call_put_response_error(krs_writer *w, const krs_error *error, const char *correlation_id)
+{
+    const char *code = "server_error";
+    if (error->status == KRS_EBUSY) {
+        code = "rate_limit_exceeded";
+    } else if (krs_status_http(error->status) < 500) {
+        code = "invalid_prompt";
+    }
+    put_error(w, error, row_of(error).type, code, correlation_id);
+}
+
 void krs_call_put_comment(krs_writer *w)
 {
     krs_put(w, KRS_STR(": still here\n\n"));

@@ -69,16 +69,17 @@ typedef struct krs_refusal {
 typedef struct krs_call_row {
     /* Known fields, NULL at the end of each list; "a.b" is field b of object a. */
     const char *const *fields[KRS_CALL_FIELD_LISTS];
-    size_t max_values;     /* JSON values of a body */
-    size_t call_bytes;     /* of its struct that begins with krs_call_head */
-    size_t answer_bytes;   /* of its struct that begins with krs_answer */
-    bool is_model_default; /* without `model` the only one loaded is meant */
+    const char *prompt_field; /* what the API calls its prompt, when not as our requests do */
+    size_t max_values;        /* JSON values of a body */
+    size_t call_bytes;        /* of its struct that begins with krs_call_head */
+    size_t answer_bytes;      /* of its struct that begins with krs_answer */
+    bool is_model_default;    /* without `model` the only one loaded is meant */
     /* Fill the call: requests, and what the answer needs. The model is known. */
     krs_status (*read)(krs_call_reader *reader);
     krs_status (*answer_init)(krs_answer *answer); /* NULL: zeros will do */
     void (*answer_deinit)(krs_answer *answer);     /* NULL: nothing; also after a failed init */
     void (*call_deinit)(krs_call_head *call);      /* NULL: nothing of its own */
-    /* An event that is no failure. n_ended counts it already. */
+    /* An event that is no failure. n_ended counts it already. May set the error and FAILED. */
     void (*add)(krs_answer *answer, uint32_t i, const krs_stream_event *event, krs_writer *w);
     void (*fail)(krs_answer *answer,
                  krs_writer *w); /* answer->error into the stream, and its end */
@@ -88,6 +89,12 @@ typedef struct krs_call_row {
 
 extern const krs_call_row krs_call_row_chat;
 extern const krs_call_row krs_call_row_completion;
+extern const krs_call_row krs_call_row_embeddings;
+extern const krs_call_row krs_call_row_responses;
+extern const krs_call_row krs_call_row_messages;
+extern const krs_call_row krs_call_row_count_tokens;
+extern const krs_call_row krs_call_row_tokenize;
+extern const krs_call_row krs_call_row_detokenize;
 
 /* The row of a kind, or NULL. */
 const krs_call_row *krs_call_row_of(krs_call_kind kind);
@@ -107,8 +114,27 @@ KRS_MUST_USE krs_status krs_openai_error_write(const krs_error *error, const cha
 KRS_MUST_USE krs_status krs_anthropic_error_write(const krs_error *error,
                                                   const char *correlation_id, krs_buf *out);
 
+/* The error of a response object: its code is one of three words. */
+void krs_call_put_response_error(krs_writer *w, const krs_error *error, const char *correlation_id);
+
 /* An SSE comment. */
 void krs_call_put_comment(krs_writer *w);
+
+/* A named server-sent event whose data is an object that begins with its name as "type". Between the
+ * two: further members, each with a comma before it, and no line end. */
+static inline void krs_call_begin_event(krs_writer *w, krs_str name)
+{
+    krs_put(w, KRS_STR("event: "));
+    krs_put(w, name);
+    krs_put(w, KRS_STR("\ndata: {\"type\":\""));
+    krs_put(w, name);
+    krs_put(w, KRS_STR("\""));
+}
+
+static inline void krs_call_end_event(krs_writer *w)
+{
+    krs_put(w, KRS_STR("}\n\n"));
+}
 
 /* call_fields.c ----------------------------------------------------------------------------- */
 

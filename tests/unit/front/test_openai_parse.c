@@ -1,54 +1,13 @@
 /* unit/front/test_openai_parse.c - bodies, good and bad: what becomes of them, and who is blamed. */
+#include "call_fixture.h"
 #include "front/openai_priv.h"
-#include "os/clock.h"
-#include "support/cmocka.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 #define MSG "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
-
-static krs_model_info model_info(void)
-{
-    krs_model_info info = {.id = "m", .context_tokens = 100, .vocab = 50};
-    info.sampling = (krs_sampling)KRS_SAMPLING_INIT;
-    info.sampling.temperature = 0.7;
-    info.sampling.top_p = 0.9;
-    return info;
-}
 
 static const krs_openai_call *openai_call_of(const krs_call *call)
 {
     return (const krs_openai_call *)(const void *)call;
 }
-
-static krs_status parse(krs_call_kind kind, const char *body, krs_call **call, krs_error *err)
-{
-    const krs_model_info info = model_info();
-    const krs_call_context context = {.models = &info,
-                                      .n_models = 1,
-                                      .correlation_id = "req-1",
-                                      .now_ns = 1000,
-                                      .now_unix_s = 1700000000,
-                                      .random = 0xAB,
-                                      .max_body_bytes = 1u << 20};
-    return krs_call_parse(&context, kind, krs_str_of(body), call, err);
-}
-
-static krs_call *parse_good(krs_call_kind kind, const char *body)
-{
-    krs_call *call = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    if (parse(kind, body, &call, &err) != KRS_OK) {
-        fail_msg("%s: %s", body, err.message);
-    }
-    return call;
-}
-
-typedef struct bad_case {
-    const char *fields; /* after the model, in an otherwise good body */
-    const char *param;
-} bad_case;
 
 static const bad_case bad_chats[] = {
     {"\"messages\":[]", "messages"},
@@ -148,23 +107,6 @@ static const bad_case bad_completions[] = {
     {"\"prompt\":\"a\",\"suffix\":\"b\"", "suffix"},
     {"\"prompt\":\"a\",\"best_of\":2", "best_of"},
 };
-
-static void check_bad(krs_call_kind kind, const bad_case *cases, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        char body[2048];
-        (void)snprintf(body, sizeof(body), "{\"model\":\"m\",%s}", cases[i].fields);
-        krs_call *call = NULL;
-        krs_error err = KRS_ERROR_INIT;
-        const krs_status status = parse(kind, body, &call, &err);
-        if (status != KRS_EINVAL || strcmp(err.field, cases[i].param) != 0) {
-            fail_msg("%s: %s, param \"%s\" (%s), want param \"%s\"", body, krs_status_name(status),
-                     err.field, err.message, cases[i].param);
-        }
-        assert_null(call);
-        assert_non_null(strstr(err.message, cases[i].param)); /* the message names it too */
-    }
-}
 
 static void every_bad_chat_field_is_named(void **state)
 {

@@ -1,0 +1,217 @@
+/* front/messages_answer.c - events of one call of the messages API to the bytes its client reads.
+ *
+ *   streamed:  message_start, content_block_start, content_block_delta .., content_block_stop,
+ *              message_delta (why it ended, what it cost), message_stop
+ *   whole:     one message
+ *
+ * input_tokens counts what was computed; what came from the cache is cache_read_input_tokens, as the API has
+ * it. Whatever keeps a long wait open is the API's own ping.
+ *
+ * Thread: one owner.  Memory: the text of a whole answer; streamed answers keep nothing.
+ * Source: Anthropic API reference, streaming messages. */
+#include "front/messages_priv.h"
+
+static krs_messages_answer *own_of(krs_answer *answer)
+{
+    return (krs_messages_answer *)(void *)answer;
+}
+
+krs_status krs_messages_answer_init(krs_answer *answer)
+{
+    krs_buf_init(&own_of(answer)->text, answer->call->alloc, KRS_CALL_MAX_ANSWER_BYTES);
+    return KRS_OK;
+}
+
+void krs_messages_answer_deinit(krs_answer *answer)
+{
+    krs_buf_deinit(&own_of(answer)->text);
+}
+
+static void put_usage(krs_writer *w, const krs_usage *usage)
+{
+    krs_put(w, KRS_STR("\"usage\":{\"input_tokens\":"));
+    krs_put_number(w, usage->n_prompt_tokens - usage->n_cached_tokens);
+    krs_put(w, KRS_STR(",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":"));
+    krs_put_number(w, usage->n_cached_tokens);
+    krs_put(w, KRS_STR(",\"output_tokens\":"));
+    krs_put_number(w, usage->n_answer_tokens);
+    krs_put(w, KRS_STR("}"));
+}
+
+/* "stop_reason":..,"stop_sequence":.. event: the end, or NULL before it. */
+static void put_stop(krs_writer *w, const krs_answer *answer, const krs_stream_event *event)
+{
+    const json_t *stops = ((const krs_messages_call *)(const void *)answer->call)->stop_strings;
+    krs_str reason = {NULL, 0};
+    const json_t *stop = NULL;
+    if (event) {
+        stop = event->usage.stop ? json_array_get(stops, event->usage.stop - 1) : NULL;
+        reason = event->finish == KRS_FINISH_LENGTH ? KRS_STR("max_tokens") : KRS_STR("end_turn");
+        reason = stop ? KRS_STR("stop_sequence") : reason;
+    }
+    krs_put(w, KRS_STR("\"stop_reason\":"));
+    krs_put_string_or_null(w, reason);
+    krs_put(w, KRS_STR(",\"stop_sequence\":"));
+    krs_put_string_or_null(w, (krs_str){json_string_value(stop), json_string_length(stop)});
+}
+
+/* The message up to its content: {"id":..,"type":"message","role":"assistant","model":..,"content":[ */
+static void put_head(krs_writer *w, const krs_call_head *call)
+{
+    krs_put(w, KRS_STR("{\"id\":"));
+    krs_put_string(w, krs_str_of(call->id));
+    krs_put(w, KRS_STR(",\"type\":\"message\",\"role\":\"assistant\",\"model\":"));
+    krs_put_string(w, krs_str_of(call->model));
+    krs_put(w, KRS_STR(",\"content\":["));
+}
+
+static void put_start(krs_writer *w, krs_answer *answer, const krs_stream_event *event)
+{
+    krs_usage usage = event->usage;
+    usage.n_answer_tokens = 0;
+    krs_call_begin_event(w, KRS_STR("message_start"));
+    krs_put(w, KRS_STR(",\"message\":"));
+    put_head(w, answer->call);
+    krs_put(w, KRS_STR("],"));
+    put_stop(w, answer, NULL);
+    krs_put(w, KRS_STR(","));
+    put_usage(w, &usage);
+    krs_put(w, KRS_STR("}"));
+    krs_call_end_event(w);
+    krs_call_begin_event(w, KRS_STR("content_block_start"));
+    krs_put(w, KRS_STR(",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}"));
+    krs_call_end_event(w);
+    own_of(answer)->is_started = true;
+    answer->has_written = true;
+}
+
+static void put_delta(krs_writer *w, krs_str text)
+{
+    krs_call_begin_event(w, KRS_STR("content_block_delta"));
+    krs_put(w, KRS_STR(",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":"));
+    krs_put_string(w, text);
+    krs_put(w, KRS_STR("}"));
+    krs_call_end_event(w);
+}
+
+static void put_end(krs_writer *w, krs_answer *answer, const krs_stream_event *event)
+{
+    krs_call_begin_event(w, KRS_STR("content_block_stop"));
+    krs_put(w, KRS_STR(",\"index\":0"));
+    krs_call_end_event(w);
+    krs_call_begin_event(w, KRS_STR("message_delta"));
+    krs_put(w, KRS_STR(",\"delta\":{"));
+    put_stop(w, answer, event);
+    krs_put(w, KRS_STR("},"));
+    put_usage(w, &event->usage);
+    krs_call_end_event(w);
+    krs_call_begin_event(w, KRS_STR("message_stop"));
+    krs_call_end_event(w);
+}
+
+static void put_whole(krs_writer *w, krs_answer *answer, const krs_stream_event *event)
+{
+    put_head(w, answer->call);
+    krs_put(w, KRS_STR("{\"type\":\"text\",\"text\":"));
+    krs_put_string(w, krs_buf_view(&own_of(answer)->text));
+    krs_put(w, KRS_STR("}],"));
+    put_stop(w, answer, event);
+    krs_put(w, KRS_STR(","));
+    put_usage(w, &event->usage);
+    krs_put(w, KRS_STR("}"));
+}
+
+void krs_messages_answer_add(krs_answer *answer, uint32_t i, const krs_stream_event *event,
+                             krs_writer *w)
+{
+    (void)i;
+    if (!answer->call->call.is_stream) {
+        krs_writer text = {&own_of(answer)->text, w->status};
+        krs_put(&text, event->text);
+        w->status = text.status;
+        if (event->is_end) {
+            put_whole(w, answer, event);
+        }
+        return;
+    }
+    if (!own_of(answer)->is_started) {
+        put_start(w, answer, event);
+    }
+    if (event->text.len > 0) {
+        put_delta(w, event->text);
+    }
+    if (event->is_end) {
+        put_end(w, answer, event);
+    }
+}
+
+void krs_messages_answer_count(krs_answer *answer, uint32_t i, const krs_stream_event *event,
+                               krs_writer *w)
+{
+    (void)answer;
+    (void)i;
+    if (event->is_end) {
+        krs_put(w, KRS_STR("{\"input_tokens\":"));
+        krs_put_number(w, event->n_ids);
+        krs_put(w, KRS_STR("}"));
+    }
+}
+
+void krs_messages_answer_fail(krs_answer *answer, krs_writer *w)
+{
+    krs_put(w, KRS_STR("event: error\ndata: "));
+    if (w->status == KRS_OK) {
+        w->status = krs_anthropic_error_write(&answer->error, answer->call->correlation_id, w->out);
+    }
+    krs_put(w, KRS_STR("\n\n"));
+}
+
+void krs_messages_put_ping(krs_writer *w)
+{
+    krs_call_begin_event(w, KRS_STR("ping"));
+    krs_call_end_event(w);
+}
+
+static const char *const chat_fields[] = {"system",
+                                          "messages",
+                                          "thinking",
+                                          "thinking.type",
+                                          "thinking.budget_tokens",
+                                          "metadata",
+                                          "metadata.user_id",
+                                          "service_tier",
+                                          "tools",
+                                          "tool_choice",
+                                          "mcp_servers",
+                                          "container",
+                                          "context_management",
+                                          "output_format",
+                                          "output_config",
+                                          NULL};
+static const char *const answer_fields[] = {"max_tokens", "stop_sequences", "stream", NULL};
+
+const krs_call_row krs_call_row_messages = {
+    .fields = {krs_call_owner_fields, krs_call_sampling_fields, chat_fields, answer_fields},
+    .max_values = KRS_CALL_MAX_CHAT_VALUES,
+    .call_bytes = sizeof(krs_messages_call),
+    .answer_bytes = sizeof(krs_messages_answer),
+    .read = krs_messages_read,
+    .call_deinit = krs_messages_call_deinit,
+    .answer_init = krs_messages_answer_init,
+    .answer_deinit = krs_messages_answer_deinit,
+    .add = krs_messages_answer_add,
+    .fail = krs_messages_answer_fail,
+    .heartbeat = krs_messages_put_ping,
+    .error_write = krs_anthropic_error_write,
+};
+
+const krs_call_row krs_call_row_count_tokens = {
+    .fields = {krs_call_owner_fields, chat_fields},
+    .max_values = KRS_CALL_MAX_CHAT_VALUES,
+    .call_bytes = sizeof(krs_messages_call),
+    .answer_bytes = sizeof(krs_messages_answer),
+    .read = krs_messages_read_count,
+    .call_deinit = krs_messages_call_deinit,
+    .add = krs_messages_answer_count,
+    .error_write = krs_anthropic_error_write,
+};
