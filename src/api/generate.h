@@ -120,6 +120,7 @@ typedef struct krs_request {
     krs_priority priority;
     uint64_t deadline_ns; /* krs_os_now_ns time; UINT64_MAX: none */
     uint32_t tenant;      /* who asks, below KRS_MAX_TENANTS; 0: nobody in particular */
+    uint32_t tenant_weight; /* its share of the engine beside others; 0: 1 */
     uint32_t credit;      /* tokens the reader takes before its first grant */
     uint64_t cache_salt;  /* prompts share cached KV only with prompts of the same salt */
     krs_trace trace;      /* the span of this request; unset: not traced */

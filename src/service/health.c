@@ -11,9 +11,14 @@ const char *krs_runtime_state_name(krs_runtime_state state)
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : "unknown";
 }
 
-static bool is_draining(krs_service *service)
+static const char *reason_of_models(krs_service *service, const krs_service_health *health)
 {
-    return atomic_load_explicit(&service->is_draining, memory_order_relaxed);
+    if (health->n_models > 0) {
+        return health->runtime.state == KRS_RUNTIME_READY
+                   ? ""
+                   : krs_runtime_state_name(health->runtime.state);
+    }
+    return krs_models_is_loading(service) ? "a model is being loaded" : "no model is loaded";
 }
 
 static const char *reason_of(krs_service *service, const krs_service_health *health)
@@ -22,11 +27,12 @@ static const char *reason_of(krs_service *service, const krs_service_health *hea
     if (!health->is_live) {
         return "the engine has not moved for too long";
     }
-    if (is_draining(service)) {
+    if (atomic_load_explicit(&service->is_draining, memory_order_relaxed)) {
         return "draining";
     }
-    if (runtime->state != KRS_RUNTIME_READY) {
-        return krs_runtime_state_name(runtime->state);
+    const char *reason = reason_of_models(service, health);
+    if (reason[0] != '\0') {
+        return reason;
     }
     if (runtime->n_waiting >= runtime->max_waiting) {
         return "the queue is full";
@@ -36,13 +42,16 @@ static const char *reason_of(krs_service *service, const krs_service_health *hea
 
 krs_service_health krs_service_health_of(krs_service *service)
 {
-    krs_service_health health = {.runtime = krs_runtime_health_of(service->options.runtime)};
+    krs_service_health health = {.n_models = 0};
+    health.runtime = krs_admission_health(service, &health.n_models);
+    const krs_admission_state admission = krs_service_admission(service);
     const uint64_t now_ns = krs_os_now_ns();
     /* The heartbeat is another thread's reading of the clock and may be newer than ours. */
     health.heartbeat_age_ns =
         now_ns > health.runtime.heartbeat_ns ? now_ns - health.runtime.heartbeat_ns : 0;
-    health.n_in_flight = atomic_load_explicit(&service->n_in_flight, memory_order_relaxed);
-    health.max_in_flight = service->options.max_in_flight;
+    health.n_in_flight = admission.n_in_flight;
+    health.max_in_flight = admission.limit;
+    health.pressure = admission.pressure.value;
     health.is_live = health.heartbeat_age_ns <= KRS_SERVICE_ALIVE_NS &&
                      health.runtime.state != KRS_RUNTIME_FAILED;
     health.reason = reason_of(service, &health);

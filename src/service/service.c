@@ -4,21 +4,65 @@
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/random.h"
+#include "os/usage.h"
 
 #include <stdio.h>
 
-#define MAX_IN_FLIGHT_CEILING 65536 /* a typing error, not a use we know */
+static krs_status check_options(const krs_service_options *options, krs_error *err)
+{
+    if (options->size != sizeof(*options) || (!options->runtime && !options->opener.open)) {
+        return krs_fail(err, KRS_EINVAL,
+                        "service: options of another version, or neither runtime nor opener");
+    }
+    if (options->max_in_flight == 0 || options->max_in_flight > KRS_GOVERNOR_MAX_LIMIT) {
+        return krs_fail_field(err, KRS_EINVAL, "max-in-flight", "max-in-flight: %u, want 1..%u",
+                              options->max_in_flight, KRS_GOVERNOR_MAX_LIMIT);
+    }
+    return krs_governor_check(&options->governor, err);
+}
+
+static krs_status open_bus(krs_service *service, krs_error *err)
+{
+    const krs_service_options *options = &service->options;
+    krs_status status = krs_bus_new(service->alloc, options->metrics, &service->bus);
+    if (status != KRS_OK) {
+        return krs_fail(err, status, "service: no memory for events");
+    }
+    const krs_subscriber feeds = krs_feeds_subscriber(service);
+    status = krs_bus_subscribe(service->bus, &feeds, err);
+    if (status == KRS_OK && options->log) {
+        const krs_subscriber log = krs_bus_log_subscriber(options->log);
+        status = krs_bus_subscribe(service->bus, &log, err);
+    }
+    krs_bus_seal(service->bus);
+    return status;
+}
+
+static krs_status open_parts(krs_service *service, krs_error *err)
+{
+    krs_status status = krs_feeds_init(&service->feeds, err);
+    if (status == KRS_OK) {
+        status = open_bus(service, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_breakers_init(&service->breakers, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_admission_init(service, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_keys_init(service, err);
+    }
+    return status == KRS_OK ? krs_models_init(service, err) : status;
+}
 
 krs_status krs_service_new(const krs_service_options *options, const krs_alloc *alloc,
                            krs_service **out, krs_error *err)
 {
     *out = NULL;
-    if (options->size != sizeof(*options) || !options->runtime) {
-        return krs_fail(err, KRS_EINVAL, "service: options of another version, or no runtime");
-    }
-    if (options->max_in_flight == 0 || options->max_in_flight > MAX_IN_FLIGHT_CEILING) {
-        return krs_fail(err, KRS_EINVAL, "service: max_in_flight %u, want 1..%d",
-                        options->max_in_flight, MAX_IN_FLIGHT_CEILING);
+    krs_status status = check_options(options, err);
+    if (status != KRS_OK) {
+        return status;
     }
     krs_service *service = krs_alloc_zero(alloc, sizeof(*service));
     if (!service) {
@@ -27,15 +71,37 @@ krs_status krs_service_new(const krs_service_options *options, const krs_alloc *
     service->alloc = alloc;
     service->options = *options;
     service->opened_ns = krs_os_now_ns();
+    status = open_parts(service, err);
+    if (status != KRS_OK) {
+        service->models.slots[0].is_owned = false; /* the runtime stays the caller's */
+        krs_service_free(service);
+        return status;
+    }
     *out = service;
     return KRS_OK;
 }
 
+void krs_service_stop(krs_service *service)
+{
+    if (!service->is_stopped) {
+        service->is_stopped = true;
+        krs_models_stop(service);
+    }
+}
+
 void krs_service_free(krs_service *service)
 {
-    if (service) {
-        krs_alloc_free(service->alloc, service);
+    if (!service) {
+        return;
     }
+    krs_service_stop(service);
+    krs_models_deinit(service);
+    krs_keys_deinit(service);
+    krs_admission_deinit(service);
+    krs_breakers_deinit(&service->breakers);
+    krs_bus_free(service->bus);
+    krs_feeds_deinit(&service->feeds);
+    krs_alloc_free(service->alloc, service);
 }
 
 krs_metrics *krs_service_metrics(const krs_service *service)
@@ -46,6 +112,12 @@ krs_metrics *krs_service_metrics(const krs_service *service)
 const krs_log *krs_service_log(const krs_service *service)
 {
     return service->options.log;
+}
+
+void krs_service_publish(krs_service *service, krs_event_kind kind, const char *correlation_id,
+                         const krs_log_field *fields, size_t n_fields)
+{
+    krs_bus_publish(service->bus, kind, correlation_id, fields, n_fields);
 }
 
 void krs_service_name(char out[KRS_CORRELATION_ID_BYTES])
@@ -76,37 +148,62 @@ bool krs_service_adopt_name(krs_str given, char out[KRS_CORRELATION_ID_BYTES])
     return n > 0;
 }
 
-uint32_t krs_service_models(krs_service *service, krs_model_info *out, uint32_t max)
-{
-    const uint32_t n = krs_runtime_models(service->options.runtime, out, max);
-    return n < max ? n : max;
-}
-
 void krs_service_drain(krs_service *service)
 {
     atomic_store_explicit(&service->is_draining, true, memory_order_relaxed);
-    krs_runtime_drain(service->options.runtime);
+    krs_model *models[KRS_SERVICE_MAX_MODELS];
+    const uint32_t n = krs_models_lease_all(service, models);
+    for (uint32_t i = 0; i < n; i++) {
+        krs_runtime_drain(models[i]->runtime);
+        krs_models_release(service, models[i]);
+    }
 }
 
-static void set_gauges(krs_service *service)
+static void set_runtime_gauges(krs_service *service)
 {
     krs_metrics *metrics = service->options.metrics;
-    const krs_runtime_health health = krs_runtime_health_of(service->options.runtime);
+    uint32_t n_models = 0;
+    const krs_runtime_health health = krs_admission_health(service, &n_models);
     krs_model_info models[KRS_SERVICE_MAX_MODELS];
-    const uint32_t n_models = krs_service_models(service, models, KRS_SERVICE_MAX_MODELS);
+    n_models = krs_service_models(service, models, KRS_SERVICE_MAX_MODELS);
     uint64_t model_bytes = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         model_bytes += models[i].file_bytes;
     }
     krs_metrics_set(metrics, KRS_METRIC_QUEUE_DEPTH, health.n_waiting);
+    krs_metrics_set(metrics, KRS_METRIC_QUEUE_TOKENS, (int64_t)health.n_waiting_tokens);
     krs_metrics_set(metrics, KRS_METRIC_SEQUENCES_RUNNING, health.n_running);
+    krs_metrics_set(metrics, KRS_METRIC_SEQUENCES_PAUSED, health.n_paused);
+    krs_metrics_set(metrics, KRS_METRIC_SEQUENCES_PARKED, health.n_parked);
     krs_metrics_set(metrics, KRS_METRIC_KV_BLOCKS_TOTAL, health.n_kv_blocks);
     krs_metrics_set(metrics, KRS_METRIC_KV_BLOCKS_USED,
                     (int64_t)health.n_kv_blocks - (int64_t)health.n_kv_blocks_free);
+    krs_metrics_set(metrics, KRS_METRIC_KV_BLOCKS_CACHED, health.n_kv_blocks_cached);
     krs_metrics_set(metrics, KRS_METRIC_MODELS_LOADED, n_models);
     krs_metrics_set(metrics, KRS_METRIC_MODEL_BYTES, (int64_t)model_bytes);
-    krs_metrics_set(metrics, KRS_METRIC_RESIDENT_BYTES, (int64_t)krs_os_resident_bytes());
+}
+
+static void set_own_gauges(krs_service *service)
+{
+    krs_metrics *metrics = service->options.metrics;
+    const krs_admission_state admission = krs_service_admission(service);
+    krs_metrics_set(metrics, KRS_METRIC_IN_FLIGHT, admission.n_in_flight);
+    krs_metrics_set(metrics, KRS_METRIC_ADMISSION_LIMIT, admission.limit);
+    krs_metrics_set(metrics, KRS_METRIC_PRESSURE, (int64_t)(admission.pressure.value * 1000.0));
+    krs_metrics_set(metrics, KRS_METRIC_BREAKERS_OPEN, krs_breakers_count_open(service));
     krs_metrics_set(metrics, KRS_METRIC_UPTIME, (int64_t)(krs_os_now_ns() - service->opened_ns));
+}
+
+static void set_process_gauges(krs_metrics *metrics)
+{
+    const krs_os_usage usage = krs_os_usage_of_self();
+    krs_metrics_set(metrics, KRS_METRIC_RESIDENT_BYTES, (int64_t)krs_os_resident_bytes());
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_VIRTUAL, (int64_t)usage.virtual_bytes);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_CPU, (int64_t)usage.cpu_ns);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_START, (int64_t)usage.start_wall_ns);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_FDS, usage.n_fds);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_MAX_FDS, usage.max_fds);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_THREADS, usage.n_threads);
 }
 
 krs_status krs_service_write_metrics(krs_service *service, krs_buf *out)
@@ -114,6 +211,8 @@ krs_status krs_service_write_metrics(krs_service *service, krs_buf *out)
     if (!service->options.metrics) {
         return KRS_OK;
     }
-    set_gauges(service);
+    set_runtime_gauges(service);
+    set_own_gauges(service);
+    set_process_gauges(service->options.metrics);
     return krs_metrics_render_prometheus(service->options.metrics, out);
 }

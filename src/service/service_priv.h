@@ -1,9 +1,15 @@
-/* service/service_priv.h - the object behind service.h. For this folder only.
+/* service/service_priv.h - the object behind service.h: its parts, each with a header of its own. For this
+ * folder only.
  *
- * Thread: fields are immutable after _new but for the two atomics, which order nothing else: n_in_flight
- * is a bounded count, is_draining a one-way flag, both read alone (relaxed). */
+ * Thread: options are immutable after _new; is_draining is a one-way flag read alone (relaxed); each
+ * part says for itself. */
 #pragma once
 
+#include "service/access_priv.h"
+#include "service/admission_priv.h"
+#include "service/breakers.h"
+#include "service/feed_priv.h"
+#include "service/models_priv.h"
 #include "service/service.h"
 
 #include <stdatomic.h>
@@ -12,6 +18,12 @@ struct krs_service {
     const krs_alloc *alloc;
     krs_service_options options;
     uint64_t opened_ns;
-    _Atomic uint32_t n_in_flight;
+    krs_bus *bus;
     _Atomic bool is_draining;
+    bool is_stopped;
+    krs_models models;
+    krs_keys keys;
+    krs_breakers breakers;
+    krs_feeds feeds;
+    krs_admission admission;
 };

@@ -66,7 +66,13 @@ bool krs_event_matches(krs_event_kind kind, const char *topic)
     return krs_str_equal(name, wanted);
 }
 
-static bool is_topic_known(const char *topic)
+krs_log_level krs_event_level(krs_event_kind kind)
+{
+    KRS_CHECK((unsigned)kind < KRS_EVENT_COUNT);
+    return event_rows[kind].level;
+}
+
+bool krs_event_is_topic(const char *topic)
 {
     bool is_known = false;
     for (unsigned i = 0; i < KRS_EVENT_COUNT; i++) {
@@ -80,7 +86,7 @@ krs_status krs_bus_subscribe(krs_bus *bus, const krs_subscriber *subscriber, krs
     if (!subscriber->name || !subscriber->handle || !subscriber->topic) {
         return krs_fail(err, KRS_EINVAL, "subscriber: name, topic and handler are required");
     }
-    if (!is_topic_known(subscriber->topic)) {
+    if (!krs_event_is_topic(subscriber->topic)) {
         return krs_fail(err, KRS_EINVAL, "subscriber %s: no event is called %s", subscriber->name,
                         subscriber->topic);
     }

@@ -66,6 +66,12 @@ void krs_bus_publish(krs_bus *bus, krs_event_kind kind, const char *correlation_
 /* Does topic ("a.b", "a.*", "*") cover the event's name? */
 bool krs_event_matches(krs_event_kind kind, const char *topic);
 
+/* Is there any event that topic covers? */
+bool krs_event_is_topic(const char *topic);
+
+/* At what level it is logged; kind must be below KRS_EVENT_COUNT. */
+krs_log_level krs_event_level(krs_event_kind kind);
+
 /* "model.loaded"; kind must be below KRS_EVENT_COUNT. */
 const char *krs_event_name(krs_event_kind kind);
 

@@ -16,11 +16,23 @@
 #define KIND(name) KRS_METRIC_KIND_##name
 #define UNIT(name) KRS_METRIC_UNIT_##name
 
+#define MS(n) (UINT64_C(1000000) * (n))
+
+#define KRS_METRIC_BOUNDS(id, ...) static const uint64_t bounds_##id[] = {__VA_ARGS__};
+#include "telemetry/metric_bounds.def"
+#undef KRS_METRIC_BOUNDS
+
+#define BOUNDS(id)   bounds_##id
+#define N_BOUNDS(id) (sizeof(bounds_##id) / sizeof(bounds_##id[0]))
+
 static const krs_metric_info metric_rows[KRS_METRIC_COUNT] = {
 #define KRS_METRIC(id, name, labels, kind, unit, lowest, n_buckets, help)                          \
-    {name, labels, help, KIND(kind), UNIT(unit), lowest, n_buckets},
+    {name, labels, help, KIND(kind), UNIT(unit), NULL, lowest, n_buckets},
+#define KRS_METRIC_AT(id, name, labels, unit, bounds, help)                                        \
+    {name, labels, help, KIND(HISTOGRAM), UNIT(unit), BOUNDS(bounds), 0, N_BOUNDS(bounds)},
 #include "telemetry/metrics.def"
 #undef KRS_METRIC
+#undef KRS_METRIC_AT
 };
 
 typedef struct histogram_cells {
@@ -89,7 +101,7 @@ void krs_metrics_add(krs_metrics *metrics, krs_metric counter, uint64_t n)
 
 void krs_metrics_set(krs_metrics *metrics, krs_metric gauge, int64_t value)
 {
-    KRS_DCHECK(krs_metric_info_of(gauge)->kind == KRS_METRIC_KIND_GAUGE);
+    KRS_DCHECK(krs_metric_info_of(gauge)->kind != KRS_METRIC_KIND_HISTOGRAM);
     if (metrics) {
         atomic_store_explicit(&metrics->gauges[gauge], value, memory_order_relaxed);
     }
@@ -103,8 +115,18 @@ void krs_metrics_shift(krs_metrics *metrics, krs_metric gauge, int64_t delta)
     }
 }
 
+/* Smallest i with value <= bounds[i], or n. A dozen compares: short lists need no halving. */
+static uint32_t bucket_among(uint64_t value, const uint64_t *bounds, uint32_t n)
+{
+    uint32_t i = 0;
+    while (i < n && value > bounds[i]) {
+        i++;
+    }
+    return i;
+}
+
 /* Smallest i with value <= lowest * 2^i, or n when there is none below n. */
-static uint32_t bucket_of(uint64_t value, uint64_t lowest, uint32_t n)
+static uint32_t bucket_doubling(uint64_t value, uint64_t lowest, uint32_t n)
 {
     if (value <= lowest) {
         return 0;
@@ -120,7 +142,8 @@ void krs_metrics_observe(krs_metrics *metrics, krs_metric histogram, uint64_t va
     KRS_DCHECK(info->kind == KRS_METRIC_KIND_HISTOGRAM);
     if (metrics) {
         histogram_cells *cells = &own_slot(metrics)->histograms[histogram];
-        const uint32_t i = bucket_of(value, info->lowest, info->n_buckets);
+        const uint32_t i = info->bounds ? bucket_among(value, info->bounds, info->n_buckets)
+                                        : bucket_doubling(value, info->lowest, info->n_buckets);
         atomic_fetch_add_explicit(&cells->counts[i], 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&cells->sum, value, memory_order_relaxed);
     }
@@ -133,7 +156,7 @@ void krs_metrics_read_histogram(const krs_metrics *metrics, krs_metric histogram
     KRS_CHECK(info->kind == KRS_METRIC_KIND_HISTOGRAM);
     *out = (krs_histogram){.n_buckets = info->n_buckets};
     for (uint32_t i = 0; i < info->n_buckets; i++) {
-        out->bounds[i] = info->lowest << i;
+        out->bounds[i] = info->bounds ? info->bounds[i] : info->lowest << i;
     }
     for (uint32_t s = 0; metrics && s < METRICS_SLOTS; s++) {
         const histogram_cells *cells = &metrics->slots[s].histograms[histogram];
@@ -160,7 +183,7 @@ int64_t krs_metrics_read(const krs_metrics *metrics, krs_metric metric)
         krs_metrics_read_histogram(metrics, metric, &histogram);
         return (int64_t)histogram.count;
     }
-    uint64_t sum = 0;
+    uint64_t sum = (uint64_t)atomic_load_explicit(&metrics->gauges[metric], memory_order_relaxed);
     for (uint32_t s = 0; s < METRICS_SLOTS; s++) {
         sum += atomic_load_explicit(&metrics->slots[s].counts[metric], memory_order_relaxed);
     }

@@ -24,8 +24,10 @@
 
 typedef enum krs_metric {
 #define KRS_METRIC(id, name, labels, kind, unit, lowest, n_buckets, help) KRS_METRIC_##id,
+#define KRS_METRIC_AT(id, name, labels, unit, bounds, help)               KRS_METRIC_##id,
 #include "telemetry/metrics.def"
 #undef KRS_METRIC
+#undef KRS_METRIC_AT
     KRS_METRIC_COUNT
 } krs_metric;
 
@@ -38,7 +40,8 @@ typedef enum krs_metric_kind {
 typedef enum krs_metric_unit {
     KRS_METRIC_UNIT_ONE,
     KRS_METRIC_UNIT_BYTES,
-    KRS_METRIC_UNIT_NS, /* stored as nanoseconds, shown as seconds */
+    KRS_METRIC_UNIT_NS,    /* stored as nanoseconds, shown as seconds */
+    KRS_METRIC_UNIT_MILLI, /* stored as thousandths, shown as a decimal */
 } krs_metric_unit;
 
 /* A row of metrics.def. Strings are constants. */
@@ -48,7 +51,8 @@ typedef struct krs_metric_info {
     const char *help;   /* "" when the row before has the same name */
     krs_metric_kind kind;
     krs_metric_unit unit;
-    uint64_t lowest; /* first bucket's bound, in stored units */
+    const uint64_t *bounds; /* [n_buckets]; NULL: they double from lowest */
+    uint64_t lowest;        /* first bucket's bound, in stored units */
     uint32_t n_buckets;
 } krs_metric_info;
 
@@ -68,7 +72,7 @@ typedef struct krs_histogram {
 KRS_MUST_USE krs_status krs_metrics_new(const krs_alloc *alloc, krs_metrics **out);
 void krs_metrics_free(krs_metrics *metrics);
 
-/* Grow a counter by n. */
+/* Grow a counter by n; _set gives it a total that somebody else counts (the system's CPU time). */
 void krs_metrics_add(krs_metrics *metrics, krs_metric counter, uint64_t n);
 
 /* Set a gauge, or move it by delta. */

@@ -16,12 +16,13 @@
 /* The value in its shown unit. */
 static krs_status append_value(krs_buf *out, krs_metric_unit unit, int64_t value)
 {
-    if (unit != KRS_METRIC_UNIT_NS) {
+    if (unit != KRS_METRIC_UNIT_NS && unit != KRS_METRIC_UNIT_MILLI) {
         return krs_buf_printf(out, "%" PRId64, value);
     }
     const uint64_t size = value < 0 ? ~(uint64_t)value + 1 : (uint64_t)value;
-    return krs_buf_printf(out, "%s%" PRIu64 ".%09" PRIu64, value < 0 ? "-" : "", size / NS_PER_S,
-                          size % NS_PER_S);
+    const uint64_t whole = unit == KRS_METRIC_UNIT_NS ? NS_PER_S : 1000;
+    return krs_buf_printf(out, "%s%" PRIu64 ".%0*" PRIu64, value < 0 ? "-" : "", size / whole,
+                          unit == KRS_METRIC_UNIT_NS ? 9 : 3, size % whole);
 }
 
 static krs_status append_head(krs_buf *out, const krs_metric_info *info)

@@ -49,10 +49,10 @@ static void request_id_is_taken_over_or_made(void **state)
 {
     fixture *f = *state;
     client *c = client_open(f->port);
-    client_send(c, "GET /version HTTP/1.1\r\nHost: t\r\nX-Request-Id: abc-1\r\n\r\n");
+    client_send(c, "GET /version HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: abc-1\r\n\r\n");
     assert_string_equal(expect(f, c, 200), "{\"name\":\"kr-serve\",\"version\":\"9.9.9\"}");
     assert_non_null(strstr(f->r.head, "X-Request-Id: abc-1\r\n"));
-    client_send(c, "GET /version HTTP/1.1\r\nHost: t\r\nX-Request-Id: a b\r\n\r\n");
+    client_send(c, "GET /version HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a b\r\n\r\n");
     (void)expect(f, c, 200);
     assert_non_null(strstr(f->r.head, "X-Request-Id: req-"));
     client_close(c);
@@ -86,7 +86,7 @@ static void health_and_metrics_tell_the_truth(void **state)
     assert_non_null(strstr(body, "krs_requests_accepted_total 1\n"));
     assert_non_null(strstr(body, "krs_requests_finished_total{finish=\"length\"} 1\n"));
     assert_non_null(strstr(body, "krs_answer_tokens_total 5\n"));
-    assert_non_null(strstr(body, "krs_time_to_first_token_seconds_count 1\n"));
+    assert_non_null(strstr(body, "gen_ai_server_time_to_first_token_seconds_count 1\n"));
     assert_non_null(strstr(body, "krs_inter_token_latency_seconds_count 4\n"));
     assert_non_null(strstr(body, "krs_kv_blocks_used 40\n"));
     atomic_store(&f->fake->state, KRS_RUNTIME_FAILED);
@@ -107,21 +107,25 @@ static void refusals_are_json_with_the_right_status(void **state)
 {
     fixture *f = *state;
     static const refusal_case cases[] = {
-        {"GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n", 404, "\"code\":\"not_found\""},
-        {"GET /v1/chat/completions HTTP/1.1\r\nHost: t\r\n\r\n", 405, "Allow: POST, OPTIONS\r\n"},
-        {"DELETE /metrics HTTP/1.1\r\nHost: t\r\n\r\n", 405, "Allow: GET, HEAD, OPTIONS\r\n"},
-        {"OPTIONS /metrics HTTP/1.1\r\nHost: t\r\n\r\n", 204, "Allow: GET, HEAD, OPTIONS\r\n"},
-        {"OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n", 204, "Allow: GET, HEAD, POST, OPTIONS\r\n"},
-        {"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}", 415,
+        {"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "\"code\":\"not_found\""},
+        {"GET /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n", 405,
+         "Allow: POST, OPTIONS\r\n"},
+        {"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405,
+         "Allow: GET, HEAD, OPTIONS\r\n"},
+        {"OPTIONS /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 204,
+         "Allow: GET, HEAD, OPTIONS\r\n"},
+        {"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 204,
+         "Allow: GET, HEAD, POST, OPTIONS\r\n"},
+        {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415,
          "application/json"},
-        {"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+        {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
          "Content-Length: 2\r\n\r\n{]",
          400, "body: JSON line 1"},
-        {"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+        {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
          "Content-Length: 65537\r\n\r\n",
          413, "\"code\":\"too_large\""},
         {"GET / HTTP/1.1\r\n\r\n", 400, "Host"},
-        {"GET / HTTP/3.0\r\nHost: t\r\n\r\n", 505, "http_version"},
+        {"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505, "http_version"},
         {"\x16\x03\x01\x02", 400, "bad_request"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -223,7 +227,7 @@ static void connection_close_is_obeyed(void **state)
 {
     fixture *f = *state;
     client *c = client_open(f->port);
-    client_send(c, "GET /version HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    client_send(c, "GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     (void)expect(f, c, 200);
     assert_non_null(strstr(f->r.head, "Connection: close\r\n"));
     assert_false(client_more(c)); /* end of stream */
@@ -262,7 +266,7 @@ static void chunked_body_and_expect_continue_work(void **state)
     char body[512];
     char chunk[600];
     chat_body(body, sizeof(body), "hi", "");
-    client_send(c, "POST " CHAT " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    client_send(c, "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                    "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_true(client_read(c, &f->r, false));
     assert_int_equal(f->r.status, 100);

@@ -45,10 +45,10 @@ static krs_runtime_health port_health(krs_runtime *self)
 static uint32_t port_models(krs_runtime *self, krs_model_info *out, uint32_t max)
 {
     (void)self;
-    for (uint32_t i = 0; i < max && i < 3; i++) {
-        out[i] = (krs_model_info){.file_bytes = 100};
+    if (max > 0) {
+        out[0] = (krs_model_info){.id = "m", .file_bytes = 300};
     }
-    return 3;
+    return 1;
 }
 
 static void port_drain(krs_runtime *self)
@@ -148,7 +148,8 @@ static void places_are_bounded_and_come_back(void **state)
     f->port.open_status = KRS_OK;
     assert_int_equal(generate(f, &g[1], &err), KRS_OK);
     assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REQUESTS_ACCEPTED), 4);
-    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REQUESTS_REFUSED), 3);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REFUSED_LIMIT), 2);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REFUSED_RUNTIME), 1);
 }
 
 static void ids_and_deadlines_are_supplied(void **state)
@@ -272,7 +273,7 @@ static void metrics_show_the_runtime_as_it_is_now(void **state)
     assert_non_null(strstr(out.data, "\nkrs_queue_depth 1\n"));
     assert_non_null(strstr(out.data, "\nkrs_sequences_running 3\n"));
     assert_non_null(strstr(out.data, "\nkrs_kv_blocks_used 6\n"));
-    assert_non_null(strstr(out.data, "\nkrs_models_loaded 3\n"));
+    assert_non_null(strstr(out.data, "\nkrs_models_loaded 1\n"));
     assert_non_null(strstr(out.data, "\nkrs_model_bytes 300\n"));
     krs_buf_deinit(&out);
 }

@@ -52,19 +52,57 @@ static void a_bound_is_inclusive_and_the_last_bucket_takes_the_rest(void **state
 {
     (void)state;
     krs_metrics *metrics = metrics_of_test();
-    const krs_metric_info *info = krs_metric_info_of(KRS_METRIC_TTFT);
+    const krs_metric_info *info = krs_metric_info_of(KRS_METRIC_QUEUE_TIME);
     krs_histogram histogram;
     const uint64_t values[] = {0, info->lowest, info->lowest + 1, info->lowest * 2, UINT64_MAX / 4};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-        krs_metrics_observe(metrics, KRS_METRIC_TTFT, values[i]);
+        krs_metrics_observe(metrics, KRS_METRIC_QUEUE_TIME, values[i]);
     }
-    krs_metrics_read_histogram(metrics, KRS_METRIC_TTFT, &histogram);
+    krs_metrics_read_histogram(metrics, KRS_METRIC_QUEUE_TIME, &histogram);
     assert_int_equal(histogram.bounds[0], info->lowest);
     assert_int_equal(histogram.counts[0], 2);
     assert_int_equal(histogram.counts[1], 2);
     assert_int_equal(histogram.counts[histogram.n_buckets], 1);
     assert_int_equal(histogram.count, 5);
     krs_metrics_free(metrics);
+}
+
+static void a_convention_sets_its_own_bounds(void **state)
+{
+    (void)state;
+    krs_metrics *metrics = metrics_of_test();
+    const uint64_t ms = 1000000;
+    const uint64_t values[] = {0, ms, ms + 1, 5 * ms, 10000 * ms, 10000 * ms + 1, UINT64_MAX / 4};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        krs_metrics_observe(metrics, KRS_METRIC_TTFT, values[i]);
+    }
+    krs_histogram histogram;
+    krs_metrics_read_histogram(metrics, KRS_METRIC_TTFT, &histogram);
+    assert_int_equal(histogram.n_buckets, 16);
+    assert_int_equal(histogram.bounds[1], 5 * ms);
+    assert_int_equal(histogram.counts[0], 2);
+    assert_int_equal(histogram.counts[1], 2);
+    assert_int_equal(histogram.counts[15], 1);
+    assert_int_equal(histogram.counts[16], 2);
+    krs_metrics_free(metrics);
+}
+
+static void a_counter_may_take_a_total_from_elsewhere(void **state)
+{
+    (void)state;
+    krs_metrics *metrics = metrics_of_test();
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_CPU, 5);
+    krs_metrics_set(metrics, KRS_METRIC_PROCESS_CPU, 9);
+    assert_int_equal(krs_metrics_read(metrics, KRS_METRIC_PROCESS_CPU), 9);
+    krs_metrics_free(metrics);
+}
+
+/* Whose rules a name follows: ours, or a convention's. */
+static bool is_our_name(krs_str name)
+{
+    return krs_str_starts_with(name, KRS_STR("krs_")) ||
+           krs_str_starts_with(name, KRS_STR("gen_ai_")) ||
+           krs_str_starts_with(name, KRS_STR("process_"));
 }
 
 static void quantiles_stay_within_their_bucket(void **state)
@@ -97,15 +135,19 @@ static void the_table_keeps_its_own_rules(void **state)
         const krs_metric_info *before = i ? krs_metric_info_of((krs_metric)(i - 1)) : NULL;
         const bool is_first = !before || strcmp(before->name, info->name) != 0;
         const krs_str name = krs_str_of(info->name);
-        assert_true(krs_str_starts_with(name, KRS_STR("krs_")));
+        assert_true(is_our_name(name));
         assert_int_equal(krs_str_ends_with(name, KRS_STR("_total")),
                          info->kind == KRS_METRIC_KIND_COUNTER);
-        assert_int_equal(krs_str_ends_with(name, KRS_STR("_seconds")),
+        assert_int_equal(krs_str_ends_with(name, KRS_STR("_seconds")) ||
+                             krs_str_ends_with(name, KRS_STR("_seconds_total")),
                          info->unit == KRS_METRIC_UNIT_NS);
         assert_int_equal(info->help[0] != '\0', is_first);
         assert_int_equal(info->n_buckets > 0, info->kind == KRS_METRIC_KIND_HISTOGRAM);
         assert_true(info->n_buckets <= KRS_METRIC_MAX_BUCKETS);
-        assert_true(info->n_buckets == 0 || info->lowest > 0);
+        assert_true(info->n_buckets == 0 || info->bounds || info->lowest > 0);
+        for (uint32_t b = 1; info->bounds && b < info->n_buckets; b++) {
+            assert_true(info->bounds[b] > info->bounds[b - 1]);
+        }
         for (unsigned j = 0; is_first && i > 0 && j < i - 1; j++) { /* names stand together */
             assert_string_not_equal(krs_metric_info_of((krs_metric)j)->name, info->name);
         }
@@ -127,6 +169,7 @@ static void renders_what_a_scraper_reads(void **state)
     krs_metrics_add(metrics, KRS_METRIC_REQUESTS_LENGTH, 3);
     krs_metrics_set(metrics, KRS_METRIC_KV_BLOCKS_USED, 17);
     krs_metrics_set(metrics, KRS_METRIC_UPTIME, -1500000000);
+    krs_metrics_set(metrics, KRS_METRIC_PRESSURE, 75);
     krs_metrics_observe(metrics, KRS_METRIC_TTFT, 1500000);
     krs_metrics_observe(metrics, KRS_METRIC_TTFT, 900000);
     krs_buf text;
@@ -137,12 +180,13 @@ static void renders_what_a_scraper_reads(void **state)
                     "krs_requests_finished_total{finish=\"length\"} 3\n");
     has_line(&text, "\nkrs_kv_blocks_used 17\n");
     has_line(&text, "\nkrs_uptime_seconds -1.500000000\n");
-    has_line(&text, "# TYPE krs_time_to_first_token_seconds histogram\n"
-                    "krs_time_to_first_token_seconds_bucket{le=\"0.001000000\"} 1\n"
-                    "krs_time_to_first_token_seconds_bucket{le=\"0.002000000\"} 2\n");
-    has_line(&text, "krs_time_to_first_token_seconds_bucket{le=\"+Inf\"} 2\n"
-                    "krs_time_to_first_token_seconds_sum 0.002400000\n"
-                    "krs_time_to_first_token_seconds_count 2\n");
+    has_line(&text, "\nkrs_pressure_ratio 0.075\n");
+    has_line(&text, "# TYPE gen_ai_server_time_to_first_token_seconds histogram\n"
+                    "gen_ai_server_time_to_first_token_seconds_bucket{le=\"0.001000000\"} 1\n"
+                    "gen_ai_server_time_to_first_token_seconds_bucket{le=\"0.005000000\"} 2\n");
+    has_line(&text, "gen_ai_server_time_to_first_token_seconds_bucket{le=\"+Inf\"} 2\n"
+                    "gen_ai_server_time_to_first_token_seconds_sum 0.002400000\n"
+                    "gen_ai_server_time_to_first_token_seconds_count 2\n");
     krs_buf_deinit(&text);
     krs_buf_init(&text, NULL, 100);
     assert_int_equal(krs_metrics_render_prometheus(metrics, &text), KRS_ETOOLARGE);
@@ -186,6 +230,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads_lose_no_count),
         cmocka_unit_test(a_bound_is_inclusive_and_the_last_bucket_takes_the_rest),
+        cmocka_unit_test(a_convention_sets_its_own_bounds),
+        cmocka_unit_test(a_counter_may_take_a_total_from_elsewhere),
         cmocka_unit_test(quantiles_stay_within_their_bucket),
         cmocka_unit_test(the_table_keeps_its_own_rules),
         cmocka_unit_test(renders_what_a_scraper_reads),

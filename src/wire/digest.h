@@ -1,0 +1,26 @@
+/* wire/digest.h - SHA-256, and comparing secrets.
+ *
+ * Thin over libcrypto: a hash is not what this program exists for, and OpenSSL's uses the CPU's own
+ * instructions.
+ *
+ * Thread: any.  Memory: none.  Source: FIPS 180-4. */
+#pragma once
+
+#include "base/str.h"
+
+#define KRS_SHA256_BYTES     32
+#define KRS_SHA256_HEX_BYTES 65 /* with the NUL */
+
+void krs_sha256(krs_str bytes, uint8_t out[KRS_SHA256_BYTES]);
+
+/* 64 lower-case hexadecimal digits and a NUL. */
+void krs_sha256_write(const uint8_t digest[KRS_SHA256_BYTES], char out[KRS_SHA256_HEX_BYTES]);
+
+/* The reverse, either case; false unless hex is exactly 64 digits. */
+bool krs_sha256_read(krs_str hex, uint8_t out[KRS_SHA256_BYTES]);
+
+/* Equal? In a time that depends on n alone, so that an answer's delay tells nothing about a secret. */
+bool krs_secret_equal(const uint8_t *a, const uint8_t *b, size_t n);
+
+/* Overwrite a secret that is no longer needed; not left out by the compiler. */
+void krs_secret_wipe(void *bytes, size_t n);
