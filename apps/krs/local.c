@@ -2,6 +2,7 @@
 #include "local.h"
 
 #include "command.h"
+#include "os/clock.h"
 
 #define PLAN_TEXT_BYTES 256 /* one line */
 
@@ -64,4 +65,47 @@ krs_status krs_local_open(const krs_config *config, const krs_engine_options *op
     krs_engine_plan_text(krs_engine_plan_of(*out), text, sizeof(text));
     krs_say_note(config, "%s", text);
     return KRS_OK;
+}
+
+/* Errors name no folder: they may be a client's. */
+static krs_status open_model(void *ctx, const krs_model_spec *spec, krs_runtime **out,
+                             krs_error *err)
+{
+    const krs_local *local = ctx;
+    *out = NULL;
+    if (krs_os_path_kind(spec->path) != KRS_OS_DIR) {
+        return krs_fail_field(err, KRS_ENOENT, "local_path", "local_path: no such folder");
+    }
+    krs_engine_options options = krs_local_options(local->config, spec->path);
+    options.model_id = spec->id;
+    options.metrics = local->metrics;
+    options.log = local->log;
+    if (spec->context_tokens > 0) {
+        options.max_context_tokens = spec->context_tokens;
+    }
+    return krs_engine_open(&options, out, err);
+}
+
+krs_opener krs_local_opener(krs_local *local)
+{
+    return (krs_opener){.ctx = local, .open = open_model};
+}
+
+krs_service_options krs_local_service_options(const krs_config *config)
+{
+    krs_service_options options = KRS_SERVICE_OPTIONS_INIT;
+    krs_governor_options *governor = &options.governor;
+    options.key_file = krs_config_text(config, KRS_OPTION_API_KEYS);
+    options.max_in_flight = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_IN_FLIGHT);
+    options.default_timeout_ns =
+        (uint64_t)krs_config_int(config, KRS_OPTION_TIMEOUT_MS) * KRS_NS_PER_MS;
+    options.is_adaptive = strcmp(krs_config_text(config, KRS_OPTION_ADMISSION), "adaptive") == 0;
+    governor->slo_ttft_ns =
+        (uint64_t)krs_config_int(config, KRS_OPTION_SLO_TTFT_MS) * KRS_NS_PER_MS;
+    governor->min_limit = (uint32_t)krs_config_int(config, KRS_OPTION_ADMISSION_MIN);
+    governor->max_limit = (uint32_t)krs_config_int(config, KRS_OPTION_ADMISSION_MAX);
+    governor->kp = krs_config_real(config, KRS_OPTION_ADMISSION_KP);
+    governor->ki = krs_config_real(config, KRS_OPTION_ADMISSION_KI);
+    governor->kd = krs_config_real(config, KRS_OPTION_ADMISSION_KD);
+    return options;
 }
