@@ -285,8 +285,6 @@ krs_kv_match krs_kv_prefix_match(krs_kv_prefix *prefix, const uint32_t *tokens, 
         cut_at_checkpoint(prefix, table, chain, &match);
     }
     match.n_blocks = table->n_blocks;
-    prefix->stats.n_asked += max_blocks;
-    prefix->stats.n_found += match.n_blocks;
     return match;
 }
 

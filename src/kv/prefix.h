@@ -54,8 +54,6 @@ typedef struct krs_kv_match {
 
 typedef struct krs_kv_prefix_stats {
     uint32_t n_entries;
-    uint64_t n_asked;   /* blocks that matches could have found */
-    uint64_t n_found;   /* blocks they found */
     uint64_t n_evicted; /* entries that made room */
     uint64_t n_swapped; /* duplicates given up for the original */
 } krs_kv_prefix_stats;

@@ -1,24 +1,58 @@
 /* sched/plan.c - see sched.h. The rules, one function each, in the order they apply.
  *
- * Invariants: a running sequence holds the blocks of all its computed tokens, and from admission on of
- * all tokens it had then, so prefill never waits for a block; only a decode can need one more. */
+ * Whoever has rows in a plan keeps its blocks in it: room for decodes and for higher priorities is made
+ * before any row is given out, and what loses its place after that has no credit, so no rows.
+ *
+ * Thread: one owner.  Memory: none taken here. */
 #include "sched/sched_priv.h"
 
 #include "base/check.h"
 
-/* Rule 1. */
-static void end_due(krs_sched *sched, sched_queue *queue, uint64_t now_ns, krs_sched_step *out)
+/* ---- rule 1 ---- */
+
+static void end_due_of(krs_sched *sched, sched_list *list, uint64_t now_ns, krs_sched_step *out)
 {
     krs_sched_seq *next = NULL;
-    for (krs_sched_seq *seq = queue->head; seq; seq = next) {
+    for (krs_sched_seq *seq = list->head; seq; seq = next) {
         next = seq->next;
         if (!seq->is_cancelled && now_ns < seq->deadline_ns) {
+            if (seq->deadline_ns < sched->next_deadline_ns) {
+                sched->next_deadline_ns = seq->deadline_ns;
+            }
             continue;
         }
+        const bool is_cancelled = seq->is_cancelled;
         krs_sched_finish(sched, seq);
-        seq->end = seq->is_cancelled ? KRS_ECANCELLED : KRS_EDEADLINE;
+        seq->end = is_cancelled ? KRS_ECANCELLED : KRS_EDEADLINE;
         seq->next = out->ended;
         out->ended = seq;
+    }
+}
+
+/* Looks at everybody, but only when somebody is cancelled or the earliest deadline may have come. */
+static void end_due(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
+{
+    if (sched->n_cancelled == 0 && now_ns < sched->next_deadline_ns) {
+        return;
+    }
+    sched->next_deadline_ns = UINT64_MAX;
+    end_due_of(sched, &sched->running, now_ns, out);
+    end_due_of(sched, &sched->parked, now_ns, out);
+    for (uint32_t c = 0; c < KRS_SCHED_CLASSES; c++) {
+        end_due_of(sched, &sched->classes[c].list, now_ns, out);
+    }
+}
+
+/* ---- rows ---- */
+
+/* A token is charged once, whatever its sequence goes through. */
+static void charge(krs_sched *sched, krs_sched_seq *seq, uint32_t n_rows, uint32_t cost)
+{
+    const uint32_t end = seq->n_computed + n_rows;
+    if (end > seq->n_charged) {
+        const uint32_t begin = seq->n_computed > seq->n_charged ? seq->n_computed : seq->n_charged;
+        seq->n_charged = end;
+        krs_sched_charge(sched, seq, (uint64_t)(end - begin) * cost);
     }
 }
 
@@ -26,144 +60,172 @@ static void add_item(krs_sched *sched, krs_sched_seq *seq, uint32_t n_rows, krs_
 {
     KRS_CHECK(out->n_items < sched->limits.max_running);
     const bool is_last_known = seq->n_computed + n_rows == seq->n_tokens;
+    const uint32_t n_wanted = seq->wants_all ? n_rows : is_last_known;
     sched->items[out->n_items++] = (krs_sched_item){.seq = seq,
                                                     .n_past = seq->n_computed,
                                                     .n_rows = n_rows,
-                                                    .n_wanted = is_last_known,
+                                                    .n_wanted = n_wanted,
                                                     .is_last_known = is_last_known};
     out->n_rows += n_rows;
-    out->n_samples += is_last_known;
+    out->n_wanted += n_wanted;
+    out->n_samples += is_last_known && seq->is_sampling;
     seq->n_computed += n_rows;
+    seq->last_row_step = sched->step;
 }
+
+/* The full blocks of its known tokens that these rows touch. */
+static void announce(krs_sched *sched, const krs_sched_seq *seq, uint32_t n_rows)
+{
+    if (!sched->prefix || !seq->tokens || sched->stats.n_waiting == 0) {
+        return;
+    }
+    const uint32_t block_tokens = sched->limits.block_tokens;
+    const uint32_t end = krs_kv_blocks_for(seq->n_computed + n_rows, block_tokens);
+    krs_kv_hash hash = seq->chain.hash;
+    const uint32_t n_full = seq->n_tokens / block_tokens;
+    for (uint32_t i = seq->chain.n_blocks; i < end && i < n_full; i++) {
+        hash = krs_kv_prefix_hash(sched->prefix, hash, seq->tokens + (size_t)i * block_tokens);
+        krs_sched_inflight_add(&sched->inflight, hash);
+    }
+}
+
+static void add_prompt_rows(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
+{
+    const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
+    const uint32_t missing = seq->n_tokens - seq->n_computed;
+    const uint32_t n_rows = missing < budget ? missing : budget;
+    charge(sched, seq, n_rows, KRS_SCHED_PREFILL_COST);
+    announce(sched, seq, n_rows);
+    add_item(sched, seq, n_rows, out);
+}
+
+/* ---- rule 2 ---- */
 
 static bool is_decode(const krs_sched_seq *seq)
 {
     return seq->n_computed > 0 && seq->n_computed + 1 == seq->n_tokens;
 }
 
-/* The youngest running sequence without credit, or NULL. What is in this plan has credit, so it is never
- * this one. */
-static krs_sched_seq *youngest_paused(const krs_sched *sched)
+/* Who has waited for a row for too long goes first, longest wait first; else by priority and age. */
+static sched_rank prompt_rank(const krs_sched *sched, krs_sched_seq *seq)
 {
-    for (krs_sched_seq *seq = sched->running.tail; seq; seq = seq->prev) {
-        if (seq->credit == 0) {
-            return seq;
-        }
+    if (sched->step - seq->last_row_step >= krs_sched_patience(seq->priority)) {
+        return (sched_rank){0, seq->last_row_step, seq};
     }
-    return NULL;
+    return (sched_rank){1 + (uint64_t)seq->priority, seq->arrival, seq};
 }
 
-static void preempt(krs_sched *sched, krs_sched_seq *victim, krs_sched_step *out)
+/* Sort the running sequences into decodes and prompts. Returns how many blocks the decodes need. */
+static uint32_t survey(krs_sched *sched)
 {
-    krs_sched_preempt(sched, victim);
-    out->n_preempted++;
-}
-
-/* Make seq's table cover its tokens; false when seq itself had to give way. */
-static bool make_room(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
-{
-    const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, sched->limits.block_tokens);
-    while (krs_kv_table_grow(&seq->table, sched->pool, n_blocks) != KRS_OK) {
-        krs_sched_seq *paused = youngest_paused(sched);
-        krs_sched_seq *victim = paused ? paused : sched->running.tail;
-        preempt(sched, victim, out);
-        if (victim == seq) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Rule 2. Victims are paused or younger than the sequence they make room for, so what has been planned
- * stays; a sequence that had to give way itself was the youngest, so nothing follows it. */
-static void plan_decodes(krs_sched *sched, krs_sched_step *out)
-{
+    uint32_t n_blocks = 0;
+    sched->n_decodes = 0;
+    sched->prompts.n = 0;
     for (krs_sched_seq *seq = sched->running.head; seq; seq = seq->next) {
-        if (seq->credit == 0 || !is_decode(seq)) {
+        krs_sched_extend(sched, seq);
+        if (seq->credit == 0 || seq->n_computed == seq->n_tokens) {
             continue;
         }
-        if (!make_room(sched, seq, out)) {
-            return;
+        if (is_decode(seq)) {
+            sched->decodes[sched->n_decodes++] = seq;
+            n_blocks += krs_sched_needs_block(sched, seq);
+        } else {
+            krs_sched_heap_push(&sched->prompts, prompt_rank(sched, seq));
         }
+    }
+    return n_blocks;
+}
+
+static void plan_decodes(krs_sched *sched, krs_sched_step *out)
+{
+    const uint32_t block_tokens = sched->limits.block_tokens;
+    for (uint32_t i = 0; i < sched->n_decodes; i++) {
+        krs_sched_seq *seq = sched->decodes[i];
+        if (seq->state != KRS_SCHED_RUNNING) {
+            continue; /* has just lost its place */
+        }
+        const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, block_tokens);
+        KRS_CHECK(krs_kv_table_grow(&seq->table, sched->pool, n_blocks) == KRS_OK);
+        charge(sched, seq, 1, KRS_SCHED_DECODE_COST);
         add_item(sched, seq, 1, out);
     }
 }
 
-/* Rule 3, running ones. */
-static void plan_prefills(krs_sched *sched, krs_sched_step *out)
+/* ---- rules 3 to 5 ---- */
+
+/* Ranked before room was made: some have lost their place since, and may even be back with rows. */
+static bool is_stale(const krs_sched *sched, const krs_sched_seq *seq)
 {
-    for (krs_sched_seq *seq = sched->running.head; seq; seq = seq->next) {
-        const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
-        const uint32_t missing = seq->n_tokens - seq->n_computed;
-        if (budget == 0) {
-            return;
-        }
-        if (seq->credit > 0 && missing > 0 && !is_decode(seq)) {
-            add_item(sched, seq, missing < budget ? missing : budget, out);
+    return seq->state != KRS_SCHED_RUNNING || seq->last_row_step == sched->step;
+}
+
+/* The first running prompt without rows in this plan, NULL when there is none; *rank is its rank. */
+static krs_sched_seq *first_prompt(krs_sched *sched, uint64_t *rank)
+{
+    while (sched->prompts.n > 0 && is_stale(sched, sched->prompts.items[0].seq)) {
+        (void)krs_sched_heap_pop(&sched->prompts);
+    }
+    if (sched->prompts.n == 0) {
+        return NULL;
+    }
+    *rank = sched->prompts.items[0].a;
+    return sched->prompts.items[0].seq;
+}
+
+/* At equal priority what is begun is finished first: it holds blocks, and its reader waits longer. */
+static bool goes_before(const krs_sched *sched, const krs_sched_seq *waiting, uint64_t rank)
+{
+    return rank > 0 && (krs_sched_is_elder_turn(sched) || 1 + (uint64_t)waiting->priority < rank);
+}
+
+/* False when no other waiting sequence may be looked at in this plan. */
+static bool try_next(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
+{
+    const sched_admission admission = krs_sched_admit(sched, seq, out);
+    if (admission == SCHED_ADMITTED) {
+        add_prompt_rows(sched, seq, out);
+        return true;
+    }
+    return admission == SCHED_HELD && ++sched->n_held < KRS_SCHED_MAX_HELD;
+}
+
+static void plan_prompts(krs_sched *sched, krs_sched_step *out)
+{
+    bool is_open = true;
+    sched->n_held = 0;
+    while (out->n_rows < sched->limits.max_step_tokens) {
+        uint64_t rank = 0;
+        krs_sched_seq *begun = first_prompt(sched, &rank);
+        krs_sched_seq *next = is_open ? krs_sched_next(sched) : NULL;
+        if (next && (!begun || goes_before(sched, next, rank))) {
+            is_open = try_next(sched, next, out);
+        } else if (begun) {
+            (void)krs_sched_heap_pop(&sched->prompts);
+            add_prompt_rows(sched, begun, out);
+        } else {
+            break;
         }
     }
-}
-
-/* Does the whole known sequence fit, with room to go on? One free block for each running sequence is
- * asked for on top, or the newcomer would be thrown out again by the next decode that needs one. */
-static bool has_place(const krs_sched *sched, const krs_sched_seq *seq)
-{
-    const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, sched->limits.block_tokens);
-    const uint64_t wanted = (uint64_t)n_blocks + sched->running.n;
-    return sched->running.n < sched->limits.max_running &&
-           wanted <= krs_kv_pool_n_free(sched->pool);
-}
-
-/* The same, once readers that take nothing have lost their places: one slow client must not keep the
- * others waiting. */
-static bool find_place(krs_sched *sched, const krs_sched_seq *seq, krs_sched_step *out)
-{
-    while (!has_place(sched, seq)) {
-        krs_sched_seq *paused = youngest_paused(sched);
-        if (!paused) {
-            return false;
-        }
-        preempt(sched, paused, out);
-    }
-    return true;
-}
-
-static void start(krs_sched *sched, krs_sched_seq *seq)
-{
-    krs_sched_queue_remove(&sched->waiting, seq);
-    sched->waiting_tokens -= seq->n_tokens;
-    const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, sched->limits.block_tokens);
-    KRS_CHECK(krs_kv_table_grow(&seq->table, sched->pool, n_blocks) == KRS_OK);
-    seq->state = KRS_SCHED_RUNNING;
-    krs_sched_queue_insert(&sched->running, seq);
-}
-
-/* Rule 3, waiting ones. */
-static void admit(krs_sched *sched, krs_sched_step *out)
-{
-    krs_sched_seq *seq = sched->waiting.head;
-    while (seq && out->n_rows < sched->limits.max_step_tokens) {
-        if (seq->credit == 0) {
-            seq = seq->next;
-            continue;
-        }
-        if (!find_place(sched, seq, out)) {
-            return;
-        }
-        krs_sched_seq *next = seq->next; /* read late: find_place may have put one there */
-        start(sched, seq);
-        const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
-        add_item(sched, seq, seq->n_tokens < budget ? seq->n_tokens : budget, out);
-        seq = next;
-    }
+    krs_sched_end_holds(sched);
 }
 
 void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
 {
     *out = (krs_sched_step){.items = sched->items};
-    end_due(sched, &sched->running, now_ns, out);
-    end_due(sched, &sched->waiting, now_ns, out);
+    sched->step++;
+    krs_sched_inflight_clear(&sched->inflight, sched->step);
+    end_due(sched, now_ns, out);
+    krs_sched_make_room(sched, survey(sched), out);
+    krs_sched_displace(sched, out);
     plan_decodes(sched, out);
-    plan_prefills(sched, out);
-    admit(sched, out);
+    plan_prompts(sched, out);
+    sched->n_items = out->n_items;
+}
+
+void krs_sched_revert(krs_sched *sched)
+{
+    for (uint32_t i = 0; i < sched->n_items; i++) {
+        sched->items[i].seq->n_computed = sched->items[i].n_past;
+    }
+    sched->n_items = 0;
 }

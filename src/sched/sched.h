@@ -13,11 +13,12 @@
  *     victims give theirs back first: without credit before with, lower priority before higher, then who
  *     loses the fewest tokens that nobody else holds, then the youngest. The oldest running sequence with
  *     credit is never a victim, so work is never stuck.
- *  3. What is left of the budget goes to prompts, running and waiting alike, by (priority, service its
- *     tenant has had, age). A waiting sequence starts behind what is cached of its prompt, when all its
- *     known tokens' blocks fit. One that does not fit is not overtaken by another that waits; it may take
- *     the place of sequences without credit, and of running ones of a lower priority that have had
- *     KRS_SCHED_QUANTUM_TOKENS new tokens since they were admitted.
+ *  3. What is left of the budget goes to prompts by priority: at equal priority those begun, oldest first,
+ *     then waiting ones, first of the tenant that has had the least service. A waiting sequence starts
+ *     behind what is cached of its prompt, when all its known tokens' blocks fit. One that does not fit is
+ *     not overtaken by another that waits; it may take the place of sequences without credit, and of
+ *     running ones of a lower priority that have had KRS_SCHED_QUANTUM_TOKENS new tokens since they were
+ *     admitted.
  *  4. Elders: of the sequences that have waited longer than their class's patience, the one whose patience
  *     ended first gets at least every KRS_SCHED_ELDER_TURN-th admission, whatever its priority or tenant.
  *  5. A waiting sequence whose next block is being computed in this step for another waits for it, but no
@@ -25,8 +26,9 @@
  *
  * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
  * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
- * lifted to the least served that waits, so idle time earns nothing. Two tenants that both have work of one
- * class waiting differ in service / weight by at most krs_sched_fair_bound, elders' turns aside.
+ * lifted to the least served that waits, so idle time earns nothing. While two tenants both have work of one
+ * class waiting, the service / weight they get differs by at most krs_sched_fair_bound, but for what elders'
+ * turns and waits for a shared prefix (rules 4 and 5) shift.
  *
  * No starvation: krs_sched_wait_bound says after how many plans at most a sequence gets its next row.
  *
@@ -49,7 +51,7 @@
 #define KRS_SCHED_PATIENCE_URGENT 32u /* plans; at 50 ms a step 1.6 s */
 #define KRS_SCHED_PATIENCE_NORMAL 128u
 #define KRS_SCHED_PATIENCE_BACK   512u
-#define KRS_SCHED_MAX_LOOKS       32u /* waiting sequences looked at in a plan: bounds its cost */
+#define KRS_SCHED_MAX_HELD        32u /* sequences rule 5 makes wait in a plan: bounds its cost */
 
 typedef struct krs_sched krs_sched;
 typedef struct krs_sched_seq krs_sched_seq;
@@ -89,15 +91,23 @@ struct krs_sched_seq {
     bool is_cancelled; /* krs_sched_cancel */
 
     krs_sched_state state;
-    uint32_t n_computed;     /* tokens whose keys and values are in the cache */
-    uint32_t n_cached;       /* of them, found there when it was first admitted */
-    krs_cache_end cache_end; /* why not more; valid once it has run */
+    uint32_t n_computed; /* tokens whose keys and values are in the cache */
+    uint32_t n_cached;   /* of them, found there when it was first admitted */
     uint32_t n_preempted;
-    uint64_t arrival;
+    krs_cache_end cache_end; /* why not more; valid once it has run */
+    krs_status end;          /* of an ended one: KRS_ECANCELLED, KRS_EDEADLINE */
     krs_kv_table table;
-    krs_status end;      /* of an ended one: KRS_ECANCELLED, KRS_EDEADLINE */
-    krs_sched_seq *prev; /* in its queue */
-    krs_sched_seq *next; /* in its queue; in krs_sched_step.ended */
+    krs_kv_chain
+        chain; /* how far its blocks are registered; waiting: how far it has been looked up */
+    uint64_t arrival;
+    uint64_t due_step;          /* waiting: when its patience ends; counted in plans */
+    uint64_t last_row_step;     /* running: the last plan that gave it a row */
+    uint32_t n_charged;         /* tokens its tenant has been charged for, or that were cached */
+    uint32_t quantum_end;       /* running: tokens from which on priority may take its place */
+    krs_sched_seq *prev;        /* in the list of its state */
+    krs_sched_seq *next;        /* there; in krs_sched_step.ended */
+    krs_sched_seq *tenant_prev; /* waiting: in its tenant's queue */
+    krs_sched_seq *tenant_next;
 };
 
 /* Rows n_past .. n_past + n_rows - 1 of a sequence. */
@@ -125,6 +135,9 @@ typedef struct krs_sched_stats {
     uint32_t n_waiting;
     uint32_t n_parked;
     uint64_t n_waiting_tokens;
+    uint64_t n_admitted;     /* so far, with those that were admitted again */
+    uint64_t n_asked_tokens; /* known when admitted */
+    uint64_t n_found_tokens; /* of them, found in the cache */
 } krs_sched_stats;
 
 /* pool: borrowed, outlives the scheduler, which is its only user. prefix: borrowed, over the same pool;
@@ -165,7 +178,8 @@ void krs_sched_append(krs_sched *sched, krs_sched_seq *seq);
  * tokens. */
 void krs_sched_finish(krs_sched *sched, krs_sched_seq *seq);
 
-/* The earliest deadline of all sequences, UINT64_MAX when there is none: when to plan again. */
+/* No later than the earliest deadline of all sequences, UINT64_MAX when there is none: when to plan again
+ * though nothing happened. A plan at that time makes it exact. */
 uint64_t krs_sched_next_deadline(const krs_sched *sched);
 
 /* After how many plans at most does seq get its next row, if it keeps its credit? With

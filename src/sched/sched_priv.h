@@ -1,32 +1,116 @@
-/* sched/sched_priv.h - the scheduler's own state, shared by sched.c (queues) and plan.c (policy).
+/* sched/sched_priv.h - the scheduler's own state, shared by its files:
  *
- * Both queues are kept in order of arrival, so "oldest" is the head and "youngest" the tail.
+ *   sched.c    in and out: limits, add, append, credit, cancel, finish, numbers
+ *   waiting.c  who waits: by class and age, by tenant and service; who is next
+ *   place.c    places: admission, blocks, victims
+ *   plan.c     the rules in their order
+ *   bound.c    the promises as numbers
+ *
+ * The running list is in order of arrival, so its first with credit is the oldest. A class's list is in
+ * order of due_step. A tenant's queue is in order of arrival.
  *
  * Thread: one owner.  Memory: see sched.h. */
 #pragma once
 
+#include "sched/heap.h"
+#include "sched/inflight.h"
 #include "sched/sched.h"
 
-typedef struct sched_queue {
+/* A unit of service in a tenant's counter, divided by its weight: fine enough that rounding is below 0.1 %
+ * at the highest weight, coarse enough for 2^48 tokens. */
+#define SCHED_SERVICE_UNIT (UINT64_C(1) << 16)
+#define SCHED_NO_TENANT    UINT32_MAX
+
+typedef struct sched_list {
     krs_sched_seq *head;
     krs_sched_seq *tail;
     uint32_t n;
-} sched_queue;
+} sched_list;
+
+typedef struct sched_tenant {
+    uint64_t counter; /* service by weight, lifted when it comes back from idle */
+    uint64_t service;
+    uint32_t weight;
+    uint32_t n_waiting;
+    struct {
+        krs_sched_seq *head;
+        krs_sched_seq *tail;
+        uint32_t n;  /* waiting; held ones are out of the queue for a plan, but counted */
+        uint32_t at; /* place in the class's heap, or SCHED_NO_TENANT */
+    } queues[KRS_SCHED_CLASSES];
+} sched_tenant;
+
+typedef struct sched_class {
+    sched_list list; /* all that wait, by due_step */
+    uint32_t *heap;  /* [n_heap] tenants with a queue, least served first */
+    uint32_t n_heap;
+    uint32_t last_tenant; /* whose queue became empty last */
+} sched_class;
 
 struct krs_sched {
     const krs_alloc *alloc;
     krs_sched_limits limits;
     krs_kv_pool *pool;
-    sched_queue running;
-    sched_queue waiting;
-    uint64_t waiting_tokens;
+    krs_kv_prefix *prefix; /* or NULL */
+
+    uint64_t step; /* plans so far */
     uint64_t next_arrival;
-    krs_sched_item items[]; /* [limits.max_running] */
+    uint64_t next_deadline_ns; /* of the earliest, or earlier */
+    uint32_t n_cancelled;      /* in the house, to be ended by the next plan */
+    uint32_t n_since_elder;    /* admissions while an elder waited and was not the one */
+    krs_sched_stats stats;
+    uint32_t n_running_of[KRS_SCHED_CLASSES];
+
+    sched_list running;
+    sched_list parked;
+    sched_class classes[KRS_SCHED_CLASSES];
+    sched_tenant *tenants; /* [limits.max_tenants] */
+    krs_sched_seq *held;   /* by tenant_next: wait in this plan for another's blocks */
+    uint32_t n_held;       /* so many */
+    sched_inflight inflight;
+
+    krs_sched_item *items; /* [limits.max_running], n_items of the last plan */
+    uint32_t n_items;
+    krs_sched_seq **decodes; /* [limits.max_running] */
+    uint32_t n_decodes;
+    sched_heap prompts; /* running, prompt not computed yet */
+    sched_heap victims;
 };
 
-/* Insert by arrival, searching from the tail, where new ones belong. */
-void krs_sched_queue_insert(sched_queue *queue, krs_sched_seq *seq);
-void krs_sched_queue_remove(sched_queue *queue, krs_sched_seq *seq);
+/* sched.c: lists through prev and next. */
+void krs_sched_list_append(sched_list *list, krs_sched_seq *seq);
+void krs_sched_list_insert(sched_list *list, krs_sched_seq *seq); /* by arrival */
+void krs_sched_list_remove(sched_list *list, krs_sched_seq *seq);
 
-/* Move a running sequence back to the waiting queue, blocks given back. */
-void krs_sched_preempt(krs_sched *sched, krs_sched_seq *seq);
+/* waiting.c */
+uint64_t krs_sched_patience(krs_priority priority);
+void krs_sched_enqueue(krs_sched *sched, krs_sched_seq *seq); /* becomes WAITING */
+void krs_sched_dequeue(krs_sched *sched, krs_sched_seq *seq);
+void krs_sched_hold(krs_sched *sched, krs_sched_seq *seq); /* not looked at again in this plan */
+void krs_sched_end_holds(krs_sched *sched);
+void krs_sched_charge(krs_sched *sched, const krs_sched_seq *seq, uint64_t cost);
+/* The one whose patience ended first, NULL when nobody's has. */
+krs_sched_seq *krs_sched_elder(const krs_sched *sched);
+/* Is it the elder's turn? */
+bool krs_sched_is_elder_turn(const krs_sched *sched);
+/* Who is to be admitted next, NULL when nobody waits. */
+krs_sched_seq *krs_sched_next(const krs_sched *sched);
+
+/* place.c */
+typedef enum sched_admission {
+    SCHED_ADMITTED,
+    SCHED_HELD,    /* waits for blocks that are being computed */
+    SCHED_BLOCKED, /* no place */
+} sched_admission;
+
+/* Register what is computed, give the blocks back, leave the running list. */
+void krs_sched_leave_place(krs_sched *sched, krs_sched_seq *seq);
+void krs_sched_extend(krs_sched *sched, krs_sched_seq *seq);
+void krs_sched_preempt(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out);
+/* Its known tokens reach beyond its blocks: true of a decode only. */
+bool krs_sched_needs_block(const krs_sched *sched, const krs_sched_seq *seq);
+/* Rule 2: the decodes need n_blocks more; preempt until they are free. */
+void krs_sched_make_room(krs_sched *sched, uint32_t n_blocks, krs_sched_step *out);
+/* Rule 3: let who is next take the place of lower priorities, before they have rows in the plan. */
+void krs_sched_displace(krs_sched *sched, krs_sched_step *out);
+sched_admission krs_sched_admit(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out);

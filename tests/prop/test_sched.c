@@ -75,6 +75,7 @@ static void world_init(world *w, uint64_t seed)
         v->seq.n_tokens = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - 1);
         v->n_answer = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - v->seq.n_tokens);
         v->is_slow = draw(w, 4) == 0;
+        v->seq.is_sampling = true;
         v->seq.credit = v->is_slow ? (uint32_t)draw(w, 3) : KRS_SCHED_UNLIMITED;
         v->seq.deadline_ns = draw(w, 6) == 0 ? t + draw(w, 300) : UINT64_MAX;
     }
@@ -95,9 +96,11 @@ static void let_visitors_act(world *w)
         }
         if (v->is_added && !v->is_done) {
             if (v->is_slow && draw(w, 5) == 0) {
-                v->seq.credit += (uint32_t)draw(w, 4);
+                krs_sched_set_credit(w->sched, &v->seq, v->seq.credit + (uint32_t)draw(w, 4));
             }
-            v->seq.is_cancelled |= draw(w, 400) == 0;
+            if (draw(w, 400) == 0) {
+                krs_sched_cancel(w->sched, &v->seq);
+            }
         }
     }
 }

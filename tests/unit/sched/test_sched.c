@@ -30,12 +30,19 @@ static void fixture_init(fixture *f, const krs_sched_limits *limits, uint32_t n_
     assert_int_equal(krs_sched_new(limits, f->pool, NULL, NULL, &f->sched, NULL), KRS_OK);
 }
 
-static krs_status add(fixture *f, uint32_t i, uint32_t n_tokens)
+static krs_status add_until(fixture *f, uint32_t i, uint32_t n_tokens, uint64_t deadline_ns)
 {
     f->seqs[i].n_tokens = n_tokens;
     f->seqs[i].credit = KRS_SCHED_UNLIMITED;
-    f->seqs[i].deadline_ns = UINT64_MAX;
+    f->seqs[i].deadline_ns = deadline_ns;
+    f->seqs[i].is_sampling = true;
+    f->seqs[i].priority = KRS_PRIORITY_NORMAL;
     return krs_sched_add(f->sched, &f->seqs[i], NULL);
+}
+
+static krs_status add(fixture *f, uint32_t i, uint32_t n_tokens)
+{
+    return add_until(f, i, n_tokens, UINT64_MAX);
 }
 
 static void fixture_end(fixture *f)
@@ -159,17 +166,17 @@ static void without_credit_a_sequence_is_not_planned(void **state)
     const krs_sched_limits limits = limits_of(4, 64);
     fixture_init(&f, &limits, 16);
     assert_int_equal(add(&f, 0, 3), KRS_OK);
-    f.seqs[0].credit = 2;
+    krs_sched_set_credit(f.sched, &f.seqs[0], 2);
     assert_int_equal(step(&f).n_items, 1);
     assert_int_equal(step(&f).n_items, 1);
     assert_int_equal(f.seqs[0].credit, 0);
     assert_int_equal(step(&f).n_items, 0);
-    f.seqs[0].credit = 1;
+    krs_sched_set_credit(f.sched, &f.seqs[0], 1);
     assert_int_equal(step(&f).n_items, 1);
     /* One that waits without credit is overtaken: it asked for nothing. */
     assert_int_equal(add(&f, 1, 3), KRS_OK);
     assert_int_equal(add(&f, 2, 3), KRS_OK);
-    f.seqs[1].credit = 0;
+    krs_sched_set_credit(f.sched, &f.seqs[1], 0);
     const krs_sched_step plan = step(&f);
     assert_int_equal(plan.n_items, 1);
     assert_ptr_equal(plan.items[0].seq, &f.seqs[2]);
@@ -184,14 +191,19 @@ static void a_paused_sequence_loses_its_place_to_one_that_waits(void **state)
     fixture_init(&f, &limits, 16);
     assert_int_equal(add(&f, 0, 3), KRS_OK);
     (void)step(&f);
-    f.seqs[0].credit = 0;
+    krs_sched_set_credit(f.sched, &f.seqs[0], 0);
     assert_int_equal(step(&f).n_items, 0);
     assert_int_equal(f.seqs[0].state, KRS_SCHED_RUNNING); /* nobody wants it */
     assert_int_equal(add(&f, 1, 3), KRS_OK);
     const krs_sched_step plan = step(&f);
     assert_int_equal(plan.n_items, 1);
     assert_ptr_equal(plan.items[0].seq, &f.seqs[1]);
-    assert_int_equal(f.seqs[0].state, KRS_SCHED_WAITING);
+    assert_int_equal(f.seqs[0].state, KRS_SCHED_PARKED);
+    assert_int_equal(krs_sched_stats_of(f.sched).n_parked, 1);
+    krs_sched_finish(f.sched, &f.seqs[1]);
+    assert_int_equal(step(&f).n_items, 0);
+    krs_sched_set_credit(f.sched, &f.seqs[0], 1);
+    assert_int_equal(step(&f).items[0].n_rows, 4); /* computed anew */
     fixture_end(&f);
 }
 
@@ -201,14 +213,13 @@ static void cancelled_and_late_ones_leave_from_both_queues(void **state)
     fixture f;
     const krs_sched_limits limits = limits_of(2, 64);
     fixture_init(&f, &limits, 16);
+    const uint64_t deadlines[] = {UINT64_MAX, 100, 50, UINT64_MAX};
     for (uint32_t i = 0; i < 4; i++) {
-        assert_int_equal(add(&f, i, 3), KRS_OK);
+        assert_int_equal(add_until(&f, i, 3, deadlines[i]), KRS_OK);
     }
     (void)step(&f);
-    f.seqs[0].is_cancelled = true;
-    f.seqs[1].deadline_ns = 100;
-    f.seqs[2].deadline_ns = 50;
-    f.seqs[3].is_cancelled = true;
+    krs_sched_cancel(f.sched, &f.seqs[0]);
+    krs_sched_cancel(f.sched, &f.seqs[3]);
     assert_int_equal(krs_sched_next_deadline(f.sched), 50);
     krs_sched_step plan;
     krs_sched_plan(f.sched, 99, &plan);

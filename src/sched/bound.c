@@ -1,0 +1,80 @@
+/* sched/bound.c - what the scheduler promises, as numbers. tests/prop holds it to them.
+ *
+ * Why a waiting sequence gets its row within the bound. Its patience ends after P plans. From then on the
+ * others whose patience ended no later are A, and nobody joins them: who comes, or comes back, has a later
+ * end. Every KRS_SCHED_ELDER_TURN-th admission is an elder's, so after M = KRS_SCHED_ELDER_TURN * (A + 1)
+ * admissions it has had its turn. How long can M admissions take? A plan that does not admit it is one of
+ *
+ *   1. rows ran out: prompts got at least B - R + 1, since whoever is in its prompt does not decode;
+ *   2. a prompt was finished in it: at most one such plan for each admission, and for each that ran;
+ *   3. no place: without 1 and 2 all that run decode, and they are at least k, since fewer than k leave
+ *      room for another of full length. Who has no credit loses its place first.
+ *
+ * Each of the R that ran, and of the M admitted, has at most L tokens, prompt and answer, replayed or not
+ * (a victim that comes back is an admission again). So 1 and 3 take at most L / min(k, B - R + 1) plans for
+ * each, and 2 one.
+ *
+ * Thread: one owner.  Memory: none. */
+#include "sched/sched_priv.h"
+
+uint64_t krs_sched_fair_bound(const krs_sched_limits *limits)
+{
+    const uint64_t batch =
+        (uint64_t)KRS_SCHED_DECODE_COST * limits->max_running * limits->max_seq_tokens;
+    const uint64_t prompt = (uint64_t)KRS_SCHED_PREFILL_COST * limits->max_seq_tokens;
+    return 2 * (batch > prompt ? batch : prompt);
+}
+
+/* k: so many sequences of full length fit beside each other with the block that each newcomer asks for on
+ * top for each that runs. */
+static uint64_t min_parallel(const krs_sched *sched)
+{
+    const krs_sched_limits *l = &sched->limits;
+    const uint64_t usable = krs_kv_pool_n_blocks(sched->pool) - krs_kv_pool_n_pinned(sched->pool);
+    const uint64_t blocks = krs_kv_blocks_for(l->max_seq_tokens, l->block_tokens);
+    const uint64_t k = (usable + 1) / (blocks + 1);
+    if (k == 0) {
+        return 1;
+    }
+    return k < l->max_running ? k : l->max_running;
+}
+
+/* A for one whose patience has ended. */
+static uint64_t count_elders(const krs_sched *sched, const krs_sched_seq *seq)
+{
+    uint64_t n = 0;
+    for (uint32_t c = 0; c < KRS_SCHED_CLASSES; c++) {
+        const krs_sched_seq *other = sched->classes[c].list.head;
+        for (; other && other->due_step <= seq->due_step; other = other->next) {
+            n += other != seq;
+        }
+    }
+    return n;
+}
+
+static uint64_t bound_of_waiting(const krs_sched *sched, const krs_sched_seq *seq)
+{
+    const krs_sched_limits *l = &sched->limits;
+    const uint64_t house = (uint64_t)l->max_running + l->max_waiting + l->max_parked;
+    const bool is_elder = seq->due_step <= sched->step;
+    const uint64_t patience = is_elder ? 0 : seq->due_step - sched->step;
+    const uint64_t n_before = is_elder ? count_elders(sched, seq) : house - 1;
+    const uint64_t n_admissions = KRS_SCHED_ELDER_TURN * (n_before + 1);
+    const uint64_t n_rows = l->max_step_tokens - l->max_running + 1;
+    const uint64_t k = min_parallel(sched);
+    const uint64_t slowest = k < n_rows ? k : n_rows;
+    const uint64_t each = (l->max_seq_tokens + slowest - 1) / slowest + 1;
+    return patience + (l->max_running + n_admissions) * each + 1;
+}
+
+uint64_t krs_sched_wait_bound(const krs_sched *sched, const krs_sched_seq *seq)
+{
+    if (seq->credit == 0 || seq->state == KRS_SCHED_OUT || seq->state == KRS_SCHED_PARKED) {
+        return UINT64_MAX;
+    }
+    if (seq->state == KRS_SCHED_WAITING) {
+        return bound_of_waiting(sched, seq);
+    }
+    const bool is_prompt = seq->n_computed == 0 || seq->n_computed + 1 < seq->n_tokens;
+    return is_prompt ? krs_sched_patience(seq->priority) + sched->limits.max_running : 1;
+}
