@@ -87,25 +87,6 @@ static krs_status parse_body(const krs_call_context *context, const krs_call_row
     return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "body");
 }
 
-/* What a request calls its prompt the API may call something else. */
-static void rename_field(const krs_call_row *row, krs_error *err)
-{
-    if (!err || !row->prompt_field) {
-        return;
-    }
-    const bool is_prompt = strcmp(err->field, "messages") == 0 ||
-                           strcmp(err->field, "prompt") == 0 || strcmp(err->field, "input") == 0;
-    if (is_prompt) {
-        const krs_str message = krs_str_of(err->message);
-        const size_t n =
-            krs_str_starts_with(message, krs_str_of(err->field)) ? strlen(err->field) : 0;
-        const krs_error old = *err;
-        (void)krs_fail_field(err, old.status, row->prompt_field, "%s%s",
-                             n > 0 ? row->prompt_field : "", old.message + n);
-        err->retry_after_ms = old.retry_after_ms;
-    }
-}
-
 krs_status krs_call_parse(const krs_call_context *context, krs_call_kind kind, krs_str body,
                           krs_call **out, krs_error *err)
 {
@@ -130,7 +111,6 @@ krs_status krs_call_parse(const krs_call_context *context, krs_call_kind kind, k
     status = read_call(&reader, row);
     json_decref(tree);
     if (status != KRS_OK) {
-        rename_field(row, err);
         krs_call_free(&head->call);
         return status;
     }
@@ -213,6 +193,22 @@ static void name_failure(const krs_stream_event *event, krs_error *err)
         (void)krs_fail(err, KRS_EINTERNAL, "The answer ended with an error that has no name.");
     } else {
         *err = event->error;
+    }
+}
+
+/* What a request calls its prompt the API may call something else. */
+static void rename_field(const krs_call_row *row, krs_error *err)
+{
+    const bool is_prompt = strcmp(err->field, "messages") == 0 ||
+                           strcmp(err->field, "prompt") == 0 || strcmp(err->field, "input") == 0;
+    if (row->prompt_field && is_prompt) {
+        const krs_str message = krs_str_of(err->message);
+        const size_t n =
+            krs_str_starts_with(message, krs_str_of(err->field)) ? strlen(err->field) : 0;
+        const krs_error old = *err;
+        (void)krs_fail_field(err, old.status, row->prompt_field, "%s%s",
+                             n > 0 ? row->prompt_field : "", old.message + n);
+        err->retry_after_ms = old.retry_after_ms;
     }
 }
 

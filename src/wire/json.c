@@ -135,6 +135,16 @@ static krs_status write_char(const unsigned char *s, size_t n, krs_buf *out)
     }
 }
 
+/* Bytes at the beginning of s[0 .. n) that stand for themselves: most of most texts, copied in one go. */
+static size_t plain_bytes(const unsigned char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && s[i] >= 0x20 && s[i] < 0x7F && s[i] != '"' && s[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 krs_status krs_json_write_string(krs_str text, krs_buf *out)
 {
     const size_t before = out->len;
@@ -142,8 +152,9 @@ krs_status krs_json_write_string(krs_str text, krs_buf *out)
     krs_status status = krs_buf_append_char(out, '"');
     size_t i = 0;
     while (status == KRS_OK && i < text.len) {
-        const size_t n = krs_utf8_length(text.ptr + i, text.len - i);
-        status = write_char(s + i, n, out);
+        const size_t n_plain = plain_bytes(s + i, text.len - i);
+        const size_t n = n_plain ? n_plain : krs_utf8_length(text.ptr + i, text.len - i);
+        status = n_plain ? krs_buf_append(out, s + i, n) : write_char(s + i, n, out);
         i += n ? n : 1;
     }
     if (status == KRS_OK) {

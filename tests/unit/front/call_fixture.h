@@ -74,7 +74,7 @@ static inline void check_bad(krs_call_kind kind, const bad_case *cases, size_t n
 /* The tree of a chat, as JSON with sorted keys. */
 static inline void expect_tree(const json_t *tree, const char *want)
 {
-    char *got = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
+    char *got = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
     assert_string_equal(got, want);
     free(got);
 }
@@ -134,6 +134,18 @@ static inline void expect_json(const talk *t, const char *want)
     assert_non_null(tree);
     expect_tree(tree, want);
     json_decref(tree);
+}
+
+/* The value at "a.0.b": member a, entry 0 of it, member b of that. */
+static inline const json_t *dig(const json_t *tree, const char *path)
+{
+    while (*path) {
+        const size_t n = strcspn(path, ".");
+        tree = json_is_array(tree) ? json_array_get(tree, (size_t)atoi(path))
+                                   : json_object_getn(tree, path, n);
+        path += n + (path[n] == '.');
+    }
+    return tree;
 }
 
 /* The data of the n-th server-sent event of what was written last; checks its name when there is one. */
