@@ -118,12 +118,12 @@ typedef struct krs_request {
     krs_sampling sampling;
     krs_stopping stopping;
     krs_priority priority;
-    uint64_t deadline_ns; /* krs_os_now_ns time; UINT64_MAX: none */
-    uint32_t tenant;      /* who asks, below KRS_MAX_TENANTS; 0: nobody in particular */
+    uint64_t deadline_ns;   /* krs_os_now_ns time; UINT64_MAX: none */
+    uint32_t tenant;        /* who asks, below KRS_MAX_TENANTS; 0: nobody in particular */
     uint32_t tenant_weight; /* its share of the engine beside others; 0: 1 */
-    uint32_t credit;      /* tokens the reader takes before its first grant */
-    uint64_t cache_salt;  /* prompts share cached KV only with prompts of the same salt */
-    krs_trace trace;      /* the span of this request; unset: not traced */
+    uint32_t credit;        /* tokens the reader takes before its first grant */
+    uint64_t cache_salt;    /* prompts share cached KV only with prompts of the same salt */
+    krs_trace trace;        /* the span of this request; unset: not traced */
 } krs_request;
 
 /* A request with defaults, on the heap. Errors: KRS_ENOMEM. */
@@ -183,7 +183,7 @@ typedef struct krs_usage {
     krs_cache_end cache_end;  /* why not more */
     uint32_t n_preempted;     /* times it lost its KV and was computed anew */
     uint32_t n_answer_tokens;
-    uint32_t stop;            /* which stop string ended it, from 1; 0: none did */
+    uint32_t stop;           /* which stop string ended it, from 1; 0: none did */
     uint64_t queued_ns;      /* until the first step that ran a row of it */
     uint64_t first_token_ns; /* from submission */
     uint64_t total_ns;
@@ -204,6 +204,7 @@ typedef struct krs_stream_event {
     uint32_t n_embedding;
     bool is_end;
     krs_finish finish; /* valid with is_end */
-    krs_usage usage;   /* valid with is_end */
-    krs_error error;   /* valid with KRS_FINISH_ERROR */
+    /* Of the prompt (n_prompt_tokens, n_cached_tokens) with every event of GENERATE; all with is_end. */
+    krs_usage usage;
+    krs_error error; /* valid with KRS_FINISH_ERROR */
 } krs_stream_event;
