@@ -35,24 +35,38 @@ static void put_usage(krs_writer *w, const krs_usage *usage)
     krs_put_number(w, usage->n_cached_tokens);
     krs_put(w, KRS_STR(",\"output_tokens\":"));
     krs_put_number(w, usage->n_answer_tokens);
-    krs_put(w, KRS_STR("}"));
+    krs_put(w, KRS_STR(",\"output_tokens_details\":null,\"server_tool_use\":null}"));
 }
 
-/* "stop_reason":..,"stop_sequence":.. event: the end, or NULL before it. */
+/* stop: the stop string that ended it, or NULL. */
+static krs_str reason_of(const krs_messages_call *call, const krs_stream_event *event,
+                         const json_t *stop)
+{
+    if (stop) {
+        return KRS_STR("stop_sequence");
+    }
+    if (event->finish != KRS_FINISH_LENGTH) {
+        return KRS_STR("end_turn");
+    }
+    return event->usage.n_answer_tokens < call->max_tokens
+               ? KRS_STR("model_context_window_exceeded")
+               : KRS_STR("max_tokens");
+}
+
+/* "stop_reason":..,"stop_sequence":.., and what goes with them. event: the end, or NULL before it. */
 static void put_stop(krs_writer *w, const krs_answer *answer, const krs_stream_event *event)
 {
-    const json_t *stops = ((const krs_messages_call *)(const void *)answer->call)->stop_strings;
-    krs_str reason = {NULL, 0};
+    const krs_messages_call *call = (const krs_messages_call *)(const void *)answer->call;
     const json_t *stop = NULL;
-    if (event) {
-        stop = event->usage.stop ? json_array_get(stops, event->usage.stop - 1) : NULL;
-        reason = event->finish == KRS_FINISH_LENGTH ? KRS_STR("max_tokens") : KRS_STR("end_turn");
-        reason = stop ? KRS_STR("stop_sequence") : reason;
+    if (event && event->usage.stop > 0) {
+        stop = json_array_get(call->stop_strings, event->usage.stop - 1);
     }
+    const krs_str reason = event ? reason_of(call, event, stop) : (krs_str){NULL, 0};
     krs_put(w, KRS_STR("\"stop_reason\":"));
     krs_put_string_or_null(w, reason);
     krs_put(w, KRS_STR(",\"stop_sequence\":"));
     krs_put_string_or_null(w, (krs_str){json_string_value(stop), json_string_length(stop)});
+    krs_put(w, KRS_STR(",\"stop_details\":null,\"container\":null"));
 }
 
 /* The message up to its content: {"id":..,"type":"message","role":"assistant","model":..,"content":[ */
@@ -79,7 +93,8 @@ static void put_start(krs_writer *w, krs_answer *answer, const krs_stream_event 
     krs_put(w, KRS_STR("}"));
     krs_call_end_event(w);
     krs_call_begin_event(w, KRS_STR("content_block_start"));
-    krs_put(w, KRS_STR(",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}"));
+    krs_put(w, KRS_STR(",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\","
+                       "\"citations\":null}"));
     krs_call_end_event(w);
     own_of(answer)->is_started = true;
     answer->has_written = true;
@@ -114,7 +129,7 @@ static void put_whole(krs_writer *w, krs_answer *answer, const krs_stream_event 
     put_head(w, answer->call);
     krs_put(w, KRS_STR("{\"type\":\"text\",\"text\":"));
     krs_put_string(w, krs_buf_view(&own_of(answer)->text));
-    krs_put(w, KRS_STR("}],"));
+    krs_put(w, KRS_STR(",\"citations\":null}],"));
     put_stop(w, answer, event);
     krs_put(w, KRS_STR(","));
     put_usage(w, &event->usage);
@@ -187,6 +202,8 @@ static const char *const chat_fields[] = {"system",
                                           "context_management",
                                           "output_format",
                                           "output_config",
+                                          "speed",
+                                          "cache_control",
                                           NULL};
 static const char *const answer_fields[] = {"max_tokens", "stop_sequences", "stream", NULL};
 

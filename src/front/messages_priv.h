@@ -1,6 +1,6 @@
 /* front/messages_priv.h - what the files of Anthropic's messages API share. For this folder only.
  *
- * Thread: as call.h.  Source: Anthropic API reference, messages, 2023-06-01. */
+ * Thread: as call.h.  Source: Anthropic API reference, messages, versions 2023-06-01 and 2026-10-21. */
 #pragma once
 
 #include "front/call_priv.h"
@@ -8,6 +8,7 @@
 typedef struct krs_messages_call {
     krs_call_head head;   /* first */
     json_t *stop_strings; /* a reference, or NULL: an answer says which one ended it */
+    uint32_t max_tokens;
 } krs_messages_call;
 
 typedef struct krs_messages_answer {

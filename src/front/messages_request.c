@@ -18,6 +18,7 @@ static const krs_refusal unsupported[] = {
     {"tools", KRS_REFUSE_SET, NULL},         {"mcp_servers", KRS_REFUSE_SET, NULL},
     {"container", KRS_REFUSE_SET, NULL},     {"context_management", KRS_REFUSE_SET, NULL},
     {"output_format", KRS_REFUSE_SET, NULL}, {"output_config", KRS_REFUSE_SET, NULL},
+    {"speed", KRS_REFUSE_OTHER, "standard"},
 };
 
 static krs_messages_call *call_of(krs_call_head *head)
@@ -79,24 +80,36 @@ static krs_status add_system(const krs_call_reader *reader, krs_chat_builder *bu
     return status == KRS_OK ? add_content(builder, system, "system") : status;
 }
 
+/* The role as a static string, or NULL. */
+static const char *role_of(const char *role)
+{
+    static const char *const roles[] = {"user", "assistant", "system"};
+    for (size_t i = 0; role && i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (strcmp(role, roles[i]) == 0) {
+            return roles[i];
+        }
+    }
+    return NULL;
+}
+
 static krs_status add_message(krs_chat_builder *builder, const json_t *message, size_t i,
                               bool is_last)
 {
     char field[FIELD_TEXT_BYTES];
-    const char *role = json_string_value(json_object_get(message, "role"));
-    const bool is_user = role && strcmp(role, "user") == 0;
+    const char *given = json_string_value(json_object_get(message, "role"));
+    const char *role = role_of(given);
     (void)snprintf(field, sizeof(field), "messages[%zu].role", i);
-    if (!is_user && (!role || strcmp(role, "assistant") != 0)) {
-        return krs_call_refuse(builder->err, field, "\"%.32s\", want user or assistant",
-                               role ? role : "");
+    if (!role) {
+        return krs_call_refuse(builder->err, field, "\"%.32s\", want user, assistant or system",
+                               given ? given : "");
     }
-    if (!is_user && is_last) {
+    if (is_last && strcmp(role, "assistant") == 0) {
         return krs_call_refuse(builder->err, field,
-                               "the last message must be the user's: going on with an assistant's "
+                               "the last message must not be the assistant's: going on with its "
                                "text is not supported");
     }
     (void)snprintf(field, sizeof(field), "messages[%zu].content", i);
-    const krs_status status = krs_chat_begin(builder, is_user ? "user" : "assistant", true);
+    const krs_status status = krs_chat_begin(builder, role, true);
     return status == KRS_OK ? add_content(builder, json_object_get(message, "content"), field)
                             : status;
 }
@@ -186,6 +199,7 @@ static krs_status read_stopping(const krs_call_reader *reader, krs_request *requ
                                KRS_MAX_NEW_TOKENS);
     }
     request->stopping.max_tokens = max_tokens;
+    call_of(reader->call)->max_tokens = max_tokens;
     if (status == KRS_OK) {
         status = krs_call_read_stops(reader, "stop_sequences", request);
     }

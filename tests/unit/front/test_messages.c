@@ -11,7 +11,7 @@ static const bad_case bad[] = {
     {"\"max_tokens\":1,\"messages\":[]", "messages"},
     {"\"max_tokens\":1,\"messages\":{}", "messages"},
     {"\"max_tokens\":1,\"messages\":[7]", "messages[0].role"},
-    {"\"max_tokens\":1,\"messages\":[{\"role\":\"system\",\"content\":\"a\"}]", "messages[0].role"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]", "messages[0].role"},
     {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\"}]", "messages[0].content"},
     {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[]}]", "messages[0].content"},
     {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}]",
@@ -93,23 +93,31 @@ static void given_fields_arrive(void **state)
 }
 
 #define MESSAGE                                                                                    \
-    "{\"content\":[%s],\"id\":\"msg_00000000000000ab\",\"model\":\"m\",\"role\":\"assistant\","    \
-    "\"stop_reason\":%s,\"stop_sequence\":%s,\"type\":\"message\",\"usage\":"                      \
+    "{\"container\":null,\"content\":[%s],\"id\":\"msg_00000000000000ab\",\"model\":\"m\","        \
+    "\"role\":"                                                                                    \
+    "\"assistant\",\"stop_details\":null,\"stop_reason\":%s,\"stop_sequence\":%s,\"type\":"        \
+    "\"message\",\"usage\":" USAGE "}"
+#define USAGE                                                                                      \
     "{\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":3,\"input_tokens\":4,"         \
-    "\"output_tokens\":5}}"
+    "\"output_tokens\":5,\"output_tokens_details\":null,\"server_tool_use\":null}"
 
 /* A whole answer that ends so. stop: number of the stop string, 0: none. */
-static void expect_ending(krs_finish finish, uint32_t stop, const char *reason,
-                          const char *sequence)
+static void expect_ending(const char *max_tokens, krs_finish finish, uint32_t stop,
+                          const char *reason, const char *sequence)
 {
+    char body[256];
     char want[1024];
-    talk t = talk_of(KRS_CALL_MESSAGES, ASK ",\"stop_sequences\":[\"x\",\"y\\\"\"]}");
+    (void)snprintf(body, sizeof(body),
+                   "{\"model\":\"m\"," MSG ",\"max_tokens\":%s,\"stop_sequences\":[\"x\","
+                   "\"y\\\"\"]}",
+                   max_tokens);
+    talk t = talk_of(KRS_CALL_MESSAGES, body);
     krs_stream_event event = end_event(finish);
     event.usage.stop = stop;
     assert_string_equal(hear_text(&t, 0, "a\n"), "");
     (void)hear(&t, 0, &event);
-    (void)snprintf(want, sizeof(want), MESSAGE, "{\"text\":\"a\\n\",\"type\":\"text\"}", reason,
-                   sequence);
+    (void)snprintf(want, sizeof(want), MESSAGE,
+                   "{\"citations\":null,\"text\":\"a\\n\",\"type\":\"text\"}", reason, sequence);
     expect_json(&t, want);
     talk_end(&t);
 }
@@ -117,9 +125,10 @@ static void expect_ending(krs_finish finish, uint32_t stop, const char *reason,
 static void a_whole_message_says_why_it_ended(void **state)
 {
     (void)state;
-    expect_ending(KRS_FINISH_STOP, 0, "\"end_turn\"", "null");
-    expect_ending(KRS_FINISH_LENGTH, 0, "\"max_tokens\"", "null");
-    expect_ending(KRS_FINISH_STOP, 2, "\"stop_sequence\"", "\"y\\\"\"");
+    expect_ending("9", KRS_FINISH_STOP, 0, "\"end_turn\"", "null");
+    expect_ending("5", KRS_FINISH_LENGTH, 0, "\"max_tokens\"", "null");
+    expect_ending("6", KRS_FINISH_LENGTH, 0, "\"model_context_window_exceeded\"", "null");
+    expect_ending("9", KRS_FINISH_STOP, 2, "\"stop_sequence\"", "\"y\\\"\"");
 }
 
 static void a_streamed_message_is_the_full_sequence(void **state)
@@ -137,7 +146,8 @@ static void a_streamed_message_is_the_full_sequence(void **state)
     tokens[strlen("\"output_tokens\":")] = '0';
     expect_sse(s, 0, "message_start", want);
     expect_sse(s, 1, "content_block_start",
-               "{\"content_block\":{\"text\":\"\",\"type\":\"text\"},\"index\":0,\"type\":"
+               "{\"content_block\":{\"citations\":null,\"text\":\"\",\"type\":\"text\"},\"index\":"
+               "0,\"type\":"
                "\"content_block_start\"}");
     expect_sse(s, 2, "content_block_delta",
                "{\"delta\":{\"text\":\"a\",\"type\":\"text_delta\"},\"index\":0,\"type\":"
@@ -152,10 +162,11 @@ static void a_streamed_message_is_the_full_sequence(void **state)
                "{\"delta\":{\"text\":\"b\",\"type\":\"text_delta\"},\"index\":0,\"type\":"
                "\"content_block_delta\"}");
     expect_sse(s, 1, "content_block_stop", "{\"index\":0,\"type\":\"content_block_stop\"}");
-    expect_sse(s, 2, "message_delta",
-               "{\"delta\":{\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"x\"},\"type\":"
-               "\"message_delta\",\"usage\":{\"cache_creation_input_tokens\":0,"
-               "\"cache_read_input_tokens\":3,\"input_tokens\":4,\"output_tokens\":5}}");
+    expect_sse(
+        s, 2, "message_delta",
+        "{\"delta\":{\"container\":null,\"stop_details\":null,\"stop_reason\":"
+        "\"stop_sequence\",\"stop_sequence\":\"x\"},\"type\":\"message_delta\",\"usage\":" USAGE
+        "}");
     expect_sse(s, 3, "message_stop", "{\"type\":\"message_stop\"}");
     assert_int_equal(krs_answer_state_of(t.answer), KRS_ANSWER_DONE);
     talk_end(&t);
