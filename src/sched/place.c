@@ -218,9 +218,10 @@ static bool should_wait(krs_sched *sched, krs_sched_seq *seq)
 }
 
 /* An admission while an elder waits: its turn comes nearer, or is over. */
-static void count_turn(krs_sched *sched, const krs_sched_seq *seq)
+static void count_turn(krs_sched *sched, krs_sched_seq *seq)
 {
     const krs_sched_seq *elder = krs_sched_elder(sched);
+    seq->is_elder = elder == seq && krs_sched_is_elder_turn(sched);
     if (elder == seq) {
         sched->n_since_elder = 0;
     } else if (elder) {

@@ -323,6 +323,12 @@ uint64_t krs_sched_tenant_service(const krs_sched *sched, uint32_t tenant)
     return sched->tenants[tenant].service;
 }
 
+uint64_t krs_sched_tenant_elder_service(const krs_sched *sched, uint32_t tenant)
+{
+    KRS_CHECK(tenant < sched->limits.max_tenants);
+    return sched->tenants[tenant].elder_service;
+}
+
 uint32_t krs_sched_n_running(const krs_sched *sched)
 {
     return sched->stats.n_running;

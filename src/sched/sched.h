@@ -27,8 +27,8 @@
  * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
  * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
  * lifted to the least served that waits, so idle time earns nothing. While two tenants both have work of one
- * class waiting, the service / weight they get differs by at most krs_sched_fair_bound, but for what elders'
- * turns and waits for a shared prefix (rules 4 and 5) shift.
+ * class waiting, neither gets more service / weight than the other by more than krs_sched_fair_bound, and
+ * what elders' turns gave it (rule 4), and what the other left while it waited for blocks (rule 5).
  *
  * No starvation: krs_sched_wait_bound says after how many plans at most a sequence gets its next row.
  *
@@ -47,7 +47,7 @@
 #define KRS_SCHED_DECODE_COST     2u /* weights alone, a prompt's rows share the reading */
 #define KRS_SCHED_MAX_WEIGHT      1000u
 #define KRS_SCHED_QUANTUM_TOKENS  32u /* new tokens of a place before priority may take it away */
-#define KRS_SCHED_ELDER_TURN      8u  /* up to so many tenants, elders' turns cannot tilt shares */
+#define KRS_SCHED_ELDER_TURN      16u /* elders' share of admissions: what they may tilt */
 #define KRS_SCHED_PATIENCE_URGENT 32u /* plans; at 50 ms a step 1.6 s */
 #define KRS_SCHED_PATIENCE_NORMAL 128u
 #define KRS_SCHED_PATIENCE_BACK   512u
@@ -104,6 +104,7 @@ struct krs_sched_seq {
     uint64_t last_row_step;     /* running: the last plan that gave it a row */
     uint32_t n_charged;         /* tokens its tenant has been charged for, or that were cached */
     uint32_t quantum_end;       /* running: tokens from which on priority may take its place */
+    bool is_elder;              /* running: by an elder's turn */
     krs_sched_seq *prev;        /* in the list of its state */
     krs_sched_seq *next;        /* there; in krs_sched_step.ended */
     krs_sched_seq *tenant_prev; /* waiting: in its tenant's queue */
@@ -194,6 +195,8 @@ uint64_t krs_sched_wait_bound(const krs_sched *sched, const krs_sched_seq *seq);
 
 /* Service of a tenant so far: tokens by cost, not divided by its weight. */
 uint64_t krs_sched_tenant_service(const krs_sched *sched, uint32_t tenant);
+/* Of that, what elders' turns gave it. */
+uint64_t krs_sched_tenant_elder_service(const krs_sched *sched, uint32_t tenant);
 
 /* The bound of the fairness rule, in units of service per weight:
  *   2 * max(KRS_SCHED_PREFILL_COST * L, KRS_SCHED_DECODE_COST * R * L). */

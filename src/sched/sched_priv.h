@@ -30,6 +30,7 @@ typedef struct sched_list {
 typedef struct sched_tenant {
     uint64_t counter; /* service by weight, lifted when it comes back from idle */
     uint64_t service;
+    uint64_t elder_service;
     uint32_t weight;
     uint32_t n_waiting;
     struct {

@@ -207,6 +207,7 @@ void krs_sched_charge(krs_sched *sched, const krs_sched_seq *seq, uint64_t cost)
 {
     sched_tenant *t = &sched->tenants[seq->tenant];
     t->service += cost;
+    t->elder_service += seq->is_elder ? cost : 0;
     t->counter += cost * SCHED_SERVICE_UNIT / t->weight;
     for (uint32_t c = 0; c < KRS_SCHED_CLASSES; c++) {
         if (t->queues[c].at != SCHED_NO_TENANT) {

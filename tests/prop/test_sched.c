@@ -1,13 +1,16 @@
-/* tests/prop/test_sched.c - the scheduler in a random world under virtual time: requests come, read at
- * their own pace, give up, run late. Whatever happens, in every step:
+/* tests/prop/test_sched.c - the scheduler in a random world under virtual time: requests of all priorities
+ * come from a few tenants, many with a common beginning, some again after they gave up; they read at their
+ * own pace, run late, are cancelled; the device fails now and then. Whatever happens, in every plan:
  *
- *   - no bound is passed (rows, sequences, blocks) and no block belongs to two sequences;
- *   - rows of a sequence follow each other without gap or overlap since its last preemption;
+ *   - no bound is passed (rows, sequences, queues, blocks), and a plan allocates nothing;
+ *   - every row finds in its blocks what its own tokens would have put there: sharing mixes nothing up;
+ *   - the pool counts each block as often as it is held, and the index agrees with the pool;
+ *   - who has credit and lacks one token gets it, who has none gets nothing;
  *   - a cancelled or late sequence is gone with the next plan;
- *   - work is never stuck: with anything that could run, some row runs;
- *   - and at the end everybody has had an answer or an end, and every block is free.
+ *   - nobody waits longer than krs_sched_wait_bound said;
+ *   - work is never stuck, and at the end everybody has had an answer or an end, and every block is free.
  *
- * The seed is printed; KRS_PROP_SEED runs another world. */
+ * The seed is printed; KRS_PROP_SEED runs other worlds. */
 #include "sched/sched.h"
 #include "support/cmocka.h"
 
@@ -15,32 +18,56 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORLDS       60
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WORLDS 150
+#else
+#define WORLDS 4000 /* more than a million plans */
+#endif
 #define WORLD_SEQS   120
 #define BLOCK_TOKENS 4
+#define MAX_TOKENS   64
+#define MAX_BLOCKS   64
+#define FAMILIES     5      /* of prompts with a common beginning */
 #define MAX_STEPS    200000 /* a world that needs more is stuck */
 
 typedef struct visitor {
     krs_sched_seq seq; /* first */
+    uint32_t tokens[MAX_TOKENS];
     uint64_t arrives;
     uint32_t n_answer; /* tokens it wants */
     uint32_t n_got;
     uint32_t expected; /* next position to be computed */
     uint32_t seen_preempted;
-    bool is_slow; /* grants credit now and then */
+    uint64_t last_step; /* waiting longer than this breaks the promise */
+    bool is_slow;       /* grants credit now and then */
     bool is_added;
     bool is_done;
+    bool is_due; /* must be in this plan, or lose its place */
 } visitor;
 
 typedef struct world {
     uint64_t seed;
     uint64_t now;
+    uint64_t step;
     krs_sched_limits limits;
+    krs_alloc alloc; /* counts */
+    uint64_t n_allocs;
     krs_kv_pool *pool;
+    krs_kv_prefix *prefix;
     krs_sched *sched;
     visitor visitors[WORLD_SEQS];
-    uint32_t *owner; /* [n_blocks], 1 + visitor or 0 */
+    uint32_t holders[MAX_BLOCKS];
+    uint64_t cache[MAX_BLOCKS][BLOCK_TOKENS]; /* what the device holds */
 } world;
+
+typedef struct tally {
+    uint64_t n_steps;
+    uint64_t n_preempted;
+    uint64_t n_parked;
+    uint64_t n_found;
+    uint64_t n_swapped;
+    uint64_t n_evicted;
+} tally;
 
 static uint64_t draw(world *w, uint64_t n)
 {
@@ -50,34 +77,129 @@ static uint64_t draw(world *w, uint64_t n)
     return (w->seed >> 11) % n;
 }
 
+static void *counting_take(void *ctx, size_t n_bytes)
+{
+    ((world *)ctx)->n_allocs++;
+    return malloc(n_bytes);
+}
+
+static void *counting_resize(void *ctx, void *ptr, size_t n_bytes)
+{
+    ((world *)ctx)->n_allocs++;
+    return realloc(ptr, n_bytes);
+}
+
+static void counting_give(void *ctx, void *ptr)
+{
+    (void)ctx;
+    free(ptr);
+}
+
+/* What position p of a sequence is on the device: a function of everything up to it. */
+static uint64_t state_after(const krs_sched_seq *seq, uint32_t p)
+{
+    uint64_t h = seq->cache_salt + 1;
+    for (uint32_t i = 0; i <= p; i++) {
+        h = (h ^ seq->tokens[i]) * UINT64_C(0x9E3779B97F4A7C15);
+        h ^= h >> 29;
+    }
+    return h;
+}
+
+/* Greedy decoding: equal prompts give equal answers, so that a retry can find its own. */
+static void append_token(visitor *v)
+{
+    v->tokens[v->seq.n_tokens] = (uint32_t)(state_after(&v->seq, v->seq.n_tokens - 1) >> 7) % 7;
+}
+
+static void write_prompt(world *w, visitor *v)
+{
+    const uint64_t family = draw(w, FAMILIES);
+    const uint32_t n_common = (uint32_t)draw(w, v->seq.n_tokens + 1);
+    for (uint32_t i = 0; i < v->seq.n_tokens; i++) {
+        v->tokens[i] = (uint32_t)(i < n_common ? family * 1000 + i : draw(w, 3));
+    }
+    v->seq.tokens = v->tokens;
+}
+
+static void make_visitor(world *w, visitor *v, uint64_t arrives)
+{
+    v->arrives = arrives;
+    v->seq.n_tokens = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - 1);
+    v->seq.is_sampling = draw(w, 8) != 0;
+    v->seq.wants_all = !v->seq.is_sampling && draw(w, 2);
+    v->seq.priority = (krs_priority)draw(w, KRS_SCHED_CLASSES);
+    v->seq.tenant = (uint32_t)draw(w, w->limits.max_tenants);
+    v->seq.cache_salt = draw(w, 4) == 0;
+    v->n_answer = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - v->seq.n_tokens);
+    v->is_slow = draw(w, 4) == 0;
+    v->seq.credit = v->is_slow ? (uint32_t)draw(w, 3) : KRS_SCHED_UNLIMITED;
+    v->seq.deadline_ns = draw(w, 6) == 0 ? arrives + draw(w, 300) : UINT64_MAX;
+    write_prompt(w, v);
+    v->last_step = UINT64_MAX;
+}
+
 static void world_init(world *w, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
     w->seed = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    w->alloc = (krs_alloc){w, counting_take, counting_resize, counting_give};
     const uint32_t max_running = 1 + (uint32_t)draw(w, 6);
     w->limits = (krs_sched_limits){.max_running = max_running,
                                    .max_waiting = 1 + (uint32_t)draw(w, 20),
+                                   .max_parked = (uint32_t)draw(w, 10),
+                                   .max_tenants = 1 + (uint32_t)draw(w, 5),
+                                   .max_tenant_waiting = (uint32_t)draw(w, 12),
                                    .max_waiting_tokens = 50 + draw(w, 500),
                                    .max_step_tokens = max_running + (uint32_t)draw(w, 40),
                                    .max_seq_tokens = 8 + (uint32_t)draw(w, 50),
                                    .block_tokens = BLOCK_TOKENS};
     const uint32_t least = krs_kv_blocks_for(w->limits.max_seq_tokens, BLOCK_TOKENS);
-    const uint32_t n_blocks = least + (uint32_t)draw(w, 2 * least);
+    const uint32_t n_blocks = least + (uint32_t)draw(w, 3 * least);
+    const krs_kv_prefix_options options = {.block_tokens = BLOCK_TOKENS, .seed = seed};
+    assert_in_range(n_blocks, 1, MAX_BLOCKS);
     assert_int_equal(krs_kv_pool_new(n_blocks, NULL, &w->pool, NULL), KRS_OK);
-    assert_int_equal(krs_sched_new(&w->limits, w->pool, NULL, NULL, &w->sched, NULL), KRS_OK);
-    w->owner = calloc(n_blocks, sizeof(*w->owner));
-    assert_non_null(w->owner);
+    if (draw(w, 8) > 0) {
+        assert_int_equal(krs_kv_prefix_new(w->pool, &options, NULL, &w->prefix, NULL), KRS_OK);
+    }
+    const krs_status status =
+        krs_sched_new(&w->limits, w->pool, w->prefix, &w->alloc, &w->sched, NULL);
+    assert_int_equal(status, KRS_OK);
+    for (uint32_t i = 0; i < w->limits.max_tenants; i++) {
+        const uint32_t weight = 1 + (uint32_t)draw(w, 4);
+        assert_int_equal(krs_sched_set_weight(w->sched, i, weight), KRS_OK);
+    }
     uint64_t t = 0;
     for (uint32_t i = 0; i < WORLD_SEQS; i++) {
-        visitor *v = &w->visitors[i];
         t += draw(w, 12);
-        v->arrives = t;
-        v->seq.n_tokens = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - 1);
-        v->n_answer = 1 + (uint32_t)draw(w, w->limits.max_seq_tokens - v->seq.n_tokens);
-        v->is_slow = draw(w, 4) == 0;
-        v->seq.is_sampling = true;
-        v->seq.credit = v->is_slow ? (uint32_t)draw(w, 3) : KRS_SCHED_UNLIMITED;
-        v->seq.deadline_ns = draw(w, 6) == 0 ? t + draw(w, 300) : UINT64_MAX;
+        make_visitor(w, &w->visitors[i], t);
+    }
+}
+
+/* ---- what visitors do ---- */
+
+static void check_queues(const world *w, uint32_t n_waiting_before)
+{
+    const krs_sched_stats stats = krs_sched_stats_of(w->sched);
+    const krs_sched_limits *l = &w->limits;
+    assert_true(n_waiting_before == 0 || stats.n_waiting <= l->max_waiting);
+    assert_true(n_waiting_before == 0 || stats.n_waiting_tokens <= l->max_waiting_tokens);
+    assert_true(stats.n_running + stats.n_waiting + stats.n_parked <=
+                l->max_running + l->max_waiting + l->max_parked);
+}
+
+static void come(world *w, visitor *v)
+{
+    const uint32_t n_before = krs_sched_n_waiting(w->sched);
+    const krs_status status = krs_sched_add(w->sched, &v->seq, &w->alloc);
+    assert_true(status == KRS_OK || status == KRS_EBUSY);
+    if (status == KRS_OK) {
+        v->is_added = true;
+        if (v->seq.state == KRS_SCHED_WAITING) {
+            check_queues(w, n_before);
+        }
+    } else {
+        v->arrives = w->now + 1 + draw(w, 10); /* tries again, as clients do */
     }
 }
 
@@ -86,33 +208,47 @@ static void let_visitors_act(world *w)
     for (uint32_t i = 0; i < WORLD_SEQS; i++) {
         visitor *v = &w->visitors[i];
         if (!v->is_added && v->arrives <= w->now) {
-            const krs_status status = krs_sched_add(w->sched, &v->seq, NULL);
-            assert_true(status == KRS_OK || status == KRS_EBUSY);
-            if (status == KRS_OK) {
-                v->is_added = true;
-            } else {
-                v->arrives = w->now + 1 + draw(w, 10); /* tries again, as clients do */
-            }
+            come(w, v);
         }
-        if (v->is_added && !v->is_done) {
-            if (v->is_slow && draw(w, 5) == 0) {
-                krs_sched_set_credit(w->sched, &v->seq, v->seq.credit + (uint32_t)draw(w, 4));
-            }
-            if (draw(w, 400) == 0) {
-                krs_sched_cancel(w->sched, &v->seq);
-            }
+        if (!v->is_added || v->is_done) {
+            continue;
+        }
+        if (v->is_slow && draw(w, 5) == 0) {
+            krs_sched_set_credit(w->sched, &v->seq, v->seq.credit + (uint32_t)draw(w, 4));
+        }
+        if (draw(w, 400) == 0) {
+            krs_sched_cancel(w->sched, &v->seq);
         }
     }
 }
 
+/* Gone: but one of three asks again later, with the same prompt. */
+static void leave(world *w, visitor *v)
+{
+    assert_false(v->is_done);
+    v->is_done = true;
+    if (v->seq.end != KRS_OK && draw(w, 3) == 0) {
+        const visitor before = *v;
+        memset(v, 0, sizeof(*v));
+        make_visitor(w, v, w->now + draw(w, 40));
+        memcpy(v->tokens, before.tokens, sizeof(v->tokens));
+        v->seq.n_tokens = before.seq.n_tokens - before.n_got;
+        v->seq.cache_salt = before.seq.cache_salt;
+        v->n_answer = before.n_answer;
+    }
+}
+
+/* ---- what must hold ---- */
+
 static void check_ended(world *w, const krs_sched_step *plan)
 {
-    for (krs_sched_seq *seq = plan->ended; seq; seq = seq->next) {
-        visitor *v = (visitor *)seq;
-        assert_false(v->is_done);
+    krs_sched_seq *next = NULL;
+    for (krs_sched_seq *seq = plan->ended; seq; seq = next) {
+        next = seq->next;
+        assert_int_equal(seq->state, KRS_SCHED_OUT);
         assert_true(seq->is_cancelled || seq->deadline_ns <= w->now);
         assert_int_equal(seq->end, seq->is_cancelled ? KRS_ECANCELLED : KRS_EDEADLINE);
-        v->is_done = true;
+        leave(w, (visitor *)seq);
     }
     for (uint32_t i = 0; i < WORLD_SEQS; i++) {
         const visitor *v = &w->visitors[i];
@@ -125,42 +261,125 @@ static void check_ended(world *w, const krs_sched_step *plan)
 static void check_blocks(world *w)
 {
     const uint32_t n_blocks = krs_kv_pool_n_blocks(w->pool);
-    memset(w->owner, 0, n_blocks * sizeof(*w->owner));
-    uint32_t n_held = 0;
+    memset(w->holders, 0, sizeof(w->holders));
     for (uint32_t i = 0; i < WORLD_SEQS; i++) {
         const krs_sched_seq *seq = &w->visitors[i].seq;
-        if (seq->state != KRS_SCHED_RUNNING) {
-            continue;
-        }
+        assert_true(seq->state == KRS_SCHED_RUNNING || seq->table.n_blocks == 0);
         assert_true(seq->table.n_blocks * BLOCK_TOKENS >= seq->n_computed);
         for (uint32_t b = 0; b < seq->table.n_blocks; b++) {
-            assert_int_equal(w->owner[seq->table.blocks[b]], 0);
-            w->owner[seq->table.blocks[b]] = i + 1;
-            n_held++;
+            w->holders[seq->table.blocks[b]]++;
         }
     }
+    uint32_t n_held = 0;
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        assert_int_equal(w->holders[b], krs_kv_pool_n_refs(w->pool, b));
+        n_held += w->holders[b] > 0;
+    }
     assert_int_equal(n_held + krs_kv_pool_n_free(w->pool), n_blocks);
+    if (w->prefix && w->step % 16 == 0) {
+        krs_kv_prefix_check(w->prefix);
+    }
+}
+
+static void check_stats(const world *w)
+{
+    krs_sched_stats seen = {0};
+    for (uint32_t i = 0; i < WORLD_SEQS; i++) {
+        const krs_sched_seq *seq = &w->visitors[i].seq;
+        seen.n_running += seq->state == KRS_SCHED_RUNNING;
+        seen.n_paused += seq->state == KRS_SCHED_RUNNING && seq->credit == 0;
+        seen.n_waiting += seq->state == KRS_SCHED_WAITING;
+        seen.n_waiting_tokens += seq->state == KRS_SCHED_WAITING ? seq->n_tokens : 0;
+        seen.n_parked += seq->state == KRS_SCHED_PARKED;
+    }
+    const krs_sched_stats stats = krs_sched_stats_of(w->sched);
+    assert_int_equal(stats.n_running, seen.n_running);
+    assert_int_equal(stats.n_paused, seen.n_paused);
+    assert_int_equal(stats.n_waiting, seen.n_waiting);
+    assert_int_equal(stats.n_waiting_tokens, seen.n_waiting_tokens);
+    assert_int_equal(stats.n_parked, seen.n_parked);
+}
+
+static bool is_decode(const krs_sched_seq *seq)
+{
+    return seq->state == KRS_SCHED_RUNNING && seq->credit > 0 && seq->n_computed > 0 &&
+           seq->n_computed + 1 == seq->n_tokens;
+}
+
+/* Before a plan: who must be in it, and how long everybody may still wait at most. */
+static void note_promises(world *w)
+{
+    for (uint32_t i = 0; i < WORLD_SEQS; i++) {
+        visitor *v = &w->visitors[i];
+        v->is_due = is_decode(&v->seq);
+        const uint64_t bound = krs_sched_wait_bound(w->sched, &v->seq);
+        if (bound == UINT64_MAX) {
+            v->last_step = UINT64_MAX;
+        } else if (w->step + bound < v->last_step) {
+            v->last_step = w->step + bound;
+        }
+    }
+}
+
+static void check_promises(world *w)
+{
+    for (uint32_t i = 0; i < WORLD_SEQS; i++) {
+        visitor *v = &w->visitors[i];
+        if (v->is_due && v->seq.state == KRS_SCHED_RUNNING) {
+            assert_int_equal(v->seq.n_computed, v->seq.n_tokens);
+        }
+        if (v->seq.n_preempted != v->seen_preempted) {
+            v->last_step = UINT64_MAX; /* waits anew */
+        }
+        assert_true(w->step <= v->last_step);
+    }
+}
+
+/* Rows are computed from what the blocks hold of the tokens before them, and leave their own behind. */
+static void run_rows(world *w, const krs_sched_item *item)
+{
+    const krs_sched_seq *seq = item->seq;
+    for (uint32_t p = 0; p < item->n_past + item->n_rows; p++) {
+        uint64_t *at = &w->cache[seq->table.blocks[p / BLOCK_TOKENS]][p % BLOCK_TOKENS];
+        if (p < item->n_past) {
+            assert_int_equal(*at, state_after(seq, p));
+        } else {
+            *at = state_after(seq, p);
+        }
+    }
+}
+
+static void check_item(world *w, const krs_sched_item *item)
+{
+    visitor *v = (visitor *)item->seq;
+    if (v->seen_preempted != item->seq->n_preempted || v->expected == 0) {
+        v->seen_preempted = item->seq->n_preempted;
+        v->expected = item->n_past; /* what the cache had */
+        assert_int_equal(item->n_past % BLOCK_TOKENS, 0);
+        assert_true(item->n_past == 0 || (w->prefix && !item->seq->wants_all));
+    }
+    assert_int_equal(item->n_past, v->expected);
+    assert_true(item->n_rows > 0 && item->seq->credit > 0);
+    assert_int_equal(item->is_last_known, item->n_past + item->n_rows == item->seq->n_tokens);
+    assert_int_equal(item->n_wanted, item->seq->wants_all ? item->n_rows : item->is_last_known);
+    assert_true(item->seq->n_cached < item->seq->n_tokens);
+    v->last_step = UINT64_MAX; /* the promise is kept */
 }
 
 static void run_item(world *w, const krs_sched_item *item)
 {
     visitor *v = (visitor *)item->seq;
-    if (v->seen_preempted != item->seq->n_preempted) {
-        v->seen_preempted = item->seq->n_preempted;
-        v->expected = 0;
-    }
-    assert_int_equal(item->n_past, v->expected);
-    assert_true(item->n_rows > 0);
     v->expected += item->n_rows;
-    assert_int_equal(item->is_last_known, v->expected == item->seq->n_tokens);
+    run_rows(w, item);
     if (!item->is_last_known) {
         return;
     }
-    v->n_got++;
-    if (v->n_got == v->n_answer) {
+    v->n_got += item->seq->is_sampling;
+    if (v->n_got == v->n_answer || !item->seq->is_sampling) {
         krs_sched_finish(w->sched, item->seq);
-        v->is_done = true;
+        leave(w, v);
     } else {
+        append_token(v);
         krs_sched_append(w->sched, item->seq);
     }
 }
@@ -176,25 +395,46 @@ static bool somebody_could_run(const world *w)
     return false;
 }
 
-/* The oldest with credit among the running must be in every plan that has room for prefill. */
+static void check_plan(world *w, const krs_sched_step *plan)
+{
+    assert_true(plan->n_rows <= w->limits.max_step_tokens);
+    assert_true(plan->n_items <= w->limits.max_running);
+    assert_true(krs_sched_n_running(w->sched) <= w->limits.max_running);
+    assert_true(plan->n_items > 0 || !somebody_could_run(w));
+    uint32_t n_rows = 0;
+    uint32_t n_samples = 0;
+    uint32_t n_wanted = 0;
+    for (uint32_t i = 0; i < plan->n_items; i++) {
+        check_item(w, &plan->items[i]);
+        n_rows += plan->items[i].n_rows;
+        n_samples += plan->items[i].is_last_known && plan->items[i].seq->is_sampling;
+        n_wanted += plan->items[i].n_wanted;
+    }
+    assert_int_equal(n_rows, plan->n_rows);
+    assert_int_equal(n_samples, plan->n_samples);
+    assert_int_equal(n_wanted, plan->n_wanted);
+}
+
 static void run_step(world *w)
 {
     krs_sched_step plan;
+    w->step++;
+    note_promises(w);
+    const uint64_t n_allocs = w->n_allocs;
     krs_sched_plan(w->sched, w->now, &plan);
+    assert_int_equal(w->n_allocs, n_allocs);
     check_ended(w, &plan);
     check_blocks(w);
-    assert_true(plan.n_rows <= w->limits.max_step_tokens);
-    assert_true(plan.n_items <= w->limits.max_running);
-    assert_true(krs_sched_n_running(w->sched) <= w->limits.max_running);
-    if (plan.n_items == 0) {
-        assert_false(somebody_could_run(w));
+    check_promises(w);
+    check_stats(w);
+    check_plan(w, &plan);
+    if (draw(w, 64) == 0) {
+        krs_sched_revert(w->sched); /* the device failed: the next plan says the same again */
+        return;
     }
-    uint32_t n_rows = 0;
     for (uint32_t i = 0; i < plan.n_items; i++) {
-        n_rows += plan.items[i].n_rows;
         run_item(w, &plan.items[i]);
     }
-    assert_int_equal(n_rows, plan.n_rows);
 }
 
 static bool is_over(const world *w)
@@ -207,26 +447,31 @@ static bool is_over(const world *w)
     return true;
 }
 
-static uint32_t run_world(uint64_t seed)
+static void run_world(uint64_t seed, tally *sum)
 {
     static world w;
     world_init(&w, seed);
-    uint32_t n_steps = 0;
-    uint32_t n_preempted = 0;
     while (!is_over(&w)) {
         let_visitors_act(&w);
         run_step(&w);
         w.now += 1 + draw(&w, 3);
-        assert_true(++n_steps < MAX_STEPS);
+        assert_true(w.step < MAX_STEPS);
+        sum->n_parked += krs_sched_stats_of(w.sched).n_parked > 0;
     }
+    sum->n_steps += w.step;
+    sum->n_found += krs_sched_stats_of(w.sched).n_found_tokens;
     for (uint32_t i = 0; i < WORLD_SEQS; i++) {
-        n_preempted += w.visitors[i].seq.n_preempted;
+        sum->n_preempted += w.visitors[i].seq.n_preempted;
     }
     assert_int_equal(krs_kv_pool_n_free(w.pool), krs_kv_pool_n_blocks(w.pool));
     krs_sched_free(w.sched);
+    if (w.prefix) {
+        const krs_kv_prefix_stats stats = krs_kv_prefix_stats_of(w.prefix);
+        sum->n_swapped += stats.n_swapped;
+        sum->n_evicted += stats.n_evicted;
+    }
+    krs_kv_prefix_free(w.prefix);
     krs_kv_pool_free(w.pool);
-    free(w.owner);
-    return n_preempted;
 }
 
 static void random_worlds_keep_every_promise(void **state)
@@ -234,13 +479,22 @@ static void random_worlds_keep_every_promise(void **state)
     (void)state;
     const char *text = getenv("KRS_PROP_SEED");
     const uint64_t first = text ? strtoull(text, NULL, 10) : 1;
-    uint32_t n_preempted = 0;
+    tally sum = {0};
     for (uint64_t seed = first; seed < first + WORLDS; seed++) {
-        printf("seed %llu\n", (unsigned long long)seed);
-        n_preempted += run_world(seed);
+        if (seed % 50 == 1 || seed == first) {
+            printf("seeds from %llu\n", (unsigned long long)seed);
+        }
+        run_world(seed, &sum);
     }
-    printf("%u preemptions\n", n_preempted);
-    assert_true(n_preempted > 100); /* else the worlds are too easy */
+    printf(
+        "%llu plans, %llu preemptions, %llu plans with parked ones, %llu tokens found, %llu blocks "
+        "swapped, %llu evicted\n",
+        (unsigned long long)sum.n_steps, (unsigned long long)sum.n_preempted,
+        (unsigned long long)sum.n_parked, (unsigned long long)sum.n_found,
+        (unsigned long long)sum.n_swapped, (unsigned long long)sum.n_evicted);
+    /* Else the worlds are too easy. */
+    assert_true(sum.n_preempted > WORLDS && sum.n_found > 100 * WORLDS);
+    assert_true(sum.n_swapped > WORLDS && sum.n_evicted > 100 * WORLDS && sum.n_parked > WORLDS);
 }
 
 int main(void)
