@@ -28,11 +28,26 @@ krs_status krs_os_signals_open(krs_os_signals *out, krs_error *err)
 void krs_os_signals_close(krs_os_signals *signals)
 {
     if (signals->fd >= 0) {
-        const sigset_t set = our_signals();
+        sigset_t set = our_signals();
+        (void)sigaddset(&set, SIGHUP); /* harmless when it was never added */
         (void)close(signals->fd);
         (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
         signals->fd = -1;
     }
+}
+
+krs_status krs_os_signals_add_hangup(krs_os_signals *signals, krs_error *err)
+{
+    sigset_t set = our_signals();
+    (void)sigaddset(&set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(signals->fd, &set, 0) >= 0 ? KRS_OK
+                                               : krs_fail_os(err, KRS_EIO, errno, "signalfd");
+}
+
+bool krs_os_signal_is_hangup(int signal)
+{
+    return signal == SIGHUP;
 }
 
 int krs_os_signals_take(const krs_os_signals *signals)

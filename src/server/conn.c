@@ -9,10 +9,13 @@
  * Reading never stops while an answer runs, because that is how a vanished peer is seen; what it sends
  * ahead is kept up to a bound and read when the answer is out (pipelining). */
 #include "os/clock.h"
+#include "os/random.h"
 #include "os/socket.h"
 #include "server/server_priv.h"
 
-static void arm(krs_conn *conn, uint32_t ms)
+#include <event2/bufferevent_ssl.h>
+
+void krs_conn_arm(krs_conn *conn, uint32_t ms)
 {
     const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
     (void)evtimer_add(conn->timer, &after);
@@ -23,9 +26,9 @@ static struct evbuffer *input_of(const krs_conn *conn)
     return bufferevent_get_input(conn->bev);
 }
 
-static size_t output_left(const krs_conn *conn)
+static const krs_server_times *times_of(const krs_conn *conn)
 {
-    return evbuffer_get_length(bufferevent_get_output(conn->bev));
+    return &conn->io->server->options.times;
 }
 
 void krs_conn_abort(krs_conn *conn, krs_cancel_reason reason)
@@ -39,7 +42,7 @@ void krs_conn_abort(krs_conn *conn, krs_cancel_reason reason)
     conn->state = KRS_CONN_DEAD;
     (void)bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
     (void)evtimer_del(conn->timer);
-    krs_io_forget_conn(conn);
+    krs_io_forget(&conn->peer);
 }
 
 /* Nothing more will be sent: let the peer read what is on its way before the socket goes. */
@@ -49,23 +52,30 @@ static void linger(krs_conn *conn)
         conn->state = KRS_CONN_LINGER;
         conn->linger_end_ns = krs_os_now_ns() + KRS_CONN_LINGER_MAX_MS * KRS_NS_PER_MS;
     }
-    arm(conn, KRS_CONN_WRITE_MS);
-    if (output_left(conn) == 0) {
+    krs_conn_arm(conn, krs_conn_write_ms(conn));
+    if (krs_conn_unsent(conn) == 0) {
         if (conn->is_eof) {
             krs_conn_abort(conn, KRS_CANCEL_GONE);
             return;
         }
+        krs_tls_end_output(conn->ssl);
         krs_os_socket_end_output(bufferevent_getfd(conn->bev));
-        arm(conn, KRS_CONN_LINGER_MS);
+        krs_conn_arm(conn, KRS_CONN_LINGER_MS);
     }
 }
 
 static void name_request(krs_conn *conn)
 {
-    const krs_str given = krs_http_header_of(&conn->parser.request, "x-request-id");
+    const krs_http_request *request = &conn->parser.request;
+    const krs_str given = krs_http_header_of(request, "x-request-id");
     if (!given.ptr || !krs_service_adopt_name(given, conn->correlation_id)) {
         krs_service_name(conn->correlation_id);
     }
+    krs_trace parent;
+    uint8_t random[24];
+    (void)krs_trace_parse(krs_http_header_of(request, "traceparent"), &parent);
+    krs_os_random_bytes(random, sizeof(random));
+    krs_trace_child(&parent, random, &conn->trace);
 }
 
 /* The request is there: who is it, and will another follow? */
@@ -75,6 +85,10 @@ static void begin_response(krs_conn *conn)
     conn->started_ns = krs_os_now_ns();
     conn->is_keep_alive = conn->parser.phase == KRS_HTTP_DONE &&
                           conn->parser.request.is_keep_alive && !conn->io->is_draining;
+    conn->kind = KRS_CALL_CHAT;
+    conn->has_origin = false;
+    conn->ignored[0] = '\0';
+    conn->access = (krs_access){.best_priority = KRS_PRIORITY_URGENT};
     name_request(conn);
     (void)evtimer_del(conn->timer);
 }
@@ -115,9 +129,26 @@ static bool count_body(krs_conn *conn)
 
 static void process(krs_conn *conn);
 
+/* What only this response needed. */
+static void drop_response(krs_conn *conn)
+{
+    krs_gzip_stream_free(conn->gzip);
+    conn->gzip = NULL;
+    if (conn->out.cap > KRS_CONN_KEEP_OUT_BYTES) {
+        krs_buf_deinit(&conn->out);
+    } else {
+        krs_buf_reset(&conn->out);
+    }
+    conn->is_behind = false;
+    if (conn->is_patient && krs_conn_unsent(conn) == 0) {
+        krs_conn_set_patience(conn, false);
+    }
+}
+
 void krs_conn_finish(krs_conn *conn)
 {
     count_response(conn);
+    drop_response(conn);
     if (!conn->is_keep_alive || conn->io->is_draining) {
         linger(conn);
         return;
@@ -126,8 +157,22 @@ void krs_conn_finish(krs_conn *conn)
     (void)count_body(conn);
     conn->state = KRS_CONN_READING;
     conn->idle_ns = krs_os_now_ns();
-    arm(conn, KRS_CONN_IDLE_MS);
+    krs_conn_arm(conn, times_of(conn)->idle_ms);
     process(conn);
+}
+
+/* The parser has refused the request. What is too large is told how large it may be. */
+static void refuse_request(krs_conn *conn)
+{
+    const krs_http_parser *parser = &conn->parser;
+    char text[192];
+    const char *message = parser->fail_text;
+    if (parser->fail_status == 413) {
+        (void)evutil_snprintf(text, sizeof(text), "%s The limit is %zu bytes.", message,
+                              parser->limits.max_body_bytes);
+        message = text;
+    }
+    krs_conn_respond_refusal(conn, parser->fail_status, message, NULL);
 }
 
 /* The phase of the request has changed; act on it. */
@@ -136,10 +181,10 @@ static void advance(krs_conn *conn)
     krs_http_parser *parser = &conn->parser;
     switch (parser->phase) {
     case KRS_HTTP_BODY:
-        arm(conn, KRS_CONN_BODY_MS);
-        if (parser->request.expects_continue) {
-            static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-            (void)bufferevent_write(conn->bev, line, sizeof(line) - 1);
+        krs_conn_arm(conn, times_of(conn)->body_ms);
+        if (parser->request.expects_continue &&
+            !krs_conn_send(conn, KRS_STR("HTTP/1.1 100 Continue\r\n\r\n"))) {
+            return; /* given up */
         }
         break;
     case KRS_HTTP_DONE:
@@ -148,7 +193,7 @@ static void advance(krs_conn *conn)
         break;
     case KRS_HTTP_FAILED:
         begin_response(conn);
-        krs_conn_respond_refusal(conn, parser->fail_status, parser->fail_text, NULL);
+        refuse_request(conn);
         break;
     default:
         break;
@@ -172,7 +217,7 @@ static void feed_piece(krs_conn *conn)
         return;
     }
     if (krs_http_parser_is_idle(&conn->parser)) {
-        arm(conn, KRS_CONN_HEAD_MS);
+        krs_conn_arm(conn, times_of(conn)->head_ms);
     }
     const krs_http_phase before = conn->parser.phase;
     const size_t used = krs_http_feed(&conn->parser, piece.iov_base, piece.iov_len);
@@ -196,7 +241,7 @@ static void process(krs_conn *conn)
     }
     conn->is_processing = true;
     while (conn->state == KRS_CONN_READING && evbuffer_get_length(input_of(conn)) > 0 &&
-           output_left(conn) <= KRS_CONN_MAX_OUTPUT_BYTES) {
+           krs_conn_unsent(conn) <= KRS_CONN_MAX_OUTPUT_BYTES) {
         feed_piece(conn);
     }
     conn->is_processing = false;
@@ -208,8 +253,8 @@ static void drop_input(krs_conn *conn)
 {
     struct evbuffer *input = input_of(conn);
     (void)evbuffer_drain(input, evbuffer_get_length(input));
-    if (output_left(conn) == 0 && krs_os_now_ns() < conn->linger_end_ns) {
-        arm(conn, KRS_CONN_LINGER_MS);
+    if (krs_conn_unsent(conn) == 0 && krs_os_now_ns() < conn->linger_end_ns) {
+        krs_conn_arm(conn, KRS_CONN_LINGER_MS);
     }
 }
 
@@ -229,11 +274,15 @@ static void on_read(struct bufferevent *bev, void *ctx)
     }
 }
 
-/* Called when the output has been handed to the system whole. */
+/* The reader has taken something, and what is left is below the low mark. */
 static void on_written(struct bufferevent *bev, void *ctx)
 {
     krs_conn *conn = ctx;
     (void)bev;
+    krs_conn_settle(conn);
+    if (conn->is_patient && !conn->exchange && krs_conn_unsent(conn) == 0) {
+        krs_conn_set_patience(conn, false);
+    }
     if (conn->state == KRS_CONN_LINGER) {
         linger(conn);
     }
@@ -258,7 +307,9 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
     if (conn->state == KRS_CONN_DEAD) {
         return;
     }
-    if (what & BEV_EVENT_EOF) {
+    if (what & BEV_EVENT_CONNECTED) {
+        krs_conn_arm(conn, times_of(conn)->idle_ms); /* the TLS handshake is done */
+    } else if (what & BEV_EVENT_EOF) {
         on_eof(conn);
     } else if (what & BEV_EVENT_TIMEOUT) {
         krs_conn_abort(conn, KRS_CANCEL_SLOW);
@@ -276,80 +327,142 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
         begin_response(conn);
         conn->is_keep_alive = false;
         krs_conn_respond_refusal(conn, 408, "The request did not arrive in time.", NULL);
+    } else if (conn->state == KRS_CONN_ANSWERING && conn->exchange) {
+        krs_exchange_tick(conn->exchange);
+    } else if (conn->state == KRS_CONN_READING && krs_conn_unsent(conn) > 0) {
+        krs_conn_arm(conn, times_of(conn)->idle_ms); /* the write limit watches over this one */
     } else {
         krs_conn_abort(conn, KRS_CANCEL_GONE);
     }
 }
 
-void krs_conn_drain(krs_conn *conn)
+static void drain(krs_peer *peer)
 {
+    krs_conn *conn = (krs_conn *)peer;
     if (conn->state == KRS_CONN_READING && krs_http_parser_is_idle(&conn->parser)) {
         conn->is_keep_alive = false;
         linger(conn);
     }
 }
 
-void krs_conn_shed(krs_conn *conn, uint64_t now_ns)
+static void shed(krs_peer *peer, uint64_t now_ns)
 {
+    const krs_conn *conn = (const krs_conn *)peer;
     if (now_ns >= conn->idle_ns + KRS_CONN_SHED_MS * KRS_NS_PER_MS) {
-        krs_conn_drain(conn);
+        drain(peer);
     }
 }
 
-void krs_conn_free(krs_conn *conn)
+static void cancel(krs_peer *peer)
 {
+    krs_conn *conn = (krs_conn *)peer;
+    if (conn->exchange) {
+        krs_exchange_cancel(conn->exchange, KRS_CANCEL_DRAIN);
+    } else {
+        krs_conn_abort(conn, KRS_CANCEL_DRAIN);
+    }
+}
+
+static void abort_peer(krs_peer *peer, krs_cancel_reason reason)
+{
+    krs_conn_abort((krs_conn *)peer, reason);
+}
+
+static void flush(krs_peer *peer)
+{
+    krs_conn *conn = (krs_conn *)peer;
+    if (conn->state != KRS_CONN_DEAD && conn->exchange) {
+        krs_exchange_flush(conn->exchange);
+    }
+}
+
+static void free_conn(krs_peer *peer)
+{
+    krs_conn *conn = (krs_conn *)peer;
     if (conn->timer) {
         event_free(conn->timer);
     }
     if (conn->bev) {
-        bufferevent_free(conn->bev); /* closes the socket */
+        bufferevent_free(conn->bev); /* closes the socket, frees the TLS session */
     }
     krs_http_parser_deinit(&conn->parser);
     (void)count_body(conn);
+    krs_gzip_stream_free(conn->gzip);
+    krs_buf_deinit(&conn->out);
     krs_alloc_free(conn->io->server->alloc, conn);
 }
 
-static krs_conn *new_conn(krs_io *io, int fd)
+static const krs_peer_ops ops = {.drain = drain,
+                                 .shed = shed,
+                                 .cancel = cancel,
+                                 .abort = abort_peer,
+                                 .flush = flush,
+                                 .free = free_conn};
+
+/* Takes the socket and its TLS session on success. */
+static struct bufferevent *new_bev(const krs_io *io, const krs_accepted *accepted)
+{
+    if (!accepted->ssl) {
+        return bufferevent_socket_new(io->base, accepted->fd, BEV_OPT_CLOSE_ON_FREE);
+    }
+    struct bufferevent *bev = bufferevent_openssl_socket_new(
+        io->base, accepted->fd, accepted->ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    if (bev) {
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1); /* many clients just close */
+    }
+    return bev;
+}
+
+/* Takes the accepted connection in every case. */
+static krs_conn *new_conn(krs_io *io, krs_accepted *accepted)
 {
     const krs_server *server = io->server;
     krs_conn *conn = krs_alloc_zero(server->alloc, sizeof(*conn));
     if (!conn) {
-        krs_os_socket_close(fd);
+        krs_accepted_close(accepted);
         return NULL;
     }
     const krs_http_limits limits = {KRS_HTTP_MAX_HEAD_BYTES, server->options.max_body_bytes};
     krs_http_parser_init(&conn->parser, server->alloc, &limits);
+    krs_buf_init(&conn->out, server->alloc, KRS_CONN_MAX_OUT_BYTES);
+    conn->peer = (krs_peer){.ops = &ops, .io = io, .listener = accepted->listener};
     conn->io = io;
-    conn->bev = bufferevent_socket_new(io->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    conn->ssl = accepted->ssl;
+    conn->bev = new_bev(io, accepted);
     conn->timer = evtimer_new(io->base, on_timer, conn);
     if (!conn->bev) {
-        krs_os_socket_close(fd);
+        krs_accepted_close(accepted);
     }
     if (!conn->bev || !conn->timer) {
-        krs_conn_free(conn);
+        free_conn(&conn->peer);
         return NULL;
     }
     return conn;
 }
 
-void krs_conn_open(krs_io *io, int fd)
+static void set_socket(const krs_listener *listener, int fd)
 {
-    krs_conn *conn = new_conn(io, fd);
+    if (!listener->is_unix) {
+        krs_os_socket_no_delay(fd);
+        krs_os_socket_keep_alive(fd);
+    }
+    krs_os_socket_limit_unsent(fd, KRS_CONN_UNSENT_BYTES);
+}
+
+void krs_conn_open(krs_io *io, krs_accepted *accepted)
+{
+    krs_conn *conn = new_conn(io, accepted);
     if (!conn) {
         (void)atomic_fetch_sub_explicit(&io->server->n_connections, 1, memory_order_relaxed);
         return;
     }
-    conn->next = io->conns;
-    if (io->conns) {
-        io->conns->prev = conn;
-    }
-    io->conns = conn;
-    const struct timeval write_limit = {KRS_CONN_WRITE_MS / 1000, 0};
+    krs_io_adopt(io, &conn->peer);
+    set_socket(conn->peer.listener, accepted->fd);
     bufferevent_setcb(conn->bev, on_read, on_written, on_event, conn);
-    (void)bufferevent_set_timeouts(conn->bev, NULL, &write_limit);
-    krs_os_socket_no_delay(fd);
+    bufferevent_setwatermark(conn->bev, EV_WRITE, KRS_CONN_LOW_BYTES, 0);
+    krs_conn_set_patience(conn, false);
     conn->idle_ns = krs_os_now_ns();
-    arm(conn, KRS_CONN_IDLE_MS);
+    krs_conn_arm(conn, conn->ssl ? times_of(conn)->head_ms : times_of(conn)->idle_ms);
     if (bufferevent_enable(conn->bev, EV_READ | EV_WRITE) != 0) {
         krs_conn_abort(conn, KRS_CANCEL_GONE);
     }

@@ -63,6 +63,34 @@ bool krs_http_list_has(krs_str list, const char *token)
     return false;
 }
 
+/* "gzip" or "gzip;q=0.5" but not "gzip;q=0.0". */
+static bool is_wanted(krs_str item, const char *name)
+{
+    const size_t semicolon = krs_str_find(item, KRS_STR(";"), 0);
+    if (semicolon == SIZE_MAX) {
+        return equal_no_case(trim(item), name);
+    }
+    krs_str weight = trim(cut(item, semicolon + 1, item.len));
+    bool is_zero = weight.len > 2 && (weight.ptr[0] | 0x20) == 'q' && weight.ptr[1] == '=';
+    for (size_t i = 2; i < weight.len; i++) {
+        is_zero = is_zero && (weight.ptr[i] == '0' || weight.ptr[i] == '.');
+    }
+    return !is_zero && equal_no_case(trim(cut(item, 0, semicolon)), name);
+}
+
+bool krs_http_accepts_gzip(krs_str list)
+{
+    while (list.len > 0) {
+        const size_t comma = krs_str_find(list, KRS_STR(","), 0);
+        const size_t end = comma == SIZE_MAX ? list.len : comma;
+        if (is_wanted(cut(list, 0, end), "gzip")) {
+            return true;
+        }
+        list = cut(list, comma == SIZE_MAX ? end : end + 1, list.len);
+    }
+    return false;
+}
+
 krs_str krs_http_header_of(const krs_http_request *request, const char *name)
 {
     for (uint32_t i = 0; i < request->n_headers; i++) {
@@ -197,7 +225,7 @@ static krs_http_refusal frame_by_length(const krs_http_request *request,
         return refuse(400, "Content-Length must be one decimal number.");
     }
     if (framing->n_body_bytes > limits->max_body_bytes) {
-        return refuse(413, "The body is larger than this server accepts.");
+        return refuse(413, "The body is larger than this server accepts (--max-body).");
     }
     return accepted;
 }

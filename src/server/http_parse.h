@@ -96,3 +96,6 @@ krs_str krs_http_header_of(const krs_http_request *request, const char *name);
 
 /* Is `token` (lower case) a member of this comma list? */
 bool krs_http_list_has(krs_str list, const char *token);
+
+/* Does this Accept-Encoding list ask for gzip, or at least not refuse it? Naming it is asking. */
+bool krs_http_accepts_gzip(krs_str list);

@@ -1,8 +1,8 @@
 /* server/mailbox.c - see mailbox.h. */
 #include "server/mailbox.h"
 
-#include "os/socket.h"
 #include "server/event_pack.h"
+#include "server/listener.h"
 
 krs_status krs_mailbox_init(krs_mailbox *mailbox, uint32_t max_sockets, const krs_alloc *alloc,
                             krs_error *err)
@@ -23,7 +23,7 @@ krs_status krs_mailbox_init(krs_mailbox *mailbox, uint32_t max_sockets, const kr
 void krs_mailbox_deinit(krs_mailbox *mailbox)
 {
     for (uint32_t i = 0; mailbox->sockets && i < mailbox->n_sockets; i++) {
-        krs_os_socket_close(mailbox->sockets[i]);
+        krs_accepted_close(&mailbox->sockets[i]);
     }
     krs_os_wake_close(&mailbox->wake);
     krs_os_mutex_free(mailbox->mutex);
@@ -31,11 +31,11 @@ void krs_mailbox_deinit(krs_mailbox *mailbox)
     *mailbox = (krs_mailbox){.wake = {-1}};
 }
 
-void krs_inbox_init(krs_inbox *inbox, bool has_tokens, const krs_alloc *alloc)
+void krs_inbox_init(krs_inbox *inbox, bool has_tokens, size_t max_bytes, const krs_alloc *alloc)
 {
     *inbox = (krs_inbox){.has_tokens = has_tokens};
-    krs_buf_init(&inbox->pending, alloc, KRS_STREAM_MAX_PENDING_BYTES);
-    krs_buf_init(&inbox->taken, alloc, KRS_STREAM_MAX_PENDING_BYTES);
+    krs_buf_init(&inbox->pending, alloc, max_bytes);
+    krs_buf_init(&inbox->taken, alloc, max_bytes);
 }
 
 void krs_inbox_deinit(krs_inbox *inbox)
@@ -62,7 +62,7 @@ static void enlist(krs_mailbox *mailbox, krs_inbox *inbox)
 static void put_event(krs_mailbox *mailbox, const krs_stream_event *event)
 {
     krs_inbox *inbox = event->user;
-    if (!inbox->is_lost && (event->text.len > 0 || event->n_tokens > 0)) {
+    if (!inbox->is_lost) {
         inbox->is_lost = krs_event_pack(event, inbox->has_tokens, &inbox->pending) != KRS_OK;
     }
     if (event->is_end) {
@@ -85,12 +85,12 @@ void krs_mailbox_deliver(void *ctx, const krs_stream_event *events, uint32_t n)
     krs_os_wake_raise(&mailbox->wake);
 }
 
-bool krs_mailbox_push_socket(krs_mailbox *mailbox, int fd)
+bool krs_mailbox_push_socket(krs_mailbox *mailbox, const krs_accepted *accepted)
 {
     krs_os_mutex_lock(mailbox->mutex);
     const bool has_room = mailbox->n_sockets < mailbox->max_sockets;
     if (has_room) {
-        mailbox->sockets[mailbox->n_sockets++] = fd;
+        mailbox->sockets[mailbox->n_sockets++] = *accepted;
     }
     krs_os_mutex_unlock(mailbox->mutex);
     krs_os_wake_raise(&mailbox->wake);
@@ -118,7 +118,7 @@ static void hand_over(krs_inbox *inbox)
     inbox->is_ready = false;
 }
 
-krs_mailbox_batch krs_mailbox_take(krs_mailbox *mailbox, int *sockets)
+krs_mailbox_batch krs_mailbox_take(krs_mailbox *mailbox, krs_accepted *sockets)
 {
     krs_os_wake_clear(&mailbox->wake);
     krs_os_mutex_lock(mailbox->mutex);

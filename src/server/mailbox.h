@@ -17,7 +17,9 @@
 #include "os/thread.h"
 #include "os/wake.h"
 
-#define KRS_STREAM_MAX_PENDING_BYTES (4u << 20) /* packed events an io thread may be behind with */
+/* Packed events an io thread may be behind with: a stream's credit bounds them to far less; an answer
+ * that comes whole (token ids of a large body) needs it all. */
+#define KRS_STREAM_MAX_PENDING_BYTES (64u << 20)
 
 /* The half of a stream that crosses threads; the owner embeds it as first member. */
 typedef struct krs_inbox krs_inbox;
@@ -44,13 +46,20 @@ typedef enum krs_mailbox_command {
     KRS_MAILBOX_SHED = 8, /* all places are taken: close what idles longest */
 } krs_mailbox_command;
 
+/* A connection just accepted: ownership of the descriptor moves with it. */
+typedef struct krs_accepted {
+    int fd;
+    const struct krs_listener *listener; /* where; outlives the io thread */
+    struct ssl_st *ssl;                  /* owned; NULL: no TLS */
+} krs_accepted;
+
 typedef struct krs_mailbox {
     krs_os_mutex *mutex;
     krs_os_wake wake;
     krs_inbox *first_ready; /* oldest first */
     krs_inbox *last_ready;
     uint32_t commands;
-    int *sockets; /* [max_sockets], n_sockets waiting */
+    krs_accepted *sockets; /* [max_sockets], n_sockets waiting */
     uint32_t n_sockets;
     uint32_t max_sockets;
     const krs_alloc *alloc;
@@ -66,17 +75,19 @@ typedef struct krs_mailbox_batch {
 /* max_sockets: accepted connections that may wait. Errors: KRS_ENOMEM, KRS_EIO. */
 KRS_MUST_USE krs_status krs_mailbox_init(krs_mailbox *mailbox, uint32_t max_sockets,
                                          const krs_alloc *alloc, krs_error *err);
+/* Sockets that nobody took are closed. */
 void krs_mailbox_deinit(krs_mailbox *mailbox);
 
-void krs_inbox_init(krs_inbox *inbox, bool has_tokens, const krs_alloc *alloc);
+/* max_bytes: of packed events that nobody has taken yet. */
+void krs_inbox_init(krs_inbox *inbox, bool has_tokens, size_t max_bytes, const krs_alloc *alloc);
 void krs_inbox_deinit(krs_inbox *inbox);
 
 /* The sink of this mailbox: ctx is the mailbox, each event's user its krs_inbox. */
 void krs_mailbox_deliver(void *mailbox, const krs_stream_event *events, uint32_t n);
 
-/* False when max_sockets wait already. */
-KRS_MUST_USE bool krs_mailbox_push_socket(krs_mailbox *mailbox, int fd);
+/* False when max_sockets wait already; the socket stays the caller's then. */
+KRS_MUST_USE bool krs_mailbox_push_socket(krs_mailbox *mailbox, const krs_accepted *accepted);
 void krs_mailbox_command_set(krs_mailbox *mailbox, krs_mailbox_command command);
 
 /* Empty the mailbox. sockets: [max_sockets]. */
-krs_mailbox_batch krs_mailbox_take(krs_mailbox *mailbox, int *sockets);
+krs_mailbox_batch krs_mailbox_take(krs_mailbox *mailbox, krs_accepted *sockets);

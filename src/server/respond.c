@@ -1,8 +1,14 @@
-/* server/respond.c - responses as bytes: heads, bodies, chunks.
+/* server/respond.c - responses as bytes: heads, bodies, errors.
  *
- * Every response says when it was made, whom it belongs to (X-Request-Id) and whether the connection
- * goes on. Errors are JSON in OpenAI's shape on every path, so a client has one thing to parse. */
+ * Every response says when it was made, whom it belongs to (X-Request-Id), which span of which trace it is
+ * (traceparent), which fields of the request had no effect, and whether the connection goes on. Errors are
+ * JSON in the shape of the API that was called on every path, so a client has one thing to parse. */
 #include "server/server_priv.h"
+
+#define ERROR_BODY_BYTES 4096       /* an error of 256 bytes, escaped, and what stands around it */
+#define KEEP_WIRE_BYTES  (1u << 20) /* of io->wire, kept between responses */
+#define DEFAULT_RETRY_MS 1000       /* when nobody knows better */
+#define MAX_RETRY_S      3600
 
 typedef struct reason {
     int status;
@@ -12,6 +18,7 @@ typedef struct reason {
 
 static const reason reasons[] = {
     {200, "OK", ""},
+    {202, "Accepted", ""},
     {204, "No Content", ""},
     {400, "Bad Request", "bad_request"},
     {401, "Unauthorized", "invalid_api_key"},
@@ -45,34 +52,64 @@ static reason reason_of(int status)
     return (reason){status, "Error", "error"};
 }
 
-/* Status line and the headers that every response has; the blank line is still to come. */
-static int add_head(krs_conn *conn, int status)
+/* Names of JSON fields may hold anything; a header may not. */
+static krs_status add_ignored(const char *names, krs_buf *out)
 {
-    struct evbuffer *out = bufferevent_get_output(conn->bev);
-    char date[64];
-    (void)evutil_date_rfc1123(date, sizeof(date), NULL);
-    conn->status = status;
-    return evbuffer_add_printf(out,
-                               "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n"
-                               "Connection: %s\r\nX-Content-Type-Options: nosniff\r\n",
-                               status, reason_of(status).text, date, conn->correlation_id,
-                               conn->is_keep_alive ? "keep-alive" : "close");
+    krs_status status = krs_buf_append_str(out, KRS_STR("X-Krs-Ignored-Fields: "));
+    for (const char *c = names; status == KRS_OK && *c; c++) {
+        status = krs_buf_append_char(out, *c >= ' ' && *c < 0x7F ? *c : '?');
+    }
+    return status == KRS_OK ? krs_buf_append_str(out, KRS_STR("\r\n")) : status;
 }
 
-static int add_extra_headers(struct evbuffer *out, const krs_response *response)
+/* Status line and the headers that every response has; the blank line is still to come. */
+static krs_status add_head(krs_conn *conn, int status, krs_buf *out)
 {
-    int failed = 0;
-    if (response->allow) {
-        failed |= evbuffer_add_printf(out, "Allow: %s\r\n", response->allow) < 0;
+    char date[64];
+    char trace[KRS_TRACEPARENT_BYTES];
+    (void)evutil_date_rfc1123(date, sizeof(date), NULL);
+    krs_trace_write(&conn->trace, trace);
+    conn->status = status;
+    krs_status good = krs_buf_printf(out,
+                                     "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n"
+                                     "traceparent: %s\r\nConnection: %s\r\n"
+                                     "X-Content-Type-Options: nosniff\r\n",
+                                     status, reason_of(status).text, date, conn->correlation_id,
+                                     trace, conn->is_keep_alive ? "keep-alive" : "close");
+    if (good == KRS_OK && conn->ignored[0]) {
+        good = add_ignored(conn->ignored, out);
     }
-    if (response->status == 429 || response->status == 503) {
-        failed |= evbuffer_add_printf(out, "Retry-After: 1\r\n") < 0;
+    return good == KRS_OK && conn->has_origin ? krs_gate_origin_headers(conn, out) : good;
+}
+
+static krs_status add_retry(const krs_response *response, krs_buf *out)
+{
+    if (response->status != 429 && response->status != 503) {
+        return KRS_OK;
     }
-    if (response->status != 204) {
-        failed |= evbuffer_add_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
-                                      response->type, response->body.len) < 0;
+    const uint32_t ms = response->retry_after_ms ? response->retry_after_ms : DEFAULT_RETRY_MS;
+    const uint32_t s = ms / 1000 + (ms % 1000 != 0);
+    return krs_buf_printf(out, "Retry-After: %u\r\n", s < MAX_RETRY_S ? s : MAX_RETRY_S);
+}
+
+static krs_status add_extra_headers(const krs_response *response, krs_buf *out)
+{
+    krs_status status =
+        response->allow ? krs_buf_printf(out, "Allow: %s\r\n", response->allow) : KRS_OK;
+    if (status == KRS_OK && response->status == 401) {
+        status = krs_buf_append_str(out, KRS_STR("WWW-Authenticate: Bearer\r\n"));
     }
-    return failed;
+    if (status == KRS_OK) {
+        status = add_retry(response, out);
+    }
+    if (status == KRS_OK) {
+        status = krs_buf_append_str(out, response->headers);
+    }
+    if (status == KRS_OK && response->status != 204) {
+        status = krs_buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", response->type,
+                                response->body.len);
+    }
+    return status;
 }
 
 static bool is_head_request(const krs_conn *conn)
@@ -80,31 +117,58 @@ static bool is_head_request(const krs_conn *conn)
     return krs_str_equal(conn->parser.request.method, KRS_STR("HEAD"));
 }
 
+static krs_status add_response(krs_conn *conn, const krs_response *response, krs_buf *out)
+{
+    krs_status status = add_head(conn, response->status, out);
+    if (status == KRS_OK) {
+        status = add_extra_headers(response, out);
+    }
+    if (status == KRS_OK) {
+        status = krs_buf_append_str(out, KRS_STR("\r\n"));
+    }
+    return status == KRS_OK && !is_head_request(conn) ? krs_buf_append_str(out, response->body)
+                                                      : status;
+}
+
 void krs_conn_respond(krs_conn *conn, const krs_response *response)
 {
-    struct evbuffer *out = bufferevent_get_output(conn->bev);
-    int failed = add_head(conn, response->status) < 0;
-    failed |= add_extra_headers(out, response);
-    failed |= evbuffer_add(out, "\r\n", 2);
-    if (response->body.len > 0 && !is_head_request(conn)) {
-        failed |= evbuffer_add(out, response->body.ptr, response->body.len);
+    krs_buf *wire = &conn->io->wire;
+    krs_buf_reset(wire);
+    if (add_response(conn, response, wire) != KRS_OK) {
+        krs_conn_abort(conn, KRS_CANCEL_GONE); /* no memory, not even to say so */
+        return;
     }
-    if (failed) {
-        krs_conn_abort(conn, KRS_CANCEL_GONE); /* no memory: half a head must not stay */
-    } else {
+    const bool is_sent = krs_conn_send(conn, krs_buf_view(wire));
+    if (wire->cap > KEEP_WIRE_BYTES) {
+        krs_buf_deinit(wire); /* one large answer must not cost memory for ever */
+    }
+    if (is_sent) {
         krs_conn_finish(conn);
     }
+}
+
+void krs_conn_respond_out(krs_conn *conn, krs_status status, int http, const char *type)
+{
+    if (status != KRS_OK) {
+        krs_error err = KRS_ERROR_INIT;
+        (void)krs_fail(&err, status, "no memory for the response");
+        krs_conn_respond_error(conn, &err);
+        return;
+    }
+    const krs_response response = {
+        .status = http, .type = type, .body = krs_buf_view(&conn->io->out)};
+    krs_conn_respond(conn, &response);
 }
 
 void krs_conn_respond_error(krs_conn *conn, const krs_error *error)
 {
     krs_buf body;
-    krs_buf_init(&body, conn->io->server->alloc, 4096); /* an error of 256 bytes, escaped */
-    const krs_status status =
-        krs_call_error_write(KRS_CALL_CHAT, error, conn->correlation_id, &body);
+    krs_buf_init(&body, conn->io->server->alloc, ERROR_BODY_BYTES);
+    const krs_status status = krs_call_error_write(conn->kind, error, conn->correlation_id, &body);
     const krs_response response = {
         .status = krs_status_http(error->status),
         .type = "application/json",
+        .retry_after_ms = error->retry_after_ms,
         .body = status == KRS_OK ? krs_buf_view(&body) : KRS_STR(""),
     };
     krs_conn_respond(conn, &response);
@@ -113,12 +177,13 @@ void krs_conn_respond_error(krs_conn *conn, const krs_error *error)
 
 void krs_conn_respond_refusal(krs_conn *conn, int status, const char *message, const char *allow)
 {
-    char body[512]; /* messages are our own constants, short and without quotes */
-    const int n = evutil_snprintf(body, sizeof(body),
-                                  "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,"
-                                  "\"code\":\"%s\"}}",
-                                  message, status < 500 ? "invalid_request_error" : "server_error",
-                                  reason_of(status).code);
+    char body[768]; /* messages are our own constants, short and without quotes */
+    const int n = evutil_snprintf(
+        body, sizeof(body),
+        "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\","
+        "\"retryable\":%s,\"context\":{\"http\":%d},\"correlation_id\":\"%s\"}}",
+        message, status < 500 ? "invalid_request_error" : "server_error", reason_of(status).code,
+        status == 408 || status == 503 ? "true" : "false", status, conn->correlation_id);
     const krs_response response = {.status = status,
                                    .type = "application/json",
                                    .allow = allow,
@@ -126,57 +191,23 @@ void krs_conn_respond_refusal(krs_conn *conn, int status, const char *message, c
     krs_conn_respond(conn, &response);
 }
 
-bool krs_conn_stream_start(krs_conn *conn, const char *type)
+krs_status krs_conn_stream_head(krs_conn *conn, krs_buf *out)
 {
-    struct evbuffer *out = bufferevent_get_output(conn->bev);
     /* HTTP/1.0 has no chunks: the end of the connection is the end of the body. */
     conn->is_chunked = conn->parser.request.minor_version == 1;
     conn->is_keep_alive = conn->is_keep_alive && conn->is_chunked;
-    int failed = add_head(conn, 200) < 0;
-    failed |=
-        evbuffer_add_printf(out, "Content-Type: %s\r\nCache-Control: no-store\r\n%s\r\n", type,
-                            conn->is_chunked ? "Transfer-Encoding: chunked\r\n" : "") < 0;
-    if (failed) {
-        krs_conn_abort(conn, KRS_CANCEL_GONE);
+    const krs_str accepted = krs_http_header_of(&conn->parser.request, "accept-encoding");
+    if (conn->io->server->options.has_gzip && krs_http_accepts_gzip(accepted) &&
+        krs_gzip_stream_new(conn->io->server->alloc, &conn->gzip) != KRS_OK) {
+        conn->gzip = NULL; /* without memory for it the stream goes out as it is */
     }
-    return !failed;
-}
-
-/* What the peer had not taken before this batch of events. What the batch itself brings is no fault of the
- * peer: it comes in one piece when this thread was held up, and the socket has not seen it yet. */
-static size_t backlog_of(krs_conn *conn)
-{
-    if (conn->batch != conn->io->n_batches) {
-        conn->batch = conn->io->n_batches;
-        conn->backlog_bytes = evbuffer_get_length(bufferevent_get_output(conn->bev));
-    }
-    return conn->backlog_bytes;
-}
-
-bool krs_conn_stream_write(krs_conn *conn, krs_str bytes)
-{
-    struct evbuffer *out = bufferevent_get_output(conn->bev);
-    const bool is_slow = backlog_of(conn) > KRS_CONN_MAX_OUTPUT_BYTES;
-    int failed = 0;
-    if (conn->is_chunked) {
-        failed |= evbuffer_add_printf(out, "%zx\r\n", bytes.len) < 0;
-    }
-    failed |= evbuffer_add(out, bytes.ptr, bytes.len);
-    if (conn->is_chunked) {
-        failed |= evbuffer_add(out, "\r\n", 2);
-    }
-    if (failed || is_slow) {
-        krs_conn_abort(conn, failed ? KRS_CANCEL_GONE : KRS_CANCEL_SLOW);
-        return false;
-    }
-    return true;
-}
-
-void krs_conn_stream_end(krs_conn *conn)
-{
-    if (conn->is_chunked && evbuffer_add(bufferevent_get_output(conn->bev), "0\r\n\r\n", 5) != 0) {
-        krs_conn_abort(conn, KRS_CANCEL_GONE);
-        return;
-    }
-    krs_conn_finish(conn);
+    const krs_status status = add_head(conn, 200, out);
+    return status == KRS_OK
+               ? krs_buf_printf(out,
+                                "Content-Type: text/event-stream; charset=utf-8\r\n"
+                                "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n%s%s\r\n",
+                                conn->gzip ? "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
+                                           : "",
+                                conn->is_chunked ? "Transfer-Encoding: chunked\r\n" : "")
+               : status;
 }

@@ -1,163 +1,46 @@
-/* server/routes.c - which path and method does what: a table, and the small handlers.
+/* server/routes.c - which path and method does what: a table.
  *
  * HEAD is GET without its body, OPTIONS names what a path allows. A body must be application/json:
  * besides being right, it keeps web pages from posting to a server on loopback, because a browser asks
- * first (and is not answered) before it sends that type across origins. */
-#include "front/openai.h"
+ * first before it sends that type across origins, and is answered only when its origin was allowed. */
 #include "server/server_priv.h"
-#include "service/health.h"
+
+/* Who may use a route when there are keys. */
+typedef enum route_access {
+    OPEN,  /* everyone */
+    KEY,   /* whoever has a key */
+    ADMIN, /* whoever has an admin key */
+} route_access;
 
 typedef struct route {
     const char *method;
     const char *path;
     bool is_prefix; /* path is followed by more */
-    void (*handle)(krs_conn *conn);
+    route_access access;
+    krs_call_kind call;             /* what handle is NULL for */
+    void (*handle)(krs_conn *conn); /* NULL: an API call */
 } route;
 
-#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define ID_MAX_BYTES (3 * KRS_MODEL_ID_BYTES) /* every byte of an id percent-encoded */
-
-static krs_service *service_of(const krs_conn *conn)
-{
-    return conn->io->server->service;
-}
-
-static void respond_buf(krs_conn *conn, krs_status status, int http, const char *type)
-{
-    if (status != KRS_OK) {
-        krs_error err = KRS_ERROR_INIT;
-        (void)krs_fail(&err, status, "no memory for the response");
-        krs_conn_respond_error(conn, &err);
-        return;
-    }
-    const krs_response response = {
-        .status = http, .type = type, .body = krs_buf_view(&conn->io->out)};
-    krs_conn_respond(conn, &response);
-}
-
-static void post_chat(krs_conn *conn)
-{
-    krs_exchange_start(conn, KRS_CALL_CHAT);
-}
-
-static void post_completion(krs_conn *conn)
-{
-    krs_exchange_start(conn, KRS_CALL_COMPLETION);
-}
-
-static void get_models(krs_conn *conn)
-{
-    krs_model_info models[KRS_SERVICE_MAX_MODELS];
-    const uint32_t n = krs_service_models(service_of(conn), models, KRS_SERVICE_MAX_MODELS);
-    krs_buf_reset(&conn->io->out);
-    respond_buf(conn, krs_openai_models_write(models, n, &conn->io->out), 200, "application/json");
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* "org%2Fname" to "org/name", in place; what is no escape stays. */
-static krs_str decode_percent(krs_str in, unsigned char *out)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < in.len; i++) {
-        const bool is_escape = in.ptr[i] == '%' && in.len - i > 2 &&
-                               hex_value(in.ptr[i + 1]) >= 0 && hex_value(in.ptr[i + 2]) >= 0;
-        out[n] = (unsigned char)in.ptr[i];
-        if (is_escape) {
-            out[n] = (unsigned char)(hex_value(in.ptr[i + 1]) * 16 + hex_value(in.ptr[i + 2]));
-            i += 2;
-        }
-        n++;
-    }
-    return (krs_str){(const char *)out, n};
-}
-
-static void get_model(krs_conn *conn)
-{
-    const krs_str path = conn->parser.request.path;
-    const size_t prefix = sizeof("/v1/models/") - 1;
-    unsigned char decoded[ID_MAX_BYTES];
-    const krs_str rest = {path.ptr + prefix, path.len - prefix};
-    const krs_str id = rest.len <= sizeof(decoded) ? decode_percent(rest, decoded) : rest;
-    krs_model_info models[KRS_SERVICE_MAX_MODELS];
-    const uint32_t n = krs_service_models(service_of(conn), models, KRS_SERVICE_MAX_MODELS);
-    for (uint32_t i = 0; i < n; i++) {
-        if (krs_str_equal(id, krs_str_of(models[i].id))) {
-            krs_buf_reset(&conn->io->out);
-            respond_buf(conn, krs_openai_model_write(&models[i], &conn->io->out), 200,
-                        "application/json");
-            return;
-        }
-    }
-    krs_error err = KRS_ERROR_INIT;
-    (void)krs_fail_field(&err, KRS_ENOTLOADED, "model", "model: \"%.*s\" does not exist here",
-                         KRS_STR_ARGS(id));
-    krs_conn_respond_error(conn, &err);
-}
-
-static krs_status write_health(const krs_service_health *health, bool is_good, krs_buf *out)
-{
-    krs_buf_reset(out);
-    return krs_buf_printf(out,
-                          "{\"status\":\"%s\",\"reason\":\"%s\",\"state\":\"%s\","
-                          "\"running\":%u,\"waiting\":%u,\"in_flight\":%u,"
-                          "\"heartbeat_age_ms\":%llu}",
-                          is_good ? "ok" : "unavailable", is_good ? "" : health->reason,
-                          krs_runtime_state_name(health->runtime.state), health->runtime.n_running,
-                          health->runtime.n_waiting, health->n_in_flight,
-                          (unsigned long long)(health->heartbeat_age_ns / 1000000));
-}
-
-static void get_live(krs_conn *conn)
-{
-    const krs_service_health health = krs_service_health_of(service_of(conn));
-    respond_buf(conn, write_health(&health, health.is_live, &conn->io->out),
-                health.is_live ? 200 : 503, "application/json");
-}
-
-static void get_ready(krs_conn *conn)
-{
-    const krs_service_health health = krs_service_health_of(service_of(conn));
-    respond_buf(conn, write_health(&health, health.is_ready, &conn->io->out),
-                health.is_ready ? 200 : 503, "application/json");
-}
-
-static void get_metrics(krs_conn *conn)
-{
-    const uint32_t n_connections =
-        atomic_load_explicit(&conn->io->server->n_connections, memory_order_relaxed);
-    krs_metrics_set(krs_service_metrics(service_of(conn)), KRS_METRIC_HTTP_CONNECTIONS,
-                    n_connections);
-    krs_buf_reset(&conn->io->out);
-    respond_buf(conn, krs_service_write_metrics(service_of(conn), &conn->io->out), 200,
-                METRICS_TYPE);
-}
-
-static void get_version(krs_conn *conn)
-{
-    krs_buf_reset(&conn->io->out);
-    respond_buf(conn,
-                krs_buf_printf(&conn->io->out, "{\"name\":\"kr-serve\",\"version\":\"%s\"}",
-                               conn->io->server->options.version),
-                200, "application/json");
-}
-
 static const route routes[] = {
-    {"POST", "/v1/chat/completions", false, post_chat},
-    {"POST", "/v1/completions", false, post_completion},
-    {"GET", "/v1/models", false, get_models},
-    {"GET", "/v1/models/", true, get_model},
-    {"GET", "/health/live", false, get_live},
-    {"GET", "/health/ready", false, get_ready},
-    {"GET", "/metrics", false, get_metrics},
-    {"GET", "/version", false, get_version},
+    {"POST", "/v1/chat/completions", false, KEY, KRS_CALL_CHAT, NULL},
+    {"POST", "/v1/completions", false, KEY, KRS_CALL_COMPLETION, NULL},
+    {"POST", "/v1/embeddings", false, KEY, KRS_CALL_EMBEDDINGS, NULL},
+    {"POST", "/v1/responses", false, KEY, KRS_CALL_RESPONSES, NULL},
+    {"POST", "/v1/messages", false, KEY, KRS_CALL_MESSAGES, NULL},
+    {"POST", "/v1/messages/count_tokens", false, KEY, KRS_CALL_COUNT_TOKENS, NULL},
+    {"POST", "/tokenize", false, KEY, KRS_CALL_TOKENIZE, NULL},
+    {"POST", "/detokenize", false, KEY, KRS_CALL_DETOKENIZE, NULL},
+    {"GET", "/v1/models", false, KEY, KRS_CALL_CHAT, krs_route_models},
+    {"GET", "/v1/models/", true, KEY, KRS_CALL_CHAT, krs_route_model},
+    {"GET", "/health/live", false, OPEN, KRS_CALL_CHAT, krs_route_live},
+    {"GET", "/health/ready", false, KEY, KRS_CALL_CHAT, krs_route_ready},
+    {"GET", "/metrics", false, KEY, KRS_CALL_CHAT, krs_route_metrics},
+    {"GET", "/version", false, KEY, KRS_CALL_CHAT, krs_route_version},
+    {"GET", "/admin/models", false, ADMIN, KRS_CALL_CHAT, krs_route_admin_models},
+    {"POST", "/admin/models/load", false, ADMIN, KRS_CALL_CHAT, krs_route_admin_load},
+    {"POST", "/admin/models/unload", false, ADMIN, KRS_CALL_CHAT, krs_route_admin_unload},
+    {"POST", "/admin/drain", false, ADMIN, KRS_CALL_CHAT, krs_route_admin_drain},
+    {"POST", "/admin/reload", false, ADMIN, KRS_CALL_CHAT, krs_route_admin_reload},
 };
 
 /* The route of a path, whatever the method; each path has one method. */
@@ -199,8 +82,19 @@ static void dispatch_post(krs_conn *conn, const route *found)
         krs_conn_respond_refusal(conn, 415, "The body must be sent as application/json.", NULL);
     } else if (krs_http_header_of(request, "content-encoding").ptr) {
         krs_conn_respond_refusal(conn, 415, "Compressed bodies are not read here.", NULL);
-    } else {
+    } else if (found->handle) {
         found->handle(conn);
+    } else if (krs_gate_spend(conn)) {
+        krs_exchange_start(conn, found->call);
+    }
+}
+
+static void answer_options(krs_conn *conn, const route *found)
+{
+    const char *allow = found ? allow_of(found) : "GET, HEAD, POST, OPTIONS";
+    if (!krs_gate_preflight(conn, allow)) {
+        const krs_response response = {.status = 204, .allow = allow};
+        krs_conn_respond(conn, &response);
     }
 }
 
@@ -209,10 +103,12 @@ void krs_routes_dispatch(krs_conn *conn)
     const krs_http_request *request = &conn->parser.request;
     const route *found = find_route(request->path);
     const bool is_options = krs_str_equal(request->method, KRS_STR("OPTIONS"));
+    conn->kind = found ? found->call : KRS_CALL_CHAT;
+    if (!krs_gate_pass(conn, found && found->access == OPEN, found && found->access == ADMIN)) {
+        return;
+    }
     if (is_options && (found || krs_str_equal(request->path, KRS_STR("*")))) {
-        const krs_response response = {
-            .status = 204, .allow = found ? allow_of(found) : "GET, HEAD, POST, OPTIONS"};
-        krs_conn_respond(conn, &response);
+        answer_options(conn, found);
     } else if (!found) {
         krs_conn_respond_refusal(conn, 404, "There is nothing at this path.", NULL);
     } else if (!is_method(request->method, found)) {

@@ -87,7 +87,7 @@ static inline void client_post(client *c, const char *path, const char *body)
 {
     char head[512];
     (void)snprintf(head, sizeof(head),
-                   "POST %s HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                   "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                    "Content-Length: %zu\r\n\r\n",
                    path, strlen(body));
     client_send(c, head);
@@ -97,7 +97,7 @@ static inline void client_post(client *c, const char *path, const char *body)
 static inline void client_get(client *c, const char *method, const char *path)
 {
     char head[512];
-    (void)snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: t\r\n\r\n", method, path);
+    (void)snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", method, path);
     client_send(c, head);
 }
 

@@ -43,7 +43,7 @@ static void a_late_reader_gets_all_it_asked_for(void **state)
     fixture *f = *state;
     client *c = client_open(f->port);
     ask_for_metrics(c, 1000);
-    wait_for_metric(f, KRS_METRIC_HTTP_2XX, 50); /* then most of them wait for this reader */
+    wait_for_metric(f, KRS_METRIC_HTTP_2XX, 10); /* then most of them wait for this reader */
     for (int i = 0; i < 1000; i++) {
         assert_non_null(strstr(expect(f, c, 200), "krs_requests_accepted_total 0\n"));
     }
@@ -56,7 +56,7 @@ static void a_refused_body_may_be_sent_to_its_end(void **state)
 {
     fixture *f = *state;
     client *c = client_open(f->port);
-    client_send(c, "POST " CHAT " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    client_send(c, "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                    "Content-Length: 1000000\r\n\r\n");
     char piece[10000];
     memset(piece, ' ', sizeof(piece));
@@ -75,7 +75,7 @@ static client *begin_large_body(const fixture *f)
     client *c = client_open(f->port);
     char head[256];
     (void)snprintf(head, sizeof(head),
-                   "POST " CHAT " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+                   "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                    "Content-Length: %d\r\n\r\n",
                    LARGE_BODY_BYTES + 1);
     char *spaces = malloc(LARGE_BODY_BYTES);
@@ -136,20 +136,6 @@ static void vanished_client_ends_its_answers(void **state)
     wait_for(&f->fake->n_cancelled, 4);
     wait_for_metric(f, KRS_METRIC_REQUESTS_CANCELLED, 4);
     assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_STREAM_CANCELS), 4);
-}
-
-static void slow_reader_is_cancelled_alone(void **state)
-{
-    fixture *f = *state;
-    client *slow = client_open(f->port);
-    post_chat(slow, "flood", ",\"stream\":true"); /* and never read */
-    wait_for_metric(f, KRS_METRIC_STREAM_SLOW, 1);
-    wait_for(&f->fake->n_cancelled, 1);
-    client *c = client_open(f->port);
-    post_chat(c, "hi", "");
-    (void)expect(f, c, 200);
-    client_close(c);
-    client_close(slow);
 }
 
 /* Much at once is no sign of a slow reader: one batch brings 2 MiB before the socket has seen any. */
@@ -269,7 +255,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refused_body_may_be_sent_to_its_end, set_up, tear_down),
         cmocka_unit_test(bodies_share_a_bound_that_small_ones_pass),
         cmocka_unit_test_setup_teardown(vanished_client_ends_its_answers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(slow_reader_is_cancelled_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_burst_is_not_the_readers_fault, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_connections_are_served, set_up, tear_down),
         cmocka_unit_test(one_connection_too_many_is_told_503),

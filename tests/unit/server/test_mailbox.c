@@ -45,7 +45,7 @@ static void pack_is_all_or_nothing(void **state)
     (void)state;
     const krs_stream_event event = {.text = KRS_STR("0123456789")};
     krs_buf packed;
-    krs_buf_init(&packed, NULL, 30);
+    krs_buf_init(&packed, NULL, 60);
     assert_int_equal(krs_event_pack(&event, false, &packed), KRS_OK);
     const size_t before = packed.len;
     assert_int_equal(krs_event_pack(&event, false, &packed), KRS_ETOOLARGE);
@@ -59,7 +59,7 @@ static void an_end_arrives_even_when_events_do_not_fit(void **state)
     krs_mailbox mailbox;
     assert_int_equal(krs_mailbox_init(&mailbox, 2, NULL, NULL), KRS_OK);
     krs_inbox inbox;
-    krs_inbox_init(&inbox, false, NULL);
+    krs_inbox_init(&inbox, false, 4u << 20, NULL);
     const size_t n = 1u << 20;
     char *text = calloc(1, n);
     assert_non_null(text);
@@ -69,7 +69,7 @@ static void an_end_arrives_even_when_events_do_not_fit(void **state)
     }
     event = (krs_stream_event){.user = &inbox, .is_end = true, .finish = KRS_FINISH_LENGTH};
     krs_mailbox_deliver(&mailbox, &event, 1);
-    int sockets[2];
+    krs_accepted sockets[2];
     const krs_mailbox_batch batch = krs_mailbox_take(&mailbox, sockets);
     assert_ptr_equal(batch.first, &inbox);
     assert_null(inbox.next_taken); /* listed once */
@@ -86,16 +86,16 @@ static void sockets_and_commands_are_bounded_and_taken_once(void **state)
     (void)state;
     krs_mailbox mailbox;
     assert_int_equal(krs_mailbox_init(&mailbox, 2, NULL, NULL), KRS_OK);
-    assert_true(krs_mailbox_push_socket(&mailbox, 1000));
-    assert_true(krs_mailbox_push_socket(&mailbox, 1001));
-    assert_false(krs_mailbox_push_socket(&mailbox, 1002));
+    assert_true(krs_mailbox_push_socket(&mailbox, &(krs_accepted){.fd = 1000}));
+    assert_true(krs_mailbox_push_socket(&mailbox, &(krs_accepted){.fd = 1001}));
+    assert_false(krs_mailbox_push_socket(&mailbox, &(krs_accepted){.fd = 1002}));
     krs_mailbox_command_set(&mailbox, KRS_MAILBOX_DRAIN);
     krs_mailbox_command_set(&mailbox, KRS_MAILBOX_QUIT);
     assert_int_equal(krs_os_wait_readable(&mailbox.wake.fd, 1, 0), 0);
-    int sockets[2];
+    krs_accepted sockets[2];
     krs_mailbox_batch batch = krs_mailbox_take(&mailbox, sockets);
     assert_int_equal(batch.n_sockets, 2);
-    assert_int_equal(sockets[1], 1001);
+    assert_int_equal(sockets[1].fd, 1001);
     assert_int_equal(batch.commands, KRS_MAILBOX_DRAIN | KRS_MAILBOX_QUIT);
     assert_int_equal(krs_os_wait_readable(&mailbox.wake.fd, 1, 0), -1); /* cleared */
     batch = krs_mailbox_take(&mailbox, sockets);
@@ -142,13 +142,13 @@ static void every_byte_crosses_between_threads(void **state)
     krs_mailbox mailbox;
     assert_int_equal(krs_mailbox_init(&mailbox, 1, NULL, NULL), KRS_OK);
     sender s = {.mailbox = &mailbox};
-    krs_inbox_init(&s.inboxes[0], false, NULL);
-    krs_inbox_init(&s.inboxes[1], false, NULL);
+    krs_inbox_init(&s.inboxes[0], false, KRS_STREAM_MAX_PENDING_BYTES, NULL);
+    krs_inbox_init(&s.inboxes[1], false, KRS_STREAM_MAX_PENDING_BYTES, NULL);
     krs_os_thread *thread = NULL;
     assert_int_equal(krs_os_thread_start("sender", send_events, &s, &thread, NULL), KRS_OK);
     size_t n_bytes = 0;
     uint32_t n_ended = 0;
-    int socket;
+    krs_accepted socket;
     while (n_ended < 2) {
         (void)krs_os_wait_readable(&mailbox.wake.fd, 1, 1000);
         const krs_mailbox_batch batch = krs_mailbox_take(&mailbox, &socket);
