@@ -1,10 +1,11 @@
 /* engine/deliver.c - the outbox: one call per sink and round, then the ended streams are forgotten.
  *
  * Events point into their streams, so nothing is copied and nothing allocated. A stream has at most one
- * event a round. Grouping walks the outbox once per sink; there are as many sinks as receiving threads,
- * few, so that is cheaper than sorting.
+ * event a round. When all events are for one sink, as with one receiving thread, they go out as they
+ * lie; otherwise grouping walks the outbox once per sink, of which there are few, so that is cheaper
+ * than sorting.
  *
- * Thread: engine thread. */
+ * Thread: engine thread, but for krs_engine_give_place. */
 #include "base/check.h"
 #include "engine/engine_priv.h"
 #include "os/clock.h"
@@ -13,22 +14,57 @@ void krs_engine_give_place(krs_engine *engine, krs_stream *stream)
 {
     if (stream->has_place) {
         stream->has_place = false;
-        (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
+        (void)atomic_fetch_sub(
+            krs_stream_has_steps(stream) ? &engine->shared.n_waiting : &engine->shared.n_texts, 1);
     }
+}
+
+void krs_engine_link(krs_stream **list, krs_stream *stream)
+{
+    stream->prev = NULL;
+    stream->next = *list;
+    if (*list) {
+        (*list)->prev = stream;
+    }
+    *list = stream;
+}
+
+void krs_engine_unlink(krs_stream **list, krs_stream *stream)
+{
+    if (stream->prev) {
+        stream->prev->next = stream->next;
+    } else {
+        *list = stream->next;
+    }
+    if (stream->next) {
+        stream->next->prev = stream->prev;
+    }
+}
+
+/* The next place in the outbox. */
+static krs_stream_event *take_event(krs_engine *engine, krs_stream *stream)
+{
+    krs_outbox *outbox = &engine->outbox;
+    KRS_CHECK(outbox->n < outbox->max && !stream->is_posted);
+    stream->is_posted = true;
+    outbox->streams[outbox->n] = stream;
+    outbox->is_mixed = outbox->is_mixed || stream->sink != outbox->streams[0]->sink;
+    return &outbox->events[outbox->n++];
 }
 
 void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens)
 {
-    krs_outbox *outbox = &engine->outbox;
-    KRS_CHECK(outbox->n < outbox->max && !stream->is_posted);
     if (stream->is_ended) {
-        krs_engine_give_place(engine,
-                              stream); /* before its client hears of the end and asks again */
+        /* Before its client hears of the end and asks again. */
+        krs_engine_give_place(engine, stream);
     }
-    stream->is_posted = true;
-    outbox->streams[outbox->n] = stream;
-    outbox->events[outbox->n] = krs_stream_event_of(stream, n_tokens, krs_os_now_ns());
-    outbox->n++;
+    krs_stream_event_of(stream, n_tokens, krs_os_now_ns(), take_event(engine, stream));
+}
+
+void krs_engine_post_left(krs_engine *engine, krs_stream *stream, krs_finish finish)
+{
+    krs_engine_give_place(engine, stream);
+    krs_stream_event_left(stream, finish, krs_os_now_ns(), take_event(engine, stream));
 }
 
 /* All events of the sink of event `first`, in order; marks them as handed out. */
@@ -46,16 +82,27 @@ static void deliver_sink(krs_outbox *outbox, uint32_t first)
     sink->deliver(sink->ctx, outbox->grouped, n);
 }
 
-static void forget(krs_engine *engine, krs_stream *stream)
+static void deliver_all(krs_outbox *outbox)
 {
-    if (stream->prev) {
-        stream->prev->next = stream->next;
-    } else {
-        engine->active = stream->next;
+    if (!outbox->is_mixed) {
+        const krs_sink *sink = outbox->streams[0]->sink;
+        sink->deliver(sink->ctx, outbox->events, outbox->n);
+        for (uint32_t i = 0; i < outbox->n; i++) {
+            outbox->streams[i]->is_posted = false;
+        }
+        return;
     }
-    if (stream->next) {
-        stream->next->prev = stream->prev;
+    for (uint32_t i = 0; i < outbox->n; i++) {
+        if (outbox->streams[i]->is_posted) {
+            deliver_sink(outbox, i);
+        }
     }
+}
+
+void krs_engine_forget(krs_engine *engine, krs_stream *stream)
+{
+    krs_engine_unlink(&engine->active, stream);
+    engine->by_slot[krs_controls_slot(stream->id)] = NULL;
     krs_controls_give(&engine->controls, stream->id);
     krs_stream_free(stream);
     (void)atomic_fetch_sub(&engine->shared.n_open, 1);
@@ -64,18 +111,18 @@ static void forget(krs_engine *engine, krs_stream *stream)
 void krs_engine_deliver(krs_engine *engine)
 {
     krs_outbox *outbox = &engine->outbox;
-    for (uint32_t i = 0; i < outbox->n; i++) {
-        if (outbox->streams[i]->is_posted) {
-            deliver_sink(outbox, i);
-        }
+    if (outbox->n == 0) {
+        return;
     }
+    deliver_all(outbox);
     for (uint32_t i = 0; i < outbox->n; i++) {
         krs_stream *stream = outbox->streams[i];
-        if (stream->is_ended) {
-            forget(engine, stream);
-        } else {
+        if (!outbox->events[i].is_end) {
             krs_buf_reset(&stream->text);
+        } else if (stream->is_home) { /* else when it comes home */
+            krs_engine_forget(engine, stream);
         }
     }
     outbox->n = 0;
+    outbox->is_mixed = false;
 }

@@ -29,7 +29,12 @@
 #define KRS_ENGINE_MIN_CONTEXT 64u /* tokens; less holds no template */
 #define KRS_ENGINE_AUTO_KV_CONTEXTS                                                                \
     4u /* full contexts the cache holds when nobody says otherwise */
-#define KRS_ENGINE_BEAT_NS UINT64_C(250000000) /* an idle engine thread beats so often */
+/* Of one tokenize or detokenize: far above any context, and its answer stays below what a client takes. */
+#define KRS_ENGINE_MAX_TEXT_IDS   (1u << 20)
+#define KRS_ENGINE_MAX_TEXT_BYTES (64u << 20)
+/* Steps that go well after a device was opened anew until the next failure may be mended, too. */
+#define KRS_ENGINE_TRUST_STEPS 1000u
+#define KRS_ENGINE_BEAT_NS     UINT64_C(250000000) /* an idle engine thread beats so often */
 
 typedef struct krs_engine_options {
     size_t size;                 /* sizeof(krs_engine_options) */
@@ -48,6 +53,7 @@ typedef struct krs_engine_options {
     uint64_t process_bytes;      /* counted for the process itself; 0: what it holds at opening */
     uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
     uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
+    bool has_no_prefix_cache;    /* every prompt is computed from its first token */
     krs_metrics *metrics;        /* borrowed; NULL: nothing is counted */
     const krs_log *log;          /* borrowed; NULL: silent */
     const krs_alloc *alloc;      /* borrowed; NULL: the heap */

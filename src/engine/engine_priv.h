@@ -4,8 +4,8 @@
  *   any thread:            controls, queues, the atomics of `shared`
  *   engine thread:         exec, pool, sched, sampler, step, outbox, active
  *
- * States: READY -> DRAINING (krs_runtime_drain) -> STOPPED (loop.c, nothing left);
- *         READY or DRAINING -> FAILED (step.c, the device failed).
+ * States: READY -> DRAINING (krs_runtime_drain) -> STOPPED (publish.c, nothing left);
+ *         READY or DRAINING -> FAILED (step.c, the device failed and could not be opened anew).
  *
  * Thread: as above.  Memory: everything from alloc, taken in load.c. */
 #pragma once
@@ -20,9 +20,10 @@
 
 /* What the step needs: arrays for krs_step, sized by the limits. */
 typedef struct krs_step_room {
-    uint32_t *tokens;     /* [max_step_tokens] */
-    krs_step_seq *seqs;   /* [max_seqs] */
-    uint32_t *logit_rows; /* [max_seqs] */
+    uint32_t *tokens;      /* [max_step_tokens] */
+    krs_step_seq *seqs;    /* [max_seqs] */
+    uint32_t *logit_rows;  /* [max_seqs] */
+    uint32_t *hidden_rows; /* [max_step_tokens] */
 } krs_step_room;
 
 /* Events of one round of the loop, grouped by sink on delivery. */
@@ -32,7 +33,18 @@ typedef struct krs_outbox {
     krs_stream_event *grouped; /* [max] of one sink */
     uint32_t n;
     uint32_t max;
+    bool is_mixed; /* of more than one sink */
 } krs_outbox;
+
+/* One round of the loop, for the metrics. */
+typedef struct krs_round {
+    uint64_t begin_ns; /* after waiting */
+    uint64_t device_ns;
+    uint64_t sampling_ns;
+    uint32_t n_rows; /* 0: no step was run */
+    uint32_t n_seqs;
+    uint32_t n_tokens; /* chosen */
+} krs_round;
 
 /* Numbers written by one side and read by the other. */
 typedef struct krs_engine_shared {
@@ -40,8 +52,13 @@ typedef struct krs_engine_shared {
     _Atomic uint64_t heartbeat_ns;
     _Atomic uint32_t n_open;    /* streams from open to their end event */
     _Atomic uint32_t n_waiting; /* of them, those no step has run a row of */
+    _Atomic uint32_t n_texts;   /* streams without steps that no prep thread has answered */
+    _Atomic uint64_t n_waiting_tokens;
     _Atomic uint32_t n_running;
+    _Atomic uint32_t n_paused;
+    _Atomic uint32_t n_parked;
     _Atomic uint32_t n_kv_free;
+    _Atomic uint32_t n_kv_cached;
     _Atomic bool is_woken;    /* a wake message is in the inbox */
     _Atomic bool is_stopping; /* free was called: end everything */
 } krs_engine_shared;
@@ -60,6 +77,8 @@ typedef struct krs_engine {
     krs_model *model;
     krs_tokenizer *tokenizer;
     krs_chat_template *chat; /* NULL: the model has none */
+    krs_pooling pooling;     /* LAST or MEAN: the model's own */
+    bool has_odd_pooling;    /* its files ask for another one */
     krs_backend *backend;
 
     krs_controls controls;
@@ -74,11 +93,18 @@ typedef struct krs_engine {
 
     krs_exec *exec;
     krs_kv_pool *pool;
+    krs_kv_prefix *prefix; /* NULL: nothing is shared */
     krs_sched *sched;
     krs_sampler *sampler;
     krs_step_room step;
     krs_outbox outbox;
-    krs_stream *active; /* list of the streams the engine thread owns */
+    krs_round round;
+    bool has_failed;           /* the device did, and was opened anew */
+    uint32_t n_steps_well;     /* since then; saturates at KRS_ENGINE_TRUST_STEPS */
+    krs_stream *active;        /* list of the streams that are home */
+    krs_stream *away;          /* list of those with a prep thread */
+    krs_stream **by_slot;      /* [controls.n], NULL: nobody the engine thread knows */
+    uint64_t away_deadline_ns; /* no stream that is away has an earlier one */
 } krs_engine;
 
 /* load.c: everything up to the threads; on failure the caller unloads. */
@@ -94,6 +120,14 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
 
 /* prep.c: body of a prep thread. arg: krs_engine. */
 void krs_engine_prep_main(void *arg);
+/* prep.c: the prompt's ids, borrowed from the encoder or the request. text: scratch. */
+KRS_MUST_USE krs_status krs_engine_encode(const krs_engine *engine, const krs_request *request,
+                                          krs_encoder *encoder, krs_buf *text, krs_ids *out,
+                                          krs_error *err);
+/* texts.c: answer TOKENIZE or DETOKENIZE. given_up: NULL, or how it ended before its turn came. Prep
+ * thread. */
+void krs_engine_answer_text(krs_engine *engine, krs_stream *stream, krs_encoder *encoder,
+                            const krs_finish *given_up);
 
 /* loop.c: body of the engine thread. arg: krs_engine. */
 void krs_engine_loop_main(void *arg);
@@ -103,10 +137,35 @@ void krs_engine_wake(krs_engine *engine);
 /* step.c: plan, run, sample; events go into the outbox. False when there was nothing to run. */
 bool krs_engine_step(krs_engine *engine);
 
-/* deliver.c: the stream waits no longer; a second call is nothing. Engine thread. */
+/* advance.c: the results of a step to its streams. */
+void krs_engine_advance(krs_engine *engine, const krs_sched_step *plan,
+                        const krs_step_result *result);
+/* fail.c: the step just planned was not run: end what is here, open the device anew or be FAILED. */
+void krs_engine_fail(krs_engine *engine, krs_status status, krs_error *err);
+
+/* queue.c: a prepared stream to the scheduler. Errors: those of krs_sched_add. */
+KRS_MUST_USE krs_status krs_engine_queue(krs_engine *engine, krs_stream *stream);
+/* queue.c: end a stream that is home with the next plan; one that has ended is left alone. */
+void krs_engine_cancel(krs_engine *engine, krs_stream *stream);
+/* queue.c: n_tokens more; the first grant limits a stream that had no limit. */
+void krs_engine_grant(krs_engine *engine, krs_stream *stream, uint32_t n_tokens);
+
+/* publish.c: health and metrics of the round. */
+void krs_engine_publish(krs_engine *engine);
+/* publish.c: a stream's first row is about to run / a plan put n sequences back. */
+void krs_engine_tell_started(krs_engine *engine, const krs_stream *stream);
+void krs_engine_tell_preempted(krs_engine *engine, uint32_t n);
+
+/* deliver.c: the stream waits no longer; a second call is nothing. Whoever may post its end. */
 void krs_engine_give_place(krs_engine *engine, krs_stream *stream);
 
-/* deliver.c: put a stream's event of this round into the outbox / hand all out, then forget ended
- * streams. */
+/* deliver.c: put a stream's event of this round, or the end of one that is away, into the outbox. */
 void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens);
+void krs_engine_post_left(krs_engine *engine, krs_stream *stream, krs_finish finish);
+/* deliver.c: hand all out, then forget ended streams that are home. */
 void krs_engine_deliver(krs_engine *engine);
+/* deliver.c: free a stream that is home and out of the scheduler. */
+void krs_engine_forget(krs_engine *engine, krs_stream *stream);
+/* deliver.c: the engine thread's lists. */
+void krs_engine_link(krs_stream **list, krs_stream *stream);
+void krs_engine_unlink(krs_stream **list, krs_stream *stream);

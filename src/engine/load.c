@@ -2,7 +2,9 @@
  *
  * Thread: open and free.  Memory: from engine->alloc. */
 #include "engine/engine_priv.h"
+#include "format/pooling.h"
 #include "os/clock.h"
+#include "os/random.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -111,6 +113,49 @@ static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
     return status;
 }
 
+/* What KRS_POOLING_MODEL means. */
+static krs_status load_pooling(krs_engine *engine, const char *dir, krs_error *err)
+{
+    krs_pooling_mode mode;
+    const krs_status status = krs_pooling_mode_load(dir, &mode, err);
+    engine->pooling = mode == KRS_POOLING_MODE_MEAN ? KRS_POOLING_MEAN : KRS_POOLING_LAST;
+    engine->has_odd_pooling = status == KRS_OK && mode == KRS_POOLING_MODE_OTHER;
+    return status;
+}
+
+/* As `krs synth` calls it: "bf16", "affine4". */
+static void name_dtype(krs_model_info *info, const krs_model_config *config)
+{
+    if (config->quant.kind == KRS_QUANT_AFFINE) {
+        (void)snprintf(info->dtype, sizeof(info->dtype), "affine%d", (int)config->quant.bits);
+        return;
+    }
+    const char *name = config->dtype < KRS_DTYPE_COUNT ? krs_dtype_name(config->dtype) : "unknown";
+    (void)snprintf(info->dtype, sizeof(info->dtype), "%s", name);
+    for (char *c = info->dtype; *c; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    }
+}
+
+static void describe(krs_engine *engine)
+{
+    const krs_model_config *config = krs_model_config_of(engine->model);
+    const krs_program *program = krs_model_program(engine->model);
+    const krs_model_stats stats = krs_model_stats_of(engine->model);
+    krs_model_info *info = &engine->info;
+    (void)snprintf(info->family, sizeof(info->family), "%s", config->model_type);
+    name_dtype(info, config);
+    info->n_parameters = stats.n_parameters;
+    info->file_bytes = stats.file_bytes;
+    info->created_unix_s = krs_os_wall_ns() / KRS_NS_PER_S;
+    info->vocab = (uint32_t)config->vocab;
+    info->hidden =
+        program->hidden == KRS_NO_SLOT ? 0 : (uint32_t)program->slots[program->hidden].width;
+    info->bos = config->bos_id >= 0 ? (uint32_t)config->bos_id : UINT32_MAX;
+    info->eos = engine->n_eos > 0 ? engine->eos[0] : UINT32_MAX;
+    info->has_chat_template = engine->chat != NULL;
+}
+
 static krs_status load_model(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
     krs_model_options model_options = KRS_MODEL_OPTIONS_INIT;
@@ -124,21 +169,15 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
         status = load_text(engine, options->model_dir, err);
     }
     if (status == KRS_OK) {
+        status = load_pooling(engine, options->model_dir, err);
+    }
+    if (status == KRS_OK) {
         status = name_model(&engine->info, options, err);
     }
-    if (status != KRS_OK) {
-        return status;
+    if (status == KRS_OK) {
+        describe(engine);
     }
-    const krs_model_config *config = krs_model_config_of(engine->model);
-    const krs_model_stats stats = krs_model_stats_of(engine->model);
-    krs_model_info *info = &engine->info;
-    (void)snprintf(info->family, sizeof(info->family), "%s", config->model_type);
-    info->n_parameters = stats.n_parameters;
-    info->file_bytes = stats.file_bytes;
-    info->created_unix_s = krs_os_wall_ns() / KRS_NS_PER_S;
-    info->vocab = (uint32_t)config->vocab;
-    info->has_chat_template = engine->chat != NULL;
-    return KRS_OK;
+    return status;
 }
 
 static krs_status load_device(krs_engine *engine, const krs_engine_options *options, krs_error *err)
@@ -169,8 +208,14 @@ static krs_status make_rooms(krs_engine *engine, const krs_engine_options *optio
                                      : (uint64_t)WAITING_CONTEXTS * engine->plan.context_tokens;
     krs_status status =
         krs_kv_pool_new(engine->plan.n_kv_blocks, engine->alloc, &engine->pool, err);
+    if (status == KRS_OK && !options->has_no_prefix_cache) {
+        const krs_kv_prefix_options prefix = {.block_tokens = KRS_KV_BLOCK_TOKENS,
+                                              .seed = krs_os_random_u64()};
+        status = krs_kv_prefix_new(engine->pool, &prefix, engine->alloc, &engine->prefix, err);
+    }
     if (status == KRS_OK) {
-        status = krs_sched_new(limits, engine->pool, NULL, engine->alloc, &engine->sched, err);
+        status =
+            krs_sched_new(limits, engine->pool, engine->prefix, engine->alloc, &engine->sched, err);
     }
     if (status != KRS_OK) {
         return status;
@@ -191,12 +236,22 @@ static krs_status make_tables(krs_engine *engine, uint32_t n_streams)
     step->tokens = krs_alloc_array(alloc, engine->limits.max_step_tokens, sizeof(*step->tokens));
     step->seqs = krs_alloc_array(alloc, max_seqs, sizeof(*step->seqs));
     step->logit_rows = krs_alloc_array(alloc, max_seqs, sizeof(*step->logit_rows));
+    step->hidden_rows =
+        krs_alloc_array(alloc, engine->limits.max_step_tokens, sizeof(*step->hidden_rows));
     outbox->max = n_streams;
     outbox->events = krs_alloc_array(alloc, n_streams, sizeof(*outbox->events));
     outbox->grouped = krs_alloc_array(alloc, n_streams, sizeof(*outbox->grouped));
     outbox->streams = krs_alloc_array(alloc, n_streams, sizeof(krs_stream *));
-    const bool has_step = step->tokens && step->seqs && step->logit_rows;
-    return has_step && outbox->events && outbox->grouped && outbox->streams ? KRS_OK : KRS_ENOMEM;
+    engine->by_slot = krs_alloc_array(alloc, n_streams, sizeof(krs_stream *));
+    const bool has_step = step->tokens && step->seqs && step->logit_rows && step->hidden_rows;
+    const bool has_outbox = outbox->events && outbox->grouped && outbox->streams;
+    if (!has_step || !has_outbox || !engine->by_slot) {
+        return KRS_ENOMEM;
+    }
+    for (uint32_t i = 0; i < n_streams; i++) {
+        engine->by_slot[i] = NULL;
+    }
+    return KRS_OK;
 }
 
 static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
@@ -206,7 +261,8 @@ static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
         status = krs_os_queue_new(n_streams, engine->alloc, &engine->prep_queue);
     }
     if (status == KRS_OK) {
-        status = krs_os_queue_new(n_streams + 1, engine->alloc, &engine->inbox); /* + a wake */
+        /* Each stream opened and home, and a wake. */
+        status = krs_os_queue_new(2 * n_streams + 1, engine->alloc, &engine->inbox);
     }
     return status;
 }
@@ -223,10 +279,14 @@ krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options
     engine->log = options->log;
     engine->max_waiting = options->max_waiting;
     engine->n_prep_threads = options->n_prep_threads;
+    engine->away_deadline_ns = UINT64_MAX;
     engine->limits = (krs_sched_limits){
         .max_running = options->max_seqs,
         /* Preempted sequences come back into the queue beside the full house that may wait. */
         .max_waiting = options->max_waiting + options->max_seqs,
+        /* A parked stream holds host memory only, as much as one that waits. */
+        .max_parked = options->max_waiting,
+        .max_tenants = KRS_MAX_TENANTS,
         .max_step_tokens = step_tokens > options->max_seqs ? step_tokens : options->max_seqs,
         .block_tokens = KRS_KV_BLOCK_TOKENS,
     };
@@ -240,8 +300,9 @@ krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options
     if (status != KRS_OK) {
         return status;
     }
-    /* Running, waiting, and as many again that have ended but are not delivered yet. */
-    const uint32_t n_streams = engine->max_waiting + 2 * engine->limits.max_running;
+    /* Running, parked, waiting with steps and without, and those that have ended but are not delivered yet. */
+    const uint32_t n_streams =
+        2 * engine->max_waiting + engine->limits.max_parked + 2 * engine->limits.max_running;
     status = make_tables(engine, n_streams);
     if (status == KRS_OK) {
         status = make_queues(engine, n_streams);
@@ -255,14 +316,17 @@ void krs_engine_unload(krs_engine *engine)
     krs_os_queue_free(engine->inbox);
     krs_os_queue_free(engine->prep_queue);
     krs_controls_deinit(&engine->controls);
+    krs_alloc_free(alloc, engine->by_slot);
     krs_alloc_free(alloc, engine->outbox.streams);
     krs_alloc_free(alloc, engine->outbox.grouped);
     krs_alloc_free(alloc, engine->outbox.events);
+    krs_alloc_free(alloc, engine->step.hidden_rows);
     krs_alloc_free(alloc, engine->step.logit_rows);
     krs_alloc_free(alloc, engine->step.seqs);
     krs_alloc_free(alloc, engine->step.tokens);
     krs_sampler_free(engine->sampler);
     krs_sched_free(engine->sched);
+    krs_kv_prefix_free(engine->prefix);
     krs_kv_pool_free(engine->pool);
     krs_exec_free(engine->exec);
     krs_backend_close(engine->backend);

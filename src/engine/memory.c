@@ -20,6 +20,8 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
         .max_rows = engine->limits.max_step_tokens,
         .max_seqs = engine->limits.max_running,
         .max_logit_rows = engine->limits.max_running,
+        /* A mean is over every row of a text. */
+        .max_hidden_rows = engine->info.hidden > 0 ? engine->limits.max_step_tokens : 0,
         .n_kv_blocks = n_kv_blocks,
         .kv_dtype = engine->plan.kv_dtype,
     };
@@ -28,13 +30,14 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
 /* The sampler, the step's arrays, the outbox and a request's arrays for every sequence there can be. */
 static uint64_t engine_bytes(const krs_engine *engine)
 {
-    const uint64_t n_streams = (uint64_t)engine->max_waiting + engine->limits.max_running;
+    const uint64_t n_streams =
+        3 * (uint64_t)engine->max_waiting + 2 * (uint64_t)engine->limits.max_running;
     const uint64_t context = engine->plan.context_tokens;
     const uint64_t table_bytes = context / KRS_KV_BLOCK_TOKENS * sizeof(krs_kv_block);
     return krs_sampler_bytes(engine->info.vocab) +
            engine->limits.max_running * (context * sizeof(uint32_t) + table_bytes) +
            n_streams * (sizeof(krs_stream) + 2 * sizeof(krs_stream_event)) +
-           (uint64_t)engine->limits.max_step_tokens * sizeof(uint32_t);
+           (uint64_t)engine->limits.max_step_tokens * 2 * sizeof(uint32_t);
 }
 
 static krs_status plan_exec(krs_engine *engine, uint32_t n_kv_blocks, krs_error *err)

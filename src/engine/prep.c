@@ -1,8 +1,10 @@
 /* engine/prep.c - prep threads: chat template and tokenizer, away from the engine thread.
  *
  * A long prompt costs milliseconds here that would otherwise stand between two tokens of everybody
- * else. What fails here ends the stream through the engine thread like any other end, so a sink is
- * only ever called from one thread. A stream cancelled while it waits here is passed on unprepared.
+ * else. What fails here ends the stream through the engine thread like any other end; only tasks that
+ * take no step are answered from here (texts.c). A stream cancelled while it waits here is passed on
+ * unprepared; one cancelled while it is being prepared has been ended by the engine thread already when
+ * it comes home.
  *
  * Thread: prep threads.  Memory: the rendered text lives for one stream. */
 #include "base/check.h"
@@ -52,24 +54,26 @@ static krs_status render_chat(const krs_engine *engine, const json_t *chat, krs_
     return status;
 }
 
-/* The prompt's ids, borrowed from the encoder or the request. text: scratch. */
-static krs_status encode_prompt(const krs_engine *engine, const krs_prompt *prompt,
-                                krs_encoder *encoder, krs_buf *text, krs_ids *out, krs_error *err)
+krs_status krs_engine_encode(const krs_engine *engine, const krs_request *request,
+                             krs_encoder *encoder, krs_buf *text, krs_ids *out, krs_error *err)
 {
+    const krs_prompt *prompt = &request->prompt;
+    const char *field = krs_request_prompt_field(request);
     krs_status status;
     switch (prompt->kind) {
     case KRS_PROMPT_TOKENS:
         *out = (krs_ids){prompt->tokens, prompt->n_tokens};
         return KRS_OK;
     case KRS_PROMPT_TEXT:
-        return blame(err, krs_encode(encoder, prompt->text, true, out, err), "prompt");
+        status = krs_encode(encoder, prompt->text, !request->task_options.has_no_special, out, err);
+        return blame(err, status, field);
     case KRS_PROMPT_CHAT:
         /* The template writes the special tokens itself, so none are added. */
         status = render_chat(engine, prompt->chat, text, err);
         if (status == KRS_OK) {
             status = krs_encode(encoder, krs_buf_view(text), false, out, err);
         }
-        return blame(err, status, "messages");
+        return blame(err, status, field);
     }
     return krs_fail(err, KRS_EINTERNAL, "prompt: kind %d", (int)prompt->kind);
 }
@@ -77,12 +81,18 @@ static krs_status encode_prompt(const krs_engine *engine, const krs_prompt *prom
 static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_encoder *encoder,
                           krs_error *err)
 {
-    const krs_stream_limits limits = {engine->plan.context_tokens, engine->info.vocab, engine->eos,
-                                      engine->n_eos};
+    const krs_stream_limits limits = {
+        .max_context_tokens = engine->plan.context_tokens,
+        .vocab = engine->info.vocab,
+        .eos = engine->eos,
+        .n_eos = engine->n_eos,
+        .n_embedding = engine->info.hidden,
+        .pooling = engine->pooling,
+    };
     krs_buf text;
     krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);
     krs_ids ids = {NULL, 0};
-    krs_status status = encode_prompt(engine, &stream->request->prompt, encoder, &text, &ids, err);
+    krs_status status = krs_engine_encode(engine, stream->request, encoder, &text, &ids, err);
     if (status == KRS_OK) {
         status = krs_stream_prepare(stream, engine->tokenizer, ids, &limits, err);
     }
@@ -98,11 +108,30 @@ static bool is_given_up(const krs_engine *engine, const krs_stream *stream, krs_
 {
     *finish = KRS_FINISH_CANCELLED;
     if (atomic_load(&engine->shared.is_stopping) ||
-        krs_controls_read(&engine->controls, stream->id).is_cancelled) {
+        krs_controls_is_cancelled(&engine->controls, stream->id)) {
         return true;
     }
     *finish = KRS_FINISH_DEADLINE;
     return krs_os_now_ns() >= stream->request->deadline_ns;
+}
+
+/* Prepare it, or answer it, or end it. */
+static void handle(krs_engine *engine, krs_stream *stream, krs_encoder *encoder)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_finish finish;
+    const bool is_over = is_given_up(engine, stream, &finish);
+    if (!krs_stream_has_steps(stream)) {
+        krs_engine_answer_text(engine, stream, encoder, is_over ? &finish : NULL);
+    } else if (is_over) {
+        krs_stream_end(stream, finish, NULL);
+    } else {
+        const krs_status status = prepare(engine, stream, encoder, &err);
+        if (status != KRS_OK) {
+            err.status = status;
+            krs_stream_end(stream, KRS_FINISH_ERROR, &err);
+        }
+    }
 }
 
 void krs_engine_prep_main(void *arg)
@@ -112,18 +141,8 @@ void krs_engine_prep_main(void *arg)
     void *item = NULL;
     while (krs_os_queue_pop(engine->prep_queue, UINT64_MAX, &item) == KRS_OK) {
         krs_stream *stream = item;
-        krs_error err = KRS_ERROR_INIT;
-        krs_finish finish;
-        if (is_given_up(engine, stream, &finish)) {
-            krs_stream_end(stream, finish, NULL);
-        } else {
-            const krs_status status = prepare(engine, stream, engine->encoders[index], &err);
-            if (status != KRS_OK) {
-                err.status = status;
-                krs_stream_end(stream, KRS_FINISH_ERROR, &err);
-            }
-        }
-        /* The inbox has a place for every stream there can be. */
+        handle(engine, stream, engine->encoders[index]);
+        /* The inbox has a place for every stream there can be, twice. */
         KRS_CHECK(krs_os_queue_push(engine->inbox, stream) == KRS_OK);
     }
 }

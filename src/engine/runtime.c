@@ -14,18 +14,9 @@ static krs_engine *engine_of(krs_runtime *runtime)
     return (krs_engine *)runtime;
 }
 
-/* What can be refused before the prompt is read. */
-static krs_status check_request(const krs_engine *engine, const krs_request *request,
-                                krs_error *err)
+/* Ids that the request names must be of this model. */
+static krs_status check_ids(const krs_engine *engine, const krs_request *request, krs_error *err)
 {
-    if (request->model[0] != '\0' && strcmp(request->model, engine->info.id) != 0) {
-        return krs_fail_field(err, KRS_ENOTLOADED, "model", "model: %.100s is not loaded, %.60s is",
-                              request->model, engine->info.id);
-    }
-    const krs_status status = krs_request_check(request, err);
-    if (status != KRS_OK) {
-        return status;
-    }
     for (uint32_t i = 0; i < request->sampling.n_bias; i++) {
         if (request->sampling.bias[i].token >= engine->info.vocab) {
             return krs_fail_field(err, KRS_EINVAL, "logit_bias",
@@ -43,6 +34,36 @@ static krs_status check_request(const krs_engine *engine, const krs_request *req
     return KRS_OK;
 }
 
+static krs_status check_embedding(const krs_engine *engine, const krs_request *request,
+                                  krs_error *err)
+{
+    if (engine->info.hidden == 0) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "model", "model: %.100s gives no embeddings",
+                              engine->info.id);
+    }
+    if (request->task_options.pooling == KRS_POOLING_MODEL && engine->has_odd_pooling) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "pooling",
+                              "pooling: the model's own is not supported; want last or mean");
+    }
+    return KRS_OK;
+}
+
+/* What can be refused before the prompt is read. */
+static krs_status check_request(const krs_engine *engine, const krs_request *request,
+                                krs_error *err)
+{
+    if (request->model[0] != '\0' && strcmp(request->model, engine->info.id) != 0) {
+        return krs_fail_field(err, KRS_ENOTLOADED, "model", "model: %.100s is not loaded, %.60s is",
+                              request->model, engine->info.id);
+    }
+    const krs_status status = krs_request_check(request, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    return request->task == KRS_TASK_EMBED ? check_embedding(engine, request, err)
+                                           : check_ids(engine, request, err);
+}
+
 static krs_status check_state(const krs_engine *engine, krs_error *err)
 {
     switch ((krs_runtime_state)atomic_load(&engine->shared.state)) {
@@ -58,17 +79,29 @@ static krs_status check_state(const krs_engine *engine, krs_error *err)
     return krs_fail(err, KRS_EUNAVAILABLE, "engine: takes no new work, it is going down");
 }
 
-/* A place in the queue: counted in n_waiting until its first step. */
-static krs_status take_place(krs_engine *engine, krs_error *err)
+/* What counts a request while it waits. Tasks without steps have a queue of their own, so that neither
+ * kind can keep the other out. */
+static _Atomic uint32_t *place_of(krs_engine *engine, const krs_request *request)
 {
-    if (atomic_fetch_add(&engine->shared.n_waiting, 1) >= engine->max_waiting) {
-        (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
+    const bool has_steps = request->task == KRS_TASK_GENERATE || request->task == KRS_TASK_EMBED;
+    return has_steps ? &engine->shared.n_waiting : &engine->shared.n_texts;
+}
+
+/* A place in the queue: counted until its first step, or its answer when it takes none. */
+static krs_status take_place(krs_engine *engine, const krs_request *request, krs_error *err)
+{
+    _Atomic uint32_t *n = place_of(engine, request);
+    if (atomic_fetch_add(n, 1) >= engine->max_waiting) {
+        (void)atomic_fetch_sub(n, 1);
         return krs_fail(err, KRS_EBUSY, "queue: %u requests wait, no more fit",
                         engine->max_waiting);
     }
     return KRS_OK;
 }
 
+/* The engine thread hears of the stream first, so that it can end it from now on; then it is the prep
+ * threads'. Each queue has room for every stream there can be, and neither is closed before free, which is
+ * the last call: the pushes cannot fail. */
 static krs_status start_stream(krs_engine *engine, krs_request *request, const krs_sink *sink,
                                void *user, uint64_t *stream_id, krs_error *err)
 {
@@ -78,21 +111,16 @@ static krs_status start_stream(krs_engine *engine, krs_request *request, const k
     if (status != KRS_OK) {
         return krs_fail(err, status, "stream: out of memory");
     }
-    stream->has_place = true; /* on failure the caller gives it back */
     status = krs_controls_take(&engine->controls, &stream->id);
-    const uint64_t id = stream->id; /* after the push the stream belongs to others */
-    if (status == KRS_OK) {
-        *stream_id = id;
-        status = krs_os_queue_push(engine->prep_queue, stream);
-        if (status != KRS_OK) {
-            krs_controls_give(&engine->controls, id);
-        }
-    }
     if (status != KRS_OK) {
         stream->request = NULL; /* stays the caller's */
         krs_stream_free(stream);
         return krs_fail(err, status, "queue: %s", krs_status_sentence(status));
     }
+    stream->has_place = true;
+    *stream_id = stream->id;
+    KRS_CHECK(krs_os_queue_push(engine->inbox, stream) == KRS_OK);
+    KRS_CHECK(krs_os_queue_push(engine->prep_queue, stream) == KRS_OK);
     return KRS_OK;
 }
 
@@ -108,12 +136,11 @@ static krs_status runtime_open(krs_runtime *self, krs_request *request, const kr
     (void)atomic_fetch_add(&engine->shared.n_open, 1); /* before the state is read */
     status = check_state(engine, err);
     if (status == KRS_OK) {
-        status = take_place(engine, err);
+        status = take_place(engine, request, err);
         if (status == KRS_OK) {
             status = start_stream(engine, request, sink, user, stream_id, err);
             if (status != KRS_OK) {
-                *stream_id = 0;
-                (void)atomic_fetch_sub(&engine->shared.n_waiting, 1);
+                (void)atomic_fetch_sub(place_of(engine, request), 1);
             }
         }
     }
@@ -150,8 +177,13 @@ static krs_runtime_health runtime_health(krs_runtime *self)
         .n_running = atomic_load(&shared->n_running),
         .n_waiting = atomic_load(&shared->n_waiting),
         .max_waiting = engine->max_waiting,
+        .n_waiting_tokens = atomic_load(&shared->n_waiting_tokens),
+        .max_waiting_tokens = engine->limits.max_waiting_tokens,
+        .n_paused = atomic_load(&shared->n_paused),
+        .n_parked = atomic_load(&shared->n_parked),
         .n_kv_blocks = engine->plan.n_kv_blocks,
         .n_kv_blocks_free = atomic_load(&shared->n_kv_free),
+        .n_kv_blocks_cached = atomic_load(&shared->n_kv_cached),
     };
 }
 

@@ -17,7 +17,7 @@ krs_status krs_stream_new(krs_request *request, const krs_sink *sink, void *user
     stream->user = user;
     stream->opened_ns = now_ns;
     stream->seq.deadline_ns = request->deadline_ns;
-    stream->seq.credit = KRS_SCHED_UNLIMITED;
+    stream->seq.credit = request->credit; /* both call no limit UINT32_MAX */
     krs_buf_init(&stream->raw, alloc, KRS_STREAM_MAX_TEXT_BYTES);
     krs_buf_init(&stream->text, alloc, KRS_STREAM_MAX_TEXT_BYTES);
     *out = stream;
@@ -32,90 +32,11 @@ void krs_stream_free(krs_stream *stream)
         krs_alloc_free(stream->alloc, stream->tokens);
         krs_detok_free(stream->detok);
         krs_stop_match_free(stream->stop_match);
+        krs_embedding_deinit(&stream->embedding);
         krs_buf_deinit(&stream->raw);
         krs_buf_deinit(&stream->text);
         krs_alloc_free(stream->alloc, stream);
     }
-}
-
-const char *krs_stream_prompt_field(const krs_stream *stream)
-{
-    return stream->request->prompt.kind == KRS_PROMPT_CHAT ? "messages" : "prompt";
-}
-
-static krs_status check_prompt(const krs_stream *stream, krs_ids prompt,
-                               const krs_stream_limits *limits, krs_error *err)
-{
-    const char *field = krs_stream_prompt_field(stream);
-    if (prompt.n == 0) {
-        return krs_fail_field(err, KRS_EINVAL, field, "%s: no tokens, want at least one", field);
-    }
-    if (prompt.n >= limits->max_context_tokens) {
-        return krs_fail_field(
-            err, KRS_ETOOLARGE, field,
-            "%s: %zu tokens, want at most %u (the context of %u less one to answer)", field,
-            prompt.n, limits->max_context_tokens - 1, limits->max_context_tokens);
-    }
-    for (size_t i = 0; i < prompt.n; i++) {
-        if (prompt.ids[i] >= limits->vocab) {
-            return krs_fail_field(err, KRS_EINVAL, field, "%s: token %u at %zu, want below %u",
-                                  field, prompt.ids[i], i, limits->vocab);
-        }
-    }
-    return KRS_OK;
-}
-
-static void collect_stops(krs_stream *stream, const krs_stream_limits *limits)
-{
-    const krs_stopping *stopping = &stream->request->stopping;
-    for (uint32_t i = 0; i < stopping->n_stop_ids; i++) {
-        stream->stops[stream->n_stops++] = stopping->stop_ids[i];
-    }
-    for (uint32_t i = 0; !stopping->is_eos_ignored && i < limits->n_eos; i++) {
-        stream->stops[stream->n_stops++] = limits->eos[i];
-    }
-}
-
-static krs_status take_memory(krs_stream *stream)
-{
-    const krs_stopping *stopping = &stream->request->stopping;
-    stream->tokens = krs_alloc_array(stream->alloc, stream->max_tokens, sizeof(*stream->tokens));
-    krs_status status = stream->tokens ? KRS_OK : KRS_ENOMEM;
-    if (status == KRS_OK) {
-        status = krs_detok_new(stream->tokenizer, true, stream->alloc, &stream->detok);
-    }
-    if (status == KRS_OK) {
-        status = krs_stop_match_new(stopping->stops, stopping->n_stops, stopping->has_stop_text,
-                                    stream->alloc, &stream->stop_match);
-    }
-    if (status == KRS_OK) {
-        status = krs_buf_reserve(&stream->raw, KRS_STREAM_TEXT_BYTES);
-    }
-    return status == KRS_OK ? krs_buf_reserve(&stream->text, KRS_STREAM_TEXT_BYTES) : status;
-}
-
-krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer, krs_ids prompt,
-                              const krs_stream_limits *limits, krs_error *err)
-{
-    krs_status status = check_prompt(stream, prompt, limits, err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    const uint32_t n_prompt = (uint32_t)prompt.n;
-    const uint32_t room = limits->max_context_tokens - n_prompt;
-    const uint32_t wanted = stream->request->stopping.max_tokens;
-    stream->max_tokens = n_prompt + (wanted != 0 && wanted < room ? wanted : room);
-    stream->tokenizer = tokenizer;
-    status = take_memory(stream);
-    if (status != KRS_OK) {
-        return krs_fail(err, status, "stream: out of memory for %u tokens", stream->max_tokens);
-    }
-    memcpy(stream->tokens, prompt.ids, n_prompt * sizeof(*stream->tokens));
-    stream->n_prompt = n_prompt;
-    stream->n_tokens = n_prompt;
-    stream->seq.n_tokens = n_prompt;
-    collect_stops(stream, limits);
-    return KRS_OK;
 }
 
 static uint32_t n_answer(const krs_stream *stream)
@@ -239,32 +160,71 @@ void krs_stream_end(krs_stream *stream, krs_finish finish, const krs_error *erro
     }
 }
 
+void krs_stream_end_embedding(krs_stream *stream)
+{
+    const krs_status status = krs_embedding_finish(&stream->embedding);
+    if (status == KRS_OK) {
+        krs_stream_end(stream, KRS_FINISH_STOP, NULL);
+        return;
+    }
+    krs_error error;
+    (void)krs_fail(&error, status,
+                   "embedding: the hidden states of the text have no finite length");
+    krs_stream_end(stream, KRS_FINISH_ERROR, &error);
+}
+
 static uint64_t since(uint64_t begin_ns, uint64_t ns)
 {
     return ns > begin_ns ? ns - begin_ns : 0;
 }
 
-krs_stream_event krs_stream_event_of(const krs_stream *stream, uint32_t n_tokens, uint64_t now_ns)
+static krs_usage usage_of(const krs_stream *stream, uint64_t now_ns)
 {
-    krs_stream_event event = {
+    const uint64_t started_ns = stream->is_started ? stream->started_ns : now_ns;
+    return (krs_usage){
+        .n_prompt_tokens = stream->n_prompt,
+        .n_cached_tokens = stream->seq.n_cached,
+        .cache_end = stream->is_started ? stream->seq.cache_end : KRS_CACHE_END_OFF,
+        .n_preempted = stream->seq.n_preempted,
+        .n_answer_tokens = n_answer(stream),
+        .stop = stream->stop_match ? krs_stop_match_found(stream->stop_match) : 0,
+        .queued_ns = since(stream->opened_ns, started_ns),
+        .first_token_ns = since(stream->opened_ns, stream->first_ns),
+        .total_ns = since(stream->opened_ns, now_ns),
+    };
+}
+
+void krs_stream_event_of(const krs_stream *stream, uint32_t n_tokens, uint64_t now_ns,
+                         krs_stream_event *out)
+{
+    *out = (krs_stream_event){
         .stream_id = stream->id,
         .user = stream->user,
         .text = krs_buf_view(&stream->text),
         .tokens = n_tokens ? &stream->token : NULL,
         .n_tokens = n_tokens,
-        .is_end = stream->is_ended,
-        .finish = stream->finish,
-        .error = stream->error,
+        .usage = usage_of(stream, now_ns),
     };
     if (stream->is_ended) {
-        const uint64_t started_ns = stream->is_started ? stream->started_ns : now_ns;
-        event.usage = (krs_usage){
-            .n_prompt_tokens = stream->n_prompt,
-            .n_answer_tokens = n_answer(stream),
-            .queued_ns = since(stream->opened_ns, started_ns),
-            .first_token_ns = since(stream->opened_ns, stream->first_ns),
-            .total_ns = since(stream->opened_ns, now_ns),
-        };
+        out->is_end = true;
+        out->finish = stream->finish;
+        out->error = stream->error;
+        const bool has_vector = stream->embedding.n > 0 &&
+                                stream->finish == KRS_FINISH_STOP; /* the whole text is read */
+        out->embedding = has_vector ? stream->embedding.vector : NULL;
+        out->n_embedding = has_vector ? stream->embedding.n : 0;
     }
-    return event;
+}
+
+void krs_stream_event_left(const krs_stream *stream, krs_finish finish, uint64_t now_ns,
+                           krs_stream_event *out)
+{
+    const uint64_t total_ns = since(stream->opened_ns, now_ns);
+    *out = (krs_stream_event){
+        .stream_id = stream->id,
+        .user = stream->user,
+        .is_end = true,
+        .finish = finish,
+        .usage = {.cache_end = KRS_CACHE_END_OFF, .queued_ns = total_ns, .total_ns = total_ns},
+    };
 }

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define HEARD_TEXT_BYTES 8192
+#define HEARD_VECTOR     512
 
 /* One stream as it was heard. Guarded by the fixture's lock until fixture_wait has returned. */
 typedef struct heard {
@@ -31,6 +32,9 @@ typedef struct heard {
     size_t n_text;
     uint32_t ids[2048];
     uint32_t n_tokens;
+    bool has_pieces; /* of TOKENIZE: joined in text */
+    float vector[HEARD_VECTOR];
+    uint32_t n_vector;
     uint32_t n_top; /* of the first token */
     float first_logprob;
     uint32_t n_ends;
@@ -48,31 +52,59 @@ typedef struct engine_fixture {
     krs_sink sink; /* .ctx is set at the first ask: the fixture must not move after it */
 } engine_fixture;
 
+static inline void heard_text(heard *h, krs_str text)
+{
+    assert_true(h->n_text + text.len < HEARD_TEXT_BYTES);
+    if (text.len > 0) {
+        memcpy(h->text + h->n_text, text.ptr, text.len);
+    }
+    h->n_text += text.len;
+}
+
+static inline void heard_end(heard *h, const krs_stream_event *event)
+{
+    assert_true(h->n_tokens + event->n_ids <= sizeof(h->ids) / sizeof(h->ids[0]));
+    assert_true(event->n_embedding <= HEARD_VECTOR);
+    for (uint32_t i = 0; i < event->n_ids; i++) {
+        h->ids[h->n_tokens++] = event->ids[i];
+        if (event->pieces) {
+            h->has_pieces = true;
+            heard_text(h, event->pieces[i]);
+        }
+    }
+    for (uint32_t i = 0; i < event->n_embedding; i++) {
+        h->vector[h->n_vector++] = event->embedding[i];
+    }
+    h->n_ends++;
+    h->finish = event->finish;
+    h->usage = event->usage;
+    h->error = event->error;
+}
+
+/* Note one event; the fixture's lock is held. */
+static inline void fixture_hear(engine_fixture *f, const krs_stream_event *event)
+{
+    heard *h = event->user;
+    heard_text(h, event->text);
+    for (uint32_t t = 0; t < event->n_tokens; t++) {
+        if (h->n_tokens == 0) {
+            h->n_top = event->tokens[t].n_top;
+            h->first_logprob = event->tokens[t].logprob;
+        }
+        h->ids[h->n_tokens++] = event->tokens[t].id;
+    }
+    if (event->is_end) {
+        heard_end(h, event);
+    }
+    f->is_gate_shut |= h->shut_at != 0 && h->n_tokens == h->shut_at && !event->is_end;
+}
+
 static inline void fixture_deliver(void *ctx, const krs_stream_event *events, uint32_t n)
 {
     engine_fixture *f = ctx;
     krs_os_mutex_lock(f->lock);
     for (uint32_t i = 0; i < n; i++) {
-        heard *h = events[i].user;
-        assert_true(h->n_text + events[i].text.len < HEARD_TEXT_BYTES);
-        if (events[i].text.len > 0) {
-            memcpy(h->text + h->n_text, events[i].text.ptr, events[i].text.len);
-        }
-        h->n_text += events[i].text.len;
-        for (uint32_t t = 0; t < events[i].n_tokens; t++) {
-            if (h->n_tokens == 0) {
-                h->n_top = events[i].tokens[t].n_top;
-                h->first_logprob = events[i].tokens[t].logprob;
-            }
-            h->ids[h->n_tokens++] = events[i].tokens[t].id;
-        }
-        if (events[i].is_end) {
-            h->n_ends++;
-            h->finish = events[i].finish;
-            h->usage = events[i].usage;
-            h->error = events[i].error;
-        }
-        f->is_gate_shut |= h->shut_at != 0 && h->n_tokens == h->shut_at && !events[i].is_end;
+        fixture_hear(f, &events[i]);
     }
     krs_os_cond_broadcast(f->changed);
     while (f->is_gate_shut) {

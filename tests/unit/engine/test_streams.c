@@ -287,29 +287,50 @@ static void drain_finishes_what_runs_and_refuses_the_rest(void **state)
     fixture_close(&f);
 }
 
-static void a_lost_device_ends_everybody_and_refuses_newcomers(void **state)
+/* Three endless streams, of which two run, when the device fails. */
+static void lose_device(engine_fixture *f, heard *h)
 {
-    (void)state;
-    krs_engine_options options = fixture_options();
-    options.max_seqs = 2;
-    engine_fixture f = fixture_open(&options);
-    static heard h[4];
-    memset(h, 0, sizeof(h));
+    memset(h, 0, 3 * sizeof(*h));
     h[0].shut_at = 2;
     for (int i = 0; i < 3; i++) {
-        fixture_ask(&f, endless(), &h[i]);
+        fixture_ask(f, endless(), &h[i]);
     }
-    fixture_wait_gate(&f);
+    fixture_wait_gate(f);
     krs_fault_arm(KRS_FAULT_DEVICE_STEP, 1);
-    fixture_open_gate(&f);
+    fixture_open_gate(f);
     for (int i = 0; i < 3; i++) {
-        fixture_wait(&f, &h[i]);
+        fixture_wait(f, &h[i]);
         assert_int_equal(h[i].finish, KRS_FINISH_ERROR);
         assert_int_equal(h[i].error.status, KRS_EDEVICE);
     }
-    assert_int_equal(krs_runtime_health_of(f.runtime).state, KRS_RUNTIME_FAILED);
-    assert_int_equal(fixture_try(&f, question("Hello"), &h[3], NULL), KRS_EUNAVAILABLE);
+}
+
+static void a_lost_device_ends_who_is_there_and_is_opened_anew_once(void **state)
+{
+    (void)state;
+    krs_metrics *metrics = NULL;
+    assert_int_equal(krs_metrics_new(NULL, &metrics), KRS_OK);
+    krs_engine_options options = fixture_options();
+    options.max_seqs = 2;
+    options.metrics = metrics;
+    engine_fixture f = fixture_open(&options);
+    static heard h[3];
+    static heard after;
+    lose_device(&f, h);
+    assert_int_equal(krs_runtime_health_of(f.runtime).state, KRS_RUNTIME_READY);
+    after = (heard){0};
+    fixture_answer(&f, question("What is 12 + 7?"), &after); /* nothing of the lost cache is used */
+    assert_string_equal(after.text, "12 + 7 = 19.");
+    assert_int_equal(after.usage.n_cached_tokens, 0);
+    assert_int_equal(krs_metrics_read(metrics, KRS_METRIC_DEVICE_REOPENED), 1);
+
+    lose_device(&f, h); /* again, and soon: it is not to be trusted */
+    while (krs_runtime_health_of(f.runtime).state != KRS_RUNTIME_FAILED) {
+        krs_os_sleep_ns(KRS_NS_PER_MS);
+    }
+    assert_int_equal(fixture_try(&f, question("Hello"), &after, NULL), KRS_EUNAVAILABLE);
     fixture_close(&f);
+    krs_metrics_free(metrics);
 }
 
 static void free_ends_every_stream_once(void **state)
@@ -370,7 +391,7 @@ int main(void)
         cmocka_unit_test(credit_pauses_a_stream_and_lets_it_go_on),
         cmocka_unit_test(a_full_queue_says_busy),
         cmocka_unit_test(drain_finishes_what_runs_and_refuses_the_rest),
-        cmocka_unit_test(a_lost_device_ends_everybody_and_refuses_newcomers),
+        cmocka_unit_test(a_lost_device_ends_who_is_there_and_is_opened_anew_once),
         cmocka_unit_test(free_ends_every_stream_once),
         cmocka_unit_test(a_token_allocates_nothing),
     };

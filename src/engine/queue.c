@@ -1,0 +1,38 @@
+/* engine/queue.c - a stream and the scheduler: what the policy is told of a request.
+ *
+ * Thread: engine thread.  Memory: the sequence's block table, taken by the scheduler. */
+#include "engine/engine_priv.h"
+
+krs_status krs_engine_queue(krs_engine *engine, krs_stream *stream)
+{
+    const krs_request *request = stream->request;
+    krs_sched_seq *seq = &stream->seq;
+    seq->tokens = stream->tokens;
+    seq->cache_salt = request->cache_salt;
+    seq->priority = request->priority;
+    seq->tenant = request->tenant;
+    seq->is_sampling = stream->embedding.n == 0;
+    seq->wants_all = stream->embedding.n > 0 && stream->embedding.pooling == KRS_POOLING_MEAN;
+    const uint32_t weight = request->tenant_weight ? request->tenant_weight : 1;
+    const krs_status status = krs_sched_set_weight(
+        engine->sched, seq->tenant, weight < KRS_SCHED_MAX_WEIGHT ? weight : KRS_SCHED_MAX_WEIGHT);
+    return status == KRS_OK ? krs_sched_add(engine->sched, seq, stream->alloc) : status;
+}
+
+void krs_engine_cancel(krs_engine *engine, krs_stream *stream)
+{
+    krs_sched_cancel(engine->sched, &stream->seq);
+}
+
+void krs_engine_grant(krs_engine *engine, krs_stream *stream, uint32_t n_tokens)
+{
+    const uint32_t before = stream->seq.credit;
+    /* The first grant is what makes a stream without a limit limited. */
+    const uint64_t sum = (before == KRS_SCHED_UNLIMITED ? 0 : (uint64_t)before) + n_tokens;
+    const uint32_t credit = sum < KRS_SCHED_UNLIMITED ? (uint32_t)sum : KRS_SCHED_UNLIMITED - 1;
+    if (stream->seq.state == KRS_SCHED_OUT) {
+        stream->seq.credit = credit; /* not queued yet; or ended, and then it does not matter */
+    } else {
+        krs_sched_set_credit(engine->sched, &stream->seq, credit);
+    }
+}
