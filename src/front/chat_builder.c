@@ -14,7 +14,8 @@ krs_status krs_chat_init(krs_chat_builder *builder, const krs_alloc *alloc, krs_
     krs_buf_init(&builder->text, alloc, KRS_REQUEST_MAX_BYTES);
     builder->chat = json_object();
     builder->messages = json_array();
-    if (!builder->chat || json_object_set_new(builder->chat, "messages", builder->messages) != 0 ||
+    /* Setting takes the value in every case, also when there is no object to set it in. */
+    if (json_object_set_new(builder->chat, "messages", builder->messages) != 0 ||
         json_object_set_new(builder->chat, "add_generation_prompt", json_true()) != 0) {
         json_decref(builder->chat);
         builder->chat = NULL;
@@ -37,10 +38,9 @@ static krs_status end_message(krs_chat_builder *builder)
     }
     const krs_str text = krs_buf_view(&builder->text);
     json_t *message = json_object();
-    const bool is_good =
-        message && json_object_set_new(message, "role", json_string(builder->role)) == 0 &&
-        json_object_set_new(message, "content", json_stringn(text.ptr ? text.ptr : "", text.len)) ==
-            0;
+    const bool is_good = json_object_set_new(message, "role", json_string(builder->role)) == 0 &&
+                         json_object_set_new(message, "content",
+                                             json_stringn(text.ptr ? text.ptr : "", text.len)) == 0;
     if (!is_good) {
         json_decref(message);
         return no_memory(builder);
