@@ -3,20 +3,23 @@
 
 #include <math.h>
 
-#define NS_PER_S            1e9
-#define MAX_STEP_S          2.0 /* nobody asked for longer: decide as if this much had passed */
-#define DERIVATIVE_FILTER_S 1.0 /* measurements jump more often than the load does */
-#define MAX_MOVE_PER_S                                                                             \
-    0.25 /* of the span: end to end takes 4 s, longer than a measurement is old */
+#define NS_PER_S       1e9
+#define MAX_STEP_S     2.0  /* nobody asked for longer: decide as if this much had passed */
+#define MAX_MOVE_PER_S 0.25 /* of the output: from end to end in 4 s */
+#define LEAST_ERROR    -1.0 /* nothing is late at all */
+#define MAX_GAIN       100.0
+#define MAX_INTEGRAL   1e6
+#define MOST_ERROR                                                                                 \
+    3.0 /* four times the objective: the proportional part alone gives everything up */
 
 static double clamp(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
 }
 
-static bool is_gain(double x)
+static bool is_within(double x, double max)
 {
-    return isfinite(x) && x >= 0 && x <= 100;
+    return isfinite(x) && x >= 0 && x <= max;
 }
 
 krs_status krs_governor_check(const krs_governor_options *o, krs_error *err)
@@ -30,40 +33,42 @@ krs_status krs_governor_check(const krs_governor_options *o, krs_error *err)
         return krs_fail_field(err, KRS_EINVAL, "slo-ttft-ms",
                               "slo-ttft-ms: the objective and the sampling time must be above 0");
     }
-    if (!is_gain(o->kp) || !is_gain(o->ki) || !is_gain(o->kd) || !is_gain(o->integral_max)) {
+    if (!is_within(o->kp, MAX_GAIN) || !is_within(o->ki, MAX_GAIN) || !is_within(o->kd, MAX_GAIN) ||
+        !is_within(o->integral_max, MAX_INTEGRAL)) {
         return krs_fail_field(err, KRS_EINVAL, "admission-kp",
-                              "admission gains: want numbers from 0 to 100");
+                              "admission-kp, -ki, -kd: want numbers from 0 to 100");
     }
     return KRS_OK;
 }
 
 void krs_governor_init(krs_governor *governor, const krs_governor_options *options, uint64_t now_ns)
 {
-    *governor = (krs_governor){.options = *options, .last_ns = now_ns, .limit = options->max_limit};
+    *governor = (krs_governor){
+        .options = *options, .error = LEAST_ERROR, .last_ns = now_ns, .limit = options->max_limit};
 }
 
-/* -1 .. 1: how far the worse of the two is from the objective. */
+/* How far the worse of the two is from the objective, as a share of it. */
 static double error_of(const krs_governor_options *options, const krs_governor_sample *sample)
 {
     const uint64_t worst_ns = sample->ttft_ns > sample->wait_ns ? sample->ttft_ns : sample->wait_ns;
-    return clamp((double)worst_ns / (double)options->slo_ttft_ns - 1.0, -1.0, 1.0);
+    return clamp((double)worst_ns / (double)options->slo_ttft_ns - 1.0, LEAST_ERROR, MOST_ERROR);
 }
 
-/* The integral may hold what fills the span and no more; it never pushes below "give up nothing". */
-static void integrate(krs_governor *governor, double error, double dt_s)
+/* The integral never pushes below "give up nothing" and never holds more than "give up all". */
+static void integrate(krs_governor *governor, double error, double n_windows)
 {
     const krs_governor_options *o = &governor->options;
-    const double fills_span = o->ki > 0 ? 1.0 / o->ki : 0.0;
-    const double most = fills_span < o->integral_max ? fills_span : o->integral_max;
-    governor->integral = clamp(governor->integral + error * dt_s, 0.0, most);
+    const double end_to_end = o->ki > 0 ? 1.0 / o->ki : 0.0;
+    const double most = end_to_end < o->integral_max ? end_to_end : o->integral_max;
+    governor->integral = clamp(governor->integral + error * n_windows, 0.0, most);
 }
 
-static void differentiate(krs_governor *governor, double error, double dt_s)
+/* A first-order low pass; returns its slope, per second. */
+static double smooth(krs_governor *governor, double error, double dt_s, double window_s)
 {
-    const double slope = governor->has_error ? (error - governor->last_error) / dt_s : 0.0;
-    governor->derivative += (slope - governor->derivative) * dt_s / (DERIVATIVE_FILTER_S + dt_s);
-    governor->last_error = error;
-    governor->has_error = true;
+    const double move = (error - governor->error) * dt_s / (window_s + dt_s);
+    governor->error += move;
+    return move / dt_s;
 }
 
 uint32_t krs_governor_step(krs_governor *governor, const krs_governor_sample *sample,
@@ -74,15 +79,17 @@ uint32_t krs_governor_step(krs_governor *governor, const krs_governor_sample *sa
         return governor->limit;
     }
     const double dt_s = clamp((double)(now_ns - governor->last_ns) / NS_PER_S, 1e-6, MAX_STEP_S);
+    const double window_s = (double)KRS_GOVERNOR_WINDOW_NS / NS_PER_S;
     governor->last_ns = now_ns;
     const double error = error_of(o, sample);
-    integrate(governor, error, dt_s);
-    differentiate(governor, error, dt_s);
+    integrate(governor, error, dt_s / window_s);
+    const double slope = smooth(governor, error, dt_s, window_s);
     const double wanted =
-        clamp(o->kp * error + o->ki * governor->integral + o->kd * governor->derivative, 0.0, 1.0);
+        clamp(o->kp * governor->error + o->ki * governor->integral + o->kd * slope, 0.0, 1.0);
     const double move = MAX_MOVE_PER_S * dt_s;
     governor->given_up = clamp(wanted, governor->given_up - move, governor->given_up + move);
-    const double span = (double)(o->max_limit - o->min_limit);
-    governor->limit = o->max_limit - (uint32_t)lround(governor->given_up * span);
+    const double least = o->min_limit;
+    const double most = o->max_limit;
+    governor->limit = (uint32_t)lround(most * pow(least / most, governor->given_up));
     return governor->limit;
 }

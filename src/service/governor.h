@@ -1,16 +1,18 @@
 /* service/governor.h - how many answers may be in flight, found by feedback from what clients feel.
  *
- *   time to first token, queue wait  --error--> PID --> share of the span to give up --> limit
+ *   time to first token, queue wait  --error--> low pass --> PID --> share given up --> limit
  *
- * The error is relative (0 on the objective, +1 at twice it, clamped to one either way), the output is a
- * share of [min, max], and time is in seconds: so one set of gains fits an objective of 50 ms and one of 5 s,
- * and a small error moves the limit a little. (A controller in raw milliseconds and places jumps from end to
- * end.) The integral can hold no more than the whole span, so it never winds up: after an overload of any
- * length the limit begins to rise with the first good measurement. The derivative is low-passed and
- * the output moves at a bounded rate, since measurements are a few seconds old.
+ * The error is relative (0 on the objective, 1 at twice it, clamped to -1 .. 3), the output is a share u in
+ * 0 .. 1, and the limit is max * (min / max)^u: so one set of gains fits an objective of 50 ms and one of 5 s, a
+ * small error moves the limit a little, and a place more or less weighs alike at 16 and at 80. (A
+ * controller in raw milliseconds and places jumps from end to end.) What is measured is as old as the
+ * window it comes from, so that window is the unit of time: the error is smoothed over one, and the
+ * integral grows by one error in one. The integral can hold no more than what drives the output from end
+ * to end, so it never winds up: however long an overload was, the limit begins to rise with the first
+ * good measurements. The output moves at a bounded rate.
  *
  * Thread: a value with one owner; no clock in here.  Memory: none.
- * Source: Astrom, Hagglund, "Advanced PID Control", 2006, chapters 3.3 (derivative filter), 3.5 (windup). */
+ * Source: Astrom, Hagglund, "Advanced PID Control", 2006, chapters 3.3 (filtering), 3.5 (windup). */
 #pragma once
 
 #include "base/status.h"
@@ -23,27 +25,28 @@ typedef struct krs_governor_options {
     uint64_t
         slo_ttft_ns; /* the objective for the time to first token, and for the wait in the queue */
     double kp;
-    double ki;           /* per second */
-    double kd;           /* seconds */
-    double integral_max; /* error times seconds; at most what drives the output from end to end */
-    uint64_t sample_ns;  /* between two decisions */
+    double ki; /* per window */
+    double kd; /* seconds */
+    double
+        integral_max; /* error times windows; what drives the output from end to end is the most */
+    uint64_t sample_ns; /* between two decisions */
 } krs_governor_options;
 
-/* integral_max: 200 samples of a whole error. */
+/* Between a change of the load and all of it in the measurements: admission's window. */
+#define KRS_GOVERNOR_WINDOW_NS UINT64_C(5000000000)
+
 #define KRS_GOVERNOR_OPTIONS_INIT                                                                  \
     {                                                                                              \
         .min_limit = 16, .max_limit = 80, .slo_ttft_ns = UINT64_C(550000000), .kp = 0.35,          \
-        .ki = 0.08, .kd = 0.15, .integral_max = 40.0, .sample_ns = UINT64_C(200000000)             \
+        .ki = 0.08, .kd = 0.15, .integral_max = 200.0, .sample_ns = UINT64_C(200000000)            \
     }
 
 typedef struct krs_governor {
     krs_governor_options options;
-    double integral;   /* of the error, 0 .. what fills the span */
-    double derivative; /* filtered, per second */
-    double last_error;
-    double given_up; /* share of the span, 0 .. 1 */
+    double error;    /* smoothed */
+    double integral; /* of the error, 0 .. what drives the output from end to end */
+    double given_up; /* the output, 0 .. 1 */
     uint64_t last_ns;
-    bool has_error;
     uint32_t limit;
 } krs_governor;
 
