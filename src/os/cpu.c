@@ -228,13 +228,26 @@ uint64_t krs_os_memory_free_bytes(void)
     return min_of(machine, limit > used ? limit - used : 0);
 }
 
-uint64_t krs_os_resident_bytes(void)
+/* Field i of /proc/self/statm (0: program size, 1: resident set), there in pages. */
+static uint64_t statm_bytes(int i)
 {
     char text[SMALL_FILE];
     read_small("/proc/self/statm", text);
-    char *end;
-    (void)strtoull(text, &end, 10); /* total program size, in pages */
-    const uint64_t pages = strtoull(end, NULL, 10);
+    char *at = text;
+    uint64_t pages = 0;
+    for (int k = 0; k <= i; k++) {
+        pages = strtoull(at, &at, 10);
+    }
     const long page_bytes = sysconf(_SC_PAGESIZE);
     return page_bytes > 0 ? pages * (uint64_t)page_bytes : 0;
+}
+
+uint64_t krs_os_resident_bytes(void)
+{
+    return statm_bytes(1);
+}
+
+uint64_t krs_os_virtual_bytes(void)
+{
+    return statm_bytes(0);
 }

@@ -23,6 +23,9 @@ uint64_t krs_os_memory_bytes(void);
 /* Bytes of memory this process occupies now (resident set, mapped files included). 0 when unknown. */
 uint64_t krs_os_resident_bytes(void);
 
+/* Bytes of address space this process has mapped, touched or not. 0 when unknown. */
+uint64_t krs_os_virtual_bytes(void);
+
 /* The memory the system could give without swapping, cut by what the cgroup has left. 0 when unknown. */
 uint64_t krs_os_memory_free_bytes(void);
 

@@ -120,6 +120,15 @@ static void obey(krs_io *io, uint32_t commands)
     }
 }
 
+static void open_peer(krs_io *io, krs_accepted *accepted)
+{
+    if (accepted->listener->kind == KRS_LISTENER_RPC) {
+        krs_rpc_peer_open(io, accepted);
+    } else {
+        krs_conn_open(io, accepted);
+    }
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *ctx)
 {
     krs_io *io = ctx;
@@ -127,7 +136,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     const krs_mailbox_batch batch = krs_mailbox_take(&io->mailbox, io->sockets);
     for (uint32_t i = 0; i < batch.n_sockets; i++) {
-        krs_conn_open(io, &io->sockets[i]);
+        open_peer(io, &io->sockets[i]);
     }
     for (krs_inbox *inbox = batch.first, *next = NULL; inbox; inbox = next) {
         next = inbox->next_taken;
@@ -186,6 +195,7 @@ void krs_io_close_peers(krs_io *io)
 void krs_io_deinit(krs_io *io)
 {
     krs_stream_free_all(io);
+    krs_rpc_hub_free(io->rpc);
     if (io->wake_event) {
         event_free(io->wake_event);
     }

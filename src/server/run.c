@@ -32,15 +32,19 @@ struct run {
     stop_phase phase;
 };
 
-static void refuse_socket(int fd)
+static void refuse_socket(int fd, krs_listener_kind kind)
 {
-    static const char answer[] =
+    static const char rpc[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32013,\"message\":"
+        "\"Too many connections; try again.\"}}\n";
+    static const char http[] =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
         "Content-Length: 121\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         "{\"error\":{\"message\":\"Too many connections; try again.\",\"type\":\"server_error\","
         "\"param\":null,\"code\":\"too_many_connections\"}}";
     size_t n_sent;
-    const krs_status status = krs_os_socket_send(fd, answer, sizeof(answer) - 1, &n_sent);
+    const krs_str answer = kind == KRS_LISTENER_RPC ? KRS_STR(rpc) : KRS_STR(http);
+    const krs_status status = krs_os_socket_send(fd, answer.ptr, answer.len, &n_sent);
     (void)status; /* a last word, if it fits */
     krs_os_socket_close(fd);
 }
@@ -57,7 +61,9 @@ static bool hand_over(const run *r, const krs_accepted *accepted)
 {
     krs_server *server = r->server;
     const uint32_t n = atomic_fetch_add_explicit(&server->n_connections, 1, memory_order_relaxed);
-    krs_io *io = &server->ios[server->next_io++ % server->n_ios];
+    /* JSON-RPC keeps figures over its connections, so they live on one thread. */
+    const bool is_rpc = accepted->listener->kind == KRS_LISTENER_RPC;
+    krs_io *io = &server->ios[is_rpc ? 0 : server->next_io++ % server->n_ios];
     if (n < server->options.max_connections && krs_mailbox_push_socket(&io->mailbox, accepted)) {
         return true;
     }
@@ -80,7 +86,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (accepted.ssl) {
         krs_accepted_close(&accepted); /* no word is understood before the handshake */
     } else {
-        refuse_socket(fd);
+        refuse_socket(fd, d->listener->kind);
     }
     command_all(d->run, KRS_MAILBOX_SHED); /* so that there may be room when it tries again */
 }

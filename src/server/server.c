@@ -26,7 +26,8 @@ static krs_status check_options(const krs_server_options *options, krs_error *er
     if (options->size != sizeof(*options) || !options->version) {
         return krs_fail(err, KRS_EINVAL, "server: options of another version");
     }
-    if (!options->host && !options->unix_path) {
+    const bool has_rpc = options->rpc.path || options->rpc.is_stdio;
+    if (!options->host && !options->unix_path && !has_rpc) {
         return krs_fail_field(err, KRS_EINVAL, "unix", "unix: nothing to listen on without TCP");
     }
     if (options->stream_window == 0 || options->stream_window > MAX_STREAM_WINDOW) {
@@ -67,6 +68,11 @@ static krs_status open_listeners(krs_server *server, krs_error *err)
                                         options->unix_path, options->is_unix_any, err);
         server->n_listeners += status == KRS_OK;
     }
+    if (status == KRS_OK && options->rpc.path) {
+        status = krs_listener_open_unix(&server->listeners[server->n_listeners], KRS_LISTENER_RPC,
+                                        options->rpc.path, false, err);
+        server->n_listeners += status == KRS_OK;
+    }
     return status;
 }
 
@@ -92,6 +98,9 @@ static krs_status open_parts(krs_server *server, krs_error *err)
     while (status == KRS_OK && server->n_ios < server->options.n_io_threads) {
         status = krs_io_init(&server->ios[server->n_ios], server, err);
         server->n_ios += status == KRS_OK;
+    }
+    if (status == KRS_OK && server->options.rpc.is_stdio) {
+        status = krs_rpc_peer_open_stdio(&server->ios[0], err);
     }
     return status;
 }

@@ -49,6 +49,15 @@ typedef struct krs_server_times {
         .write_ms = 30000, .stall_ms = 600000, .heartbeat_ms = 15000                               \
     }
 
+/* JSON-RPC (docs/rpc.md), beside HTTP or alone. */
+typedef struct krs_server_rpc {
+    const char *path;           /* NULL, or: listen on a Unix socket there, for this user only */
+    bool is_stdio;              /* speak on standard input and output; their end stops the server */
+    const char *const *trusted; /* [n_trusted] folders that load_model may be pointed at */
+    uint32_t n_trusted;         /* 0: any */
+    const char *hub_dir;        /* the Hugging Face hub cache, read only; NULL: none */
+} krs_server_rpc;
+
 /* Strings are borrowed and outlive the server. */
 typedef struct krs_server_options {
     size_t size;           /* sizeof(krs_server_options) */
@@ -56,6 +65,7 @@ typedef struct krs_server_options {
     uint16_t port;         /* 0: any free one; see krs_server_port */
     const char *unix_path; /* NULL, or: listen there too */
     bool is_unix_any;      /* who may open the socket may come in, whoever that is */
+    krs_server_rpc rpc;    /* all zero: none */
     const char *tls_cert;  /* PEM files: TLS over TCP; NULL: plain */
     const char *tls_key;
     const char *

@@ -15,6 +15,7 @@
 #include "os/thread.h"
 #include "server/listener.h"
 #include "server/mailbox.h"
+#include "server/rpc_peer.h"
 #include "server/server.h"
 #include "server/stream.h"
 #include "service/access.h"
@@ -86,6 +87,7 @@ struct krs_io {
     krs_os_thread *thread;
     krs_mailbox mailbox;
     krs_sink sink;
+    struct krs_rpc_hub *rpc; /* what its JSON-RPC connections share; or NULL */
     krs_peer *peers;
     krs_peer *dead;
     krs_peer *touched; /* to be flushed after this take */

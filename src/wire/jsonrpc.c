@@ -248,6 +248,12 @@ static json_t *find_packed_id(krs_str tail)
 
 json_t *krs_rpc_find_id(krs_encoding encoding, krs_str head, krs_str tail)
 {
+    if (tail.len > KRS_RPC_EDGE_BYTES) {
+        tail = (krs_str){tail.ptr + (tail.len - KRS_RPC_EDGE_BYTES), KRS_RPC_EDGE_BYTES};
+    }
+    if (head.len > KRS_RPC_EDGE_BYTES) {
+        head.len = KRS_RPC_EDGE_BYTES;
+    }
     if (encoding == KRS_ENCODING_MSGPACK) {
         return find_packed_id(tail);
     }
@@ -290,7 +296,7 @@ static krs_status read_call(krs_rpc_call *call, krs_error *err)
         return krs_fail(err, KRS_EINVAL, "Invalid request: method: want a string");
     }
     call->method = (krs_str){json_string_value(method), json_string_length(method)};
-    const json_t *params = json_object_get(call->root, "params");
+    json_t *params = json_object_get(call->root, "params");
     call->params = json_is_null(params) ? NULL : params;
     return KRS_OK;
 }

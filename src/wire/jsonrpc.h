@@ -52,14 +52,14 @@ void krs_framer_deinit(krs_framer *framer);
 bool krs_framer_next(krs_framer *framer, krs_str *input, krs_frame *out);
 
 /* The id at the end (or, failing that, near the beginning) of a message of which only the edges are
- * known. A new reference, or NULL. */
+ * known; of longer texts only the edges are looked at. A new reference, or NULL. */
 json_t *krs_rpc_find_id(krs_encoding encoding, krs_str head, krs_str tail);
 
 typedef struct krs_rpc_call {
     json_t *root; /* owns the rest */
     krs_str method;
-    const json_t *params; /* NULL when absent */
-    json_t *id;           /* borrowed; NULL: a notification */
+    json_t *params; /* NULL when absent; borrowed */
+    json_t *id;     /* borrowed; NULL: a notification */
 } krs_rpc_call;
 
 /* Errors: KRS_EFORMAT (not JSON: -32700), KRS_EINVAL (not a request: -32600; *out then still holds the
