@@ -10,7 +10,7 @@
  * Deliberately absent: a global logger, printf-style messages (they cannot be searched), I/O (the sink
  * writes), sampling.
  *
- * Thread: any; a krs_log is immutable, its sink must take lines from any thread.
+ * Thread: any; a krs_log is immutable but for its level, its sink must take lines from any thread.
  * Memory: none.  Source: NDJSON; RFC 3339 for times. */
 #pragma once
 
@@ -64,8 +64,8 @@ typedef struct krs_log {
     void *ctx;
     /* One whole line with its newline, valid during the call. Must not call the log. */
     void (*sink)(void *ctx, krs_log_level level, krs_str line);
-    uint64_t (*wall_ns)(void); /* krs_os_wall_ns; a fixed clock in tests */
-    krs_log_level min_level;
+    uint64_t (*wall_ns)(void);       /* krs_os_wall_ns; a fixed clock in tests */
+    _Atomic krs_log_level min_level; /* may be set while others log; the rest is immutable */
     krs_log_format format;
 } krs_log;
 
