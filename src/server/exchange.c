@@ -11,12 +11,18 @@
 #include "os/random.h"
 #include "server/server_priv.h"
 
+/* Streams of one call at once; a call of more inputs opens the rest as these end. */
+#define KRS_EXCHANGE_MAX_OPEN KRS_MAX_CHOICES
+
 struct krs_exchange {
     krs_conn *conn;
     krs_answer *answer;
+    krs_call *call; /* the answer's: requests that wait for their turn */
     bool is_stream;
     bool has_head; /* the response's head has been sent */
     uint32_t n_streams;
+    uint32_t n_begun;      /* streams that were opened, in order */
+    uint32_t n_open;       /* of them, not over */
     krs_stream *streams[]; /* [n_streams]; NULL before it was opened and once it ended */
 };
 
@@ -130,40 +136,57 @@ static krs_status add_event(void *ctx, uint32_t index, const krs_stream_event *e
     return krs_answer_add(exchange->answer, index, event, &exchange->conn->out);
 }
 
-static void end_take(void *ctx, uint32_t index, krs_status status, bool is_over)
-{
-    krs_exchange *exchange = ctx;
-    if (is_over) {
-        exchange->streams[index] = NULL;
-    }
-    if (status != KRS_OK) {
-        krs_error err = KRS_ERROR_INIT;
-        (void)krs_fail(&err, status, "the answer outgrew the memory it may use here");
-        fail_exchange(exchange, &err);
-    } else {
-        krs_io_touch(&exchange->conn->peer);
-    }
-}
+static void end_take(void *ctx, uint32_t index, krs_status status, bool is_over);
 
 static const krs_stream_reader reader = {.add = add_event, .done = end_take};
 
-static krs_status open_streams(krs_exchange *exchange, krs_call *call, krs_error *err)
+/* Open what may run now. Choices of one answer all find a place at once, or the call is refused; of more
+ * inputs than that, the later ones take the places of those that ended, and wait while the queue is full. */
+static krs_status open_streams(krs_exchange *exchange, krs_error *err)
 {
     krs_io *io = exchange->conn->io;
     krs_stream_options options = {.reader = &reader,
                                   .ctx = exchange,
-                                  .window = call->is_stream ? io->server->options.stream_window
-                                                            : KRS_CREDIT_UNLIMITED,
-                                  .has_tokens = call->has_tokens};
-    krs_status status = KRS_OK;
-    for (uint32_t i = 0; status == KRS_OK && i < exchange->n_streams; i++) {
+                                  .window = exchange->is_stream ? io->server->options.stream_window
+                                                                : KRS_CREDIT_UNLIMITED,
+                                  .has_tokens = exchange->call->has_tokens};
+    while (exchange->n_begun < exchange->n_streams && exchange->n_open < KRS_EXCHANGE_MAX_OPEN) {
+        const uint32_t i = exchange->n_begun;
         options.index = i;
-        status = krs_stream_open(io, call->requests[i], &options, &exchange->streams[i], err);
-        if (status == KRS_OK) {
-            call->requests[i] = NULL;
+        const krs_status status =
+            krs_stream_open(io, exchange->call->requests[i], &options, &exchange->streams[i], err);
+        if (status == KRS_EBUSY && i >= KRS_EXCHANGE_MAX_OPEN && exchange->n_open > 0) {
+            return KRS_OK;
         }
+        if (status != KRS_OK) {
+            return status;
+        }
+        exchange->call->requests[i] = NULL;
+        exchange->n_begun++;
+        exchange->n_open++;
     }
-    return status;
+    return KRS_OK;
+}
+
+static void end_take(void *ctx, uint32_t index, krs_status status, bool is_over)
+{
+    krs_exchange *exchange = ctx;
+    krs_error err = KRS_ERROR_INIT;
+    if (status != KRS_OK) {
+        (void)krs_fail(&err, status, "the answer outgrew the memory it may use here");
+    }
+    if (is_over) {
+        exchange->streams[index] = NULL;
+        exchange->n_open--;
+    }
+    if (status == KRS_OK && krs_answer_state_of(exchange->answer) == KRS_ANSWER_RUNNING) {
+        status = open_streams(exchange, &err);
+    }
+    if (status != KRS_OK) {
+        fail_exchange(exchange, &err);
+    } else {
+        krs_io_touch(&exchange->conn->peer);
+    }
 }
 
 static krs_status parse_call(krs_conn *conn, krs_call_kind kind, krs_call **out, krs_error *err)
@@ -198,6 +221,7 @@ static krs_status new_exchange(krs_conn *conn, krs_call *call, krs_exchange **ou
         return krs_fail(err, KRS_ENOMEM, "no memory for the answer");
     }
     exchange->conn = conn;
+    exchange->call = call;
     exchange->is_stream = call->is_stream;
     exchange->n_streams = call->n_requests;
     *out = exchange;
@@ -220,7 +244,7 @@ void krs_exchange_start(krs_conn *conn, krs_call_kind kind)
     }
     conn->exchange = exchange;
     krs_http_parser_drop_body(&conn->parser);
-    if (open_streams(exchange, call, &err) != KRS_OK) {
+    if (open_streams(exchange, &err) != KRS_OK) {
         krs_exchange_abandon(exchange, KRS_CANCEL_SIBLING);
         krs_conn_respond_error(conn, &err);
         return;
