@@ -1,93 +1,19 @@
 // tests/e2e/serve.mjs KRS - see serve.sh. One server for all cases, then one more for Ctrl-C.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { connect } from "node:net";
-import { dirname, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
+import { check, equal, finish, get, metric, refusal, start as startServer, test, until } from "./harness.mjs";
 
 const krs = process.argv[2];
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const WAIT_MS = 60_000; // a condition that takes longer has failed
 const user = (content) => [{ role: "user", content }];
 const SUM = user("What is 12 + 7?");
 const SUM_ANSWER = "12 + 7 = 19.";
 
-let passed = 0;
-let failed = 0;
-
-function check(truth, what) {
-  if (!truth) throw new Error(what);
-}
-
-function equal(got, want, what = "value") {
-  check(got === want, `${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
-}
-
-async function test(name, body) {
-  const limit = new AbortController();
-  const timeout = sleep(WAIT_MS, null, { signal: limit.signal }).then(
-    () => { throw new Error(`not done after ${WAIT_MS} ms`); },
-    () => {},
-  );
-  try {
-    await Promise.race([body(), timeout]);
-    passed++;
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    failed++;
-    console.log(`FAILED  ${name}: ${error.message}`);
-  } finally {
-    limit.abort();
-  }
-}
-
-async function until(condition, what) {
-  const end = Date.now() + WAIT_MS;
-  while (!(await condition())) {
-    check(Date.now() < end, `never: ${what}`);
-    await sleep(10);
-  }
-}
-
-/** Start a server on a free port; resolves when it listens. */
+/** Start a server and a client of it. */
 async function start(...options) {
-  const child = spawn(krs, ["serve", "models/demo", "--port", "0", ...options], {
-    cwd: root,
-    stdio: ["ignore", "inherit", "pipe"],
-  });
-  const server = { child, log: "", url: "", exit: null };
-  server.ended = new Promise((done) => child.on("exit", (code, signal) => done((server.exit = { code, signal }))));
-  child.stderr.on("data", (data) => {
-    server.log += data;
-    server.url ||= /listening on (http:\S+)/.exec(server.log)?.[1] ?? "";
-  });
-  await until(() => server.url || server.exit, "the server listens");
-  check(server.url, `the server ended: ${server.log}`);
+  const server = await startServer(krs, ...options);
   server.client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   return server;
-}
-
-async function get(server, path) {
-  const response = await fetch(server.url + path);
-  return { status: response.status, text: await response.text() };
-}
-
-async function metric(server, name) {
-  const { text } = await get(server, "/metrics");
-  const line = text.split("\n").find((one) => one.startsWith(`${name} `));
-  check(line, `no metric ${name}`);
-  return Number(line.slice(name.length + 1));
-}
-
-/** The error a call ends with. */
-async function refusal(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("was not refused");
 }
 
 async function textOf(stream) {
@@ -355,5 +281,4 @@ server.child.kill("SIGINT");
 await test("an idle server stops with exit code 0", async () => equal((await server.ended).code, 0, "exit code"));
 await drainCases();
 await unreadLogCases();
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+finish();

@@ -1,0 +1,15 @@
+// tests/e2e/clients.mjs KRS - see clients.sh. One server, then each API's cases.
+import { finish, start, test, equal } from "./harness.mjs";
+import { anthropicCases } from "./clients_anthropic.mjs";
+import { openaiCases } from "./clients_openai.mjs";
+import { responsesCases } from "./clients_responses.mjs";
+import { tokenCases } from "./clients_tokens.mjs";
+
+const server = await start(process.argv[2]);
+await openaiCases(server);
+await responsesCases(server);
+await tokenCases(server);
+await anthropicCases(server);
+server.child.kill("SIGINT");
+await test("the server stops with exit code 0", async () => equal((await server.ended).code, 0, "exit code"));
+finish();
