@@ -110,16 +110,15 @@ static void measure(krs_service *service, uint64_t now_ns, krs_runtime_health *h
                     krs_admission_state *out)
 {
     krs_admission *a = admission_of(service);
+    const uint64_t window_ns = service->options.governor.window_ns;
     uint32_t n_models = 0;
     *health = krs_admission_health(service, &n_models);
     const uint64_t stall_ns = stalled_ns(a, now_ns);
-    out->ttft_ns = krs_window_quantile(&a->ttft, LATE_QUANTILE, KRS_ADMISSION_WINDOW_NS, now_ns);
+    out->ttft_ns = krs_window_quantile(&a->ttft, LATE_QUANTILE, window_ns, now_ns);
     out->ttft_ns = out->ttft_ns > stall_ns ? out->ttft_ns : stall_ns;
-    out->wait_ns =
-        estimate_wait_ns(health, krs_window_rate(&a->ttft, KRS_ADMISSION_WINDOW_NS, now_ns));
+    out->wait_ns = estimate_wait_ns(health, krs_window_rate(&a->ttft, window_ns, now_ns));
     out->n_in_flight = atomic_load_explicit(&a->n_in_flight, memory_order_relaxed);
-    out->retry_after_ms =
-        estimate_retry_ms(health, krs_window_rate(&a->ends, KRS_ADMISSION_WINDOW_NS, now_ns));
+    out->retry_after_ms = estimate_retry_ms(health, krs_window_rate(&a->ends, window_ns, now_ns));
 }
 
 /* --- deciding --- */

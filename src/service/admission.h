@@ -16,8 +16,6 @@
 
 /* Above it background work is refused. */
 #define KRS_ADMISSION_SHED_PRESSURE 0.75
-/* How far back "lately" goes: long enough for a p95, short enough to follow a change. */
-#define KRS_ADMISSION_WINDOW_NS KRS_GOVERNOR_WINDOW_NS
 /* Limits of what is told as Retry-After. */
 #define KRS_ADMISSION_MIN_RETRY_MS 100u
 #define KRS_ADMISSION_MAX_RETRY_MS 60000u

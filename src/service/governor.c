@@ -3,12 +3,12 @@
 
 #include <math.h>
 
-#define NS_PER_S       1e9
-#define MAX_STEP_S     2.0  /* nobody asked for longer: decide as if this much had passed */
-#define MAX_MOVE_PER_S 0.25 /* of the output: from end to end in 4 s */
-#define LEAST_ERROR    -1.0 /* nothing is late at all */
-#define MAX_GAIN       100.0
-#define MAX_INTEGRAL   1e6
+#define NS_PER_S     1e9
+#define MAX_STEP     0.4  /* windows; nobody asked for longer: decide as if this much had passed */
+#define MAX_MOVE     1.25 /* of the output in a window: with one of 5 s, from end to end in 4 s */
+#define LEAST_ERROR  -1.0 /* nothing is late at all */
+#define MAX_GAIN     100.0
+#define MAX_INTEGRAL 1e6
 #define MOST_ERROR                                                                                 \
     3.0 /* four times the objective: the proportional part alone gives everything up */
 
@@ -29,9 +29,10 @@ krs_status krs_governor_check(const krs_governor_options *o, krs_error *err)
                               "admission-min %u, admission-max %u: want 1 <= min <= max <= %u",
                               o->min_limit, o->max_limit, KRS_GOVERNOR_MAX_LIMIT);
     }
-    if (o->slo_ttft_ns == 0 || o->sample_ns == 0) {
+    if (o->slo_ttft_ns == 0 || o->sample_ns == 0 || o->window_ns < o->sample_ns) {
         return krs_fail_field(err, KRS_EINVAL, "slo-ttft-ms",
-                              "slo-ttft-ms: the objective and the sampling time must be above 0");
+                              "slo-ttft-ms: the objective and the sampling time must be above 0, "
+                              "and the window no shorter than that");
     }
     if (!is_within(o->kp, MAX_GAIN) || !is_within(o->ki, MAX_GAIN) || !is_within(o->kd, MAX_GAIN) ||
         !is_within(o->integral_max, MAX_INTEGRAL)) {
@@ -63,12 +64,12 @@ static void integrate(krs_governor *governor, double error, double n_windows)
     governor->integral = clamp(governor->integral + error * n_windows, 0.0, most);
 }
 
-/* A first-order low pass; returns its slope, per second. */
-static double smooth(krs_governor *governor, double error, double dt_s, double window_s)
+/* A first-order low pass over a window; returns how far it moved. */
+static double smooth(krs_governor *governor, double error, double n_windows)
 {
-    const double move = (error - governor->error) * dt_s / (window_s + dt_s);
+    const double move = (error - governor->error) * n_windows / (1.0 + n_windows);
     governor->error += move;
-    return move / dt_s;
+    return move;
 }
 
 uint32_t krs_governor_step(krs_governor *governor, const krs_governor_sample *sample,
@@ -78,15 +79,16 @@ uint32_t krs_governor_step(krs_governor *governor, const krs_governor_sample *sa
     if (now_ns < governor->last_ns + o->sample_ns) {
         return governor->limit;
     }
-    const double dt_s = clamp((double)(now_ns - governor->last_ns) / NS_PER_S, 1e-6, MAX_STEP_S);
-    const double window_s = (double)KRS_GOVERNOR_WINDOW_NS / NS_PER_S;
+    const double window_s = (double)o->window_ns / NS_PER_S;
+    const double n_windows =
+        clamp((double)(now_ns - governor->last_ns) / (double)o->window_ns, 1e-9, MAX_STEP);
     governor->last_ns = now_ns;
     const double error = error_of(o, sample);
-    integrate(governor, error, dt_s / window_s);
-    const double slope = smooth(governor, error, dt_s, window_s);
+    integrate(governor, error, n_windows);
+    const double slope = smooth(governor, error, n_windows) / (n_windows * window_s);
     const double wanted =
         clamp(o->kp * governor->error + o->ki * governor->integral + o->kd * slope, 0.0, 1.0);
-    const double move = MAX_MOVE_PER_S * dt_s;
+    const double move = MAX_MOVE * n_windows;
     governor->given_up = clamp(wanted, governor->given_up - move, governor->given_up + move);
     const double least = o->min_limit;
     const double most = o->max_limit;

@@ -22,23 +22,20 @@
 typedef struct krs_governor_options {
     uint32_t min_limit; /* never below: an answer in flight is how anything is measured */
     uint32_t max_limit;
-    uint64_t
-        slo_ttft_ns; /* the objective for the time to first token, and for the wait in the queue */
+    uint64_t slo_ttft_ns; /* objective: time to first token, and the wait in the queue */
     double kp;
-    double ki; /* per window */
-    double kd; /* seconds */
-    double
-        integral_max; /* error times windows; what drives the output from end to end is the most */
-    uint64_t sample_ns; /* between two decisions */
+    double ki;           /* per window */
+    double kd;           /* seconds */
+    double integral_max; /* errors times windows; never more than what drives from end to end */
+    uint64_t sample_ns;  /* between two decisions */
+    uint64_t window_ns;  /* how far back is measured: long enough for a p95 */
 } krs_governor_options;
-
-/* Between a change of the load and all of it in the measurements: admission's window. */
-#define KRS_GOVERNOR_WINDOW_NS UINT64_C(5000000000)
 
 #define KRS_GOVERNOR_OPTIONS_INIT                                                                  \
     {                                                                                              \
         .min_limit = 16, .max_limit = 80, .slo_ttft_ns = UINT64_C(550000000), .kp = 0.35,          \
-        .ki = 0.08, .kd = 0.15, .integral_max = 200.0, .sample_ns = UINT64_C(200000000)            \
+        .ki = 0.08, .kd = 0.15, .integral_max = 200.0, .sample_ns = UINT64_C(200000000),           \
+        .window_ns = UINT64_C(5000000000)                                                          \
     }
 
 typedef struct krs_governor {
