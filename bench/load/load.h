@@ -82,6 +82,8 @@ typedef struct load_counts {
     uint64_t errors[LOAD_ERROR_COUNT];
 } load_counts;
 
+#define LOAD_MAX_THREADS 24 /* names of threads of a server; it has five or so */
+
 typedef struct load_run {
     const load_options *options;
     load_work *work;
@@ -93,10 +95,12 @@ typedef struct load_run {
     uint64_t stop_ns;    /* ... to here latencies count, and new answers begin */
     load_counts counts;
     load_hist ttft;
-    load_hist gap;           /* between two texts of a stream that reads */
-    load_hist gap_pauser;    /* of a stream that pauses, outside its pauses */
-    load_trend rss;          /* over seconds */
-    uint64_t cpu_ns[2];      /* of the server when measuring begins and ends */
+    load_hist gap;                            /* between two texts of a stream that reads */
+    load_hist gap_pauser;                     /* of a stream that pauses, outside its pauses */
+    load_trend rss;                           /* over seconds */
+    uint64_t cpu_ns[2];                       /* of the server when measuring begins and ends */
+    load_series threads[2][LOAD_MAX_THREADS]; /* the same by name of thread, in seconds */
+    uint32_t n_threads[2];
     uint64_t own_cpu_ns[2];  /* of this process */
     uint32_t fds[2];         /* of the server at the start and at the very end */
     load_metrics metrics[3]; /* when measuring begins, when it ends, at the very end */

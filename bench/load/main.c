@@ -81,7 +81,9 @@ static void close_streams(load_run *run)
 
 static void note_costs(load_run *run, int i)
 {
-    run->cpu_ns[i] = run->options->server_pid > 0 ? load_cpu_ns(run->options->server_pid) : 0;
+    const int pid = run->options->server_pid;
+    run->cpu_ns[i] = pid > 0 ? load_cpu_ns(pid) : 0;
+    run->n_threads[i] = pid > 0 ? load_thread_cpus(pid, run->threads[i], LOAD_MAX_THREADS) : 0;
     run->own_cpu_ns[i] = load_cpu_ns(0);
 }
 

@@ -130,16 +130,35 @@ static json_t *memory_of(const load_run *run)
                      load_trend_slope(&run->rss) * 3600 * mib);
 }
 
+/* CPU time per token of each thread, in microseconds; threads of one name together. */
+static json_t *threads_of(const load_run *run, double tokens)
+{
+    json_t *all = json_object();
+    for (uint32_t i = 0; i < run->n_threads[1]; i++) {
+        const load_series *after = &run->threads[1][i];
+        double seconds = after->value;
+        for (uint32_t j = 0; j < run->n_threads[0]; j++) {
+            if (strcmp(run->threads[0][j].name, after->name) == 0) {
+                seconds -= run->threads[0][j].value;
+            }
+        }
+        (void)json_object_set_new(all, after->name,
+                                  json_real(tokens > 0 ? seconds * 1e6 / tokens : 0.0));
+    }
+    return all;
+}
+
 static json_t *server_of(const load_run *run, double seconds)
 {
     const double tokens = load_metrics_value(&run->metrics[1], "krs_answer_tokens_total") -
                           load_metrics_value(&run->metrics[0], "krs_answer_tokens_total");
     const double cpu = (double)(run->cpu_ns[1] - run->cpu_ns[0]) / 1e9;
-    return json_pack("{s:f, s:f, s:f, s:f, s:o, s:i, s:i, s:o, s:o}", "tokens", tokens,
+    return json_pack("{s:f, s:f, s:f, s:f, s:o, s:o, s:i, s:i, s:o, s:o}", "tokens", tokens,
                      "tokens_per_s", tokens / seconds, "cpu_s", cpu, "cpu_us_per_token",
-                     tokens > 0 ? cpu * 1e6 / tokens : 0.0, "rss", memory_of(run), "fds_before",
-                     (int)run->fds[0], "fds_after", (int)run->fds[1], "growth", growth_of(run),
-                     "gauges_at_end", gauges_of(run));
+                     tokens > 0 ? cpu * 1e6 / tokens : 0.0, "threads_us_per_token",
+                     threads_of(run, tokens), "rss", memory_of(run), "fds_before", (int)run->fds[0],
+                     "fds_after", (int)run->fds[1], "growth", growth_of(run), "gauges_at_end",
+                     gauges_of(run));
 }
 
 static json_t *run_of(const load_run *run)

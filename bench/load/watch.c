@@ -194,3 +194,61 @@ uint32_t load_n_fds(int pid)
     (void)closedir(dir);
     return n;
 }
+
+/* First line of a small file of /proc; false when the process or thread is gone. */
+static bool read_line(const char *path, char *out, int max)
+{
+    FILE *file = fopen(path, "r");
+    const bool is_read = file && fgets(out, max, file);
+    if (file) {
+        (void)fclose(file);
+    }
+    if (is_read) {
+        out[strcspn(out, "\n")] = '\0';
+    }
+    return is_read;
+}
+
+static void add_thread(int pid, const char *tid, load_series *out, uint32_t max, uint32_t *n)
+{
+    char path[96];
+    char name[32];
+    char times[96];
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", pid, tid);
+    const bool has_name = read_line(path, name, sizeof(name));
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", pid, tid);
+    if (!has_name || !read_line(path, times, sizeof(times))) {
+        return;
+    }
+    uint32_t i = 0;
+    while (i < *n && strcmp(out[i].name, name) != 0) {
+        i++;
+    }
+    if (i == max) {
+        return;
+    }
+    if (i == *n) {
+        out[i] = (load_series){.value = 0};
+        memcpy(out[i].name, name, sizeof(name));
+        (*n)++;
+    }
+    out[i].value += strtod(times, NULL) / 1e9;
+}
+
+uint32_t load_thread_cpus(int pid, load_series *out, uint32_t max)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    uint32_t n = 0;
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            add_thread(pid, entry->d_name, out, max, &n);
+        }
+    }
+    if (dir) {
+        (void)closedir(dir);
+    }
+    return n;
+}

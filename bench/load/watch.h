@@ -36,6 +36,8 @@ int load_connect(const load_options *options, bool is_blocking, int rcvbuf);
 
 /* CPU time of a process in ns, 0 when it is gone; of this one with pid 0. */
 uint64_t load_cpu_ns(int pid);
+/* CPU time of its threads, summed by name; out: filled from the start. Returns how many names. */
+uint32_t load_thread_cpus(int pid, load_series *out, uint32_t max);
 /* Resident bytes, and open descriptors; 0 when it is gone. */
 uint64_t load_rss_bytes(int pid);
 uint32_t load_n_fds(int pid);
