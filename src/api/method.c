@@ -285,7 +285,7 @@ static const krs_param_row *row_of(krs_method method, const char *name)
             return &rows[i];
         }
     }
-    KRS_CHECK(!"a parameter that the table does not have");
+    KRS_CHECK(false && "a parameter that the table does not have");
     return NULL;
 }
 
