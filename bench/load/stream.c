@@ -11,7 +11,7 @@
 
 #define READ_BYTES    65536
 #define PAUSER_RCVBUF 4096 /* so that little of what a pauser leaves lies in the kernel */
-#define MAX_LEAVE     48   /* events after which a leaving client is gone, at most */
+#define MAX_LEAVE     64   /* a leaving client is gone after fewer events */
 #define RETRY_MS      200  /* after a refusal that names no time, and after a failed connection */
 #define MAX_TOLD      8    /* faults told in words */
 
@@ -76,7 +76,8 @@ static void prepare(load_run *run, load_stream *s)
     s->question = (uint32_t)(load_random(&s->random) % o->n_prompts);
     s->leave_at = UINT32_MAX;
     if (!s->is_pauser && load_random(&s->random) % 100 < o->kill_percent) {
-        s->leave_at = (uint32_t)(load_random(&s->random) % MAX_LEAVE);
+        s->leave_at = load_random_between(&s->random, 1, MAX_LEAVE) -
+                      1; /* mostly early: many answers are short */
     }
     s->n_sent = 0;
     s->n_texts = 0;
