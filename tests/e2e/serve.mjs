@@ -212,7 +212,7 @@ async function abandonCases(server) {
     const body = JSON.stringify(long);
     const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
     socket.on("error", () => {});
-    socket.write("POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n" +
+    socket.write("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
     await until(async () => (await metric(server, "krs_sequences_running")) === 1, "the sequence runs");
     socket.resetAndDestroy();
