@@ -162,6 +162,7 @@ static void handle_message(krs_rpc_session *session, krs_str message, uint64_t n
                                  request.id, now_ns};
         krs_rpc_fault fault = {.error = KRS_ERROR_INIT};
         const krs_status called = call(&ask, request.method, &fault);
+        krs_service_count_method(session->desk->options.service, ask.method, called != KRS_OK);
         if (called != KRS_OK) {
             fault.error.status = called;
             krs_rpc_reply_fault(session, request.id, &fault);

@@ -228,11 +228,21 @@ static krs_status new_exchange(krs_conn *conn, krs_call *call, krs_exchange **ou
     return KRS_OK;
 }
 
+/* The rows of the routes stand in the order of the kinds. */
+static krs_metric route_metric_of(krs_call_kind kind)
+{
+    _Static_assert(KRS_METRIC_ROUTE_DETOKENIZE - KRS_METRIC_ROUTE_CHAT == KRS_CALL_DETOKENIZE &&
+                       KRS_METRIC_ROUTE_MESSAGES - KRS_METRIC_ROUTE_CHAT == KRS_CALL_MESSAGES,
+                   "a row for each kind, in its order");
+    return (krs_metric)((unsigned)KRS_METRIC_ROUTE_CHAT + (unsigned)kind);
+}
+
 void krs_exchange_start(krs_conn *conn, krs_call_kind kind)
 {
     krs_error err = KRS_ERROR_INIT;
     krs_call *call = NULL;
     krs_exchange *exchange = NULL;
+    krs_metrics_add(krs_service_metrics(conn->io->server->service), route_metric_of(kind), 1);
     if (parse_call(conn, kind, &call, &err) != KRS_OK) {
         krs_conn_respond_error(conn, &err);
         return;

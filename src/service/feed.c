@@ -132,14 +132,38 @@ krs_subscriber krs_feeds_subscriber(krs_service *service)
     return (krs_subscriber){"feeds", "*", service, take_event};
 }
 
+static krs_status check_topic(const char *topic, krs_error *err)
+{
+    if (topic && strlen(topic) < TOPIC_BYTES && krs_event_is_topic(topic)) {
+        return KRS_OK;
+    }
+    return krs_fail_field(err, KRS_EINVAL, "topic", "topic: no event is called \"%.*s\"",
+                          TOPIC_BYTES, topic ? topic : "");
+}
+
+/* Put it into the list; false when that is full. */
+static bool list_feed(krs_feeds *feeds, krs_feed *feed)
+{
+    bool is_listed = false;
+    krs_os_mutex_lock(feeds->mutex);
+    for (uint32_t i = 0; i < KRS_FEEDS_MAX && !is_listed; i++) {
+        if (!feeds->list[i]) {
+            feeds->list[i] = feed;
+            atomic_fetch_add_explicit(&feeds->n, 1, memory_order_relaxed);
+            is_listed = true;
+        }
+    }
+    krs_os_mutex_unlock(feeds->mutex);
+    return is_listed;
+}
+
 krs_status krs_service_watch(krs_service *service, const krs_feed_options *options, krs_feed **out,
                              krs_error *err)
 {
     *out = NULL;
-    const size_t n_topic = options->topic ? strlen(options->topic) : 0;
-    if (n_topic == 0 || n_topic >= TOPIC_BYTES || !krs_event_is_topic(options->topic)) {
-        return krs_fail_field(err, KRS_EINVAL, "topic", "topic: no event is called \"%.*s\"",
-                              TOPIC_BYTES, options->topic ? options->topic : "");
+    const krs_status status = check_topic(options->topic, err);
+    if (status != KRS_OK) {
+        return status;
     }
     krs_feed *feed = krs_alloc_zero(service->alloc, sizeof(*feed));
     if (!feed) {
@@ -147,22 +171,13 @@ krs_status krs_service_watch(krs_service *service, const krs_feed_options *optio
     }
     feed->service = service;
     feed->options = *options;
-    memcpy(feed->topic, options->topic, n_topic + 1);
-    krs_feeds *feeds = &service->feeds;
-    krs_os_mutex_lock(feeds->mutex);
-    for (uint32_t i = 0; i < KRS_FEEDS_MAX && !*out; i++) {
-        if (!feeds->list[i]) {
-            feeds->list[i] = feed;
-            atomic_fetch_add_explicit(&feeds->n, 1, memory_order_relaxed);
-            *out = feed;
-        }
-    }
-    krs_os_mutex_unlock(feeds->mutex);
-    if (!*out) {
+    memcpy(feed->topic, options->topic, strlen(options->topic) + 1);
+    if (!list_feed(&service->feeds, feed)) {
         krs_alloc_free(service->alloc, feed);
         return krs_fail(err, KRS_EBUSY, "%d connections watch events, which is the limit",
                         KRS_FEEDS_MAX);
     }
+    *out = feed;
     return KRS_OK;
 }
 

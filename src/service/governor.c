@@ -22,6 +22,12 @@ static bool is_within(double x, double max)
     return isfinite(x) && x >= 0 && x <= max;
 }
 
+static bool are_gains(const krs_governor_options *o)
+{
+    return is_within(o->kp, MAX_GAIN) && is_within(o->ki, MAX_GAIN) && is_within(o->kd, MAX_GAIN) &&
+           is_within(o->integral_max, MAX_INTEGRAL);
+}
+
 krs_status krs_governor_check(const krs_governor_options *o, krs_error *err)
 {
     if (o->min_limit == 0 || o->min_limit > o->max_limit || o->max_limit > KRS_GOVERNOR_MAX_LIMIT) {
@@ -34,8 +40,7 @@ krs_status krs_governor_check(const krs_governor_options *o, krs_error *err)
                               "slo-ttft-ms: the objective and the sampling time must be above 0, "
                               "and the window no shorter than that");
     }
-    if (!is_within(o->kp, MAX_GAIN) || !is_within(o->ki, MAX_GAIN) || !is_within(o->kd, MAX_GAIN) ||
-        !is_within(o->integral_max, MAX_INTEGRAL)) {
+    if (!are_gains(o)) {
         return krs_fail_field(err, KRS_EINVAL, "admission-kp",
                               "admission-kp, -ki, -kd: want numbers from 0 to 100");
     }

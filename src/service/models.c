@@ -95,7 +95,7 @@ static krs_status fail_absent(krs_service *service, const char *id, krs_error *e
     const krs_model *failed = find(&service->models, id, KRS_SLOT_FAILED);
     if (failed) {
         return krs_fail_field(err, KRS_ENOTLOADED, "model", "model: %.60s could not be loaded: %s",
-                              id, failed->error.message);
+                              id, krs_status_sentence(failed->error.status));
     }
     return id[0] ? krs_fail_field(err, KRS_ENOTLOADED, "model", "model: %.100s is not loaded", id)
                  : krs_fail_field(err, KRS_ENOTLOADED, "model", "model: none is loaded");
@@ -233,13 +233,18 @@ uint32_t krs_service_list_models(krs_service *service, krs_model_status *out, ui
 /* --- loading and unloading --- */
 
 /* A name that URLs, logs and metrics carry as it is. */
-static krs_status check_spec(const krs_service *service, const krs_model_spec *spec, krs_error *err)
+static bool is_plain_id(const char id[KRS_MODEL_ID_BYTES])
 {
-    bool is_plain = spec->id[0] != '\0' && memchr(spec->id, '\0', sizeof(spec->id));
-    for (const char *c = spec->id; is_plain && *c; c++) {
+    bool is_plain = id[0] != '\0' && memchr(id, '\0', KRS_MODEL_ID_BYTES);
+    for (const char *c = id; is_plain && *c; c++) {
         is_plain = (unsigned char)*c > ' ' && *c != 0x7F && !strchr("\"'\\", *c);
     }
-    if (!is_plain) {
+    return is_plain;
+}
+
+static krs_status check_spec(const krs_service *service, const krs_model_spec *spec, krs_error *err)
+{
+    if (!is_plain_id(spec->id)) {
         return krs_fail_field(err, KRS_EINVAL, "model_id",
                               "model_id: want 1..%d characters without blanks, quotes and "
                               "backslashes",

@@ -52,8 +52,8 @@ KRS_MUST_USE krs_status krs_service_load_model(krs_service *service, const krs_m
 KRS_MUST_USE krs_status krs_service_unload_model(krs_service *service, const char *id,
                                                  krs_error *err);
 
-/* What answers by this name now ("": the first model). Errors: KRS_ENOTLOADED (for a name that failed:
- * with the reason), KRS_EUNAVAILABLE (it is being loaded). */
+/* What answers by this name now ("": the first model). Errors: KRS_ENOTLOADED (a name that failed: with the
+ * kind of failure; the reason is for whoever loads, and for the log), KRS_EUNAVAILABLE (it is being loaded). */
 KRS_MUST_USE krs_status krs_service_model(krs_service *service, const char *id, krs_model_info *out,
                                           krs_error *err);
 

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+_Static_assert(KRS_METHOD_COUNT <= KRS_METRIC_FAMILY_VALUES, "each method has a counter");
+
 static krs_status check_options(const krs_service_options *options, krs_error *err)
 {
     if (options->size != sizeof(*options) || (!options->runtime && !options->opener.open)) {
@@ -38,9 +40,48 @@ static krs_status open_bus(krs_service *service, krs_error *err)
     return status;
 }
 
+static const char *method_name(uint32_t i)
+{
+    return krs_method_row_of((krs_method)i)->name;
+}
+
+/* The family of that name; a second service over the same metrics counts into the first one's. */
+static krs_status take_family(krs_service *service, const char *name, const char *help,
+                              uint32_t *out, krs_error *err)
+{
+    krs_metrics *metrics = service->options.metrics;
+    const krs_metric_family family = {.name = name,
+                                      .label = "method",
+                                      .help = help,
+                                      .value_of = method_name,
+                                      .n_values = KRS_METHOD_COUNT};
+    for (uint32_t i = 0; krs_metrics_family_of(metrics, i); i++) {
+        if (strcmp(krs_metrics_family_of(metrics, i)->name, name) == 0) {
+            *out = i;
+            return KRS_OK;
+        }
+    }
+    const krs_status status = krs_metrics_add_family(metrics, &family, out);
+    return status == KRS_OK ? status : krs_fail(err, status, "metrics: no place for %s", name);
+}
+
+static krs_status add_method_counters(krs_service *service, krs_error *err)
+{
+    const krs_status status =
+        take_family(service, "krs_rpc_calls_total",
+                    "JSON-RPC calls, by method; refused ones included.", &service->rpc_calls, err);
+    return status == KRS_OK ? take_family(service, "krs_rpc_errors_total",
+                                          "JSON-RPC calls that ended with an error, by method.",
+                                          &service->rpc_errors, err)
+                            : status;
+}
+
 static krs_status open_parts(krs_service *service, krs_error *err)
 {
     krs_status status = krs_feeds_init(&service->feeds, err);
+    if (status == KRS_OK) {
+        status = add_method_counters(service, err);
+    }
     if (status == KRS_OK) {
         status = open_bus(service, err);
     }
@@ -124,6 +165,14 @@ void krs_service_name(char out[KRS_CORRELATION_ID_BYTES])
 {
     (void)snprintf(out, KRS_CORRELATION_ID_BYTES, "req-%016llx",
                    (unsigned long long)krs_os_random_u64());
+}
+
+void krs_service_count_method(krs_service *service, krs_method method, bool is_error)
+{
+    krs_metrics_count(service->options.metrics, service->rpc_calls, method);
+    if (is_error) {
+        krs_metrics_count(service->options.metrics, service->rpc_errors, method);
+    }
 }
 
 static bool is_name_char(char c)

@@ -13,6 +13,7 @@
  * borrowed and outlive it. */
 #pragma once
 
+#include "api/method.h"
 #include "api/runtime.h"
 #include "base/buf.h"
 #include "service/governor.h"
@@ -74,6 +75,9 @@ const krs_log *krs_service_log(const krs_service *service);
 /* Tell the bus: the log, and everyone who watches (feed.h). correlation_id may be NULL. */
 void krs_service_publish(krs_service *service, krs_event_kind kind, const char *correlation_id,
                          const krs_log_field *fields, size_t n_fields);
+
+/* Count one JSON-RPC call of that method, and whether it ended with an error. */
+void krs_service_count_method(krs_service *service, krs_method method, bool is_error);
 
 /* A fresh correlation id, "req-" and 16 hexadecimal digits. */
 void krs_service_name(char out[KRS_CORRELATION_ID_BYTES]);

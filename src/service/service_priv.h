@@ -21,6 +21,8 @@ struct krs_service {
     krs_bus *bus;
     _Atomic bool is_draining;
     bool is_stopped;
+    uint32_t rpc_calls; /* families of counters, a value for each method */
+    uint32_t rpc_errors;
     krs_models models;
     krs_keys keys;
     krs_breakers breakers;

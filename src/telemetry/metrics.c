@@ -51,6 +51,9 @@ struct krs_metrics {
     const krs_alloc *alloc;
     void *block; /* what alloc gave; this struct lies in it at a cache line */
     _Atomic int64_t gauges[KRS_METRIC_COUNT];
+    krs_metric_family families[KRS_METRIC_FAMILIES];
+    uint32_t n_families; /* immutable once threads count */
+    _Atomic uint64_t family_counts[KRS_METRIC_FAMILIES][KRS_METRIC_FAMILY_VALUES];
     metrics_slot slots[METRICS_SLOTS];
 };
 
@@ -188,6 +191,43 @@ int64_t krs_metrics_read(const krs_metrics *metrics, krs_metric metric)
         sum += atomic_load_explicit(&metrics->slots[s].counts[metric], memory_order_relaxed);
     }
     return (int64_t)sum;
+}
+
+krs_status krs_metrics_add_family(krs_metrics *metrics, const krs_metric_family *family,
+                                  uint32_t *out)
+{
+    *out = KRS_METRIC_FAMILIES;
+    if (!metrics) {
+        return KRS_OK;
+    }
+    if (metrics->n_families == KRS_METRIC_FAMILIES || family->n_values == 0 ||
+        family->n_values > KRS_METRIC_FAMILY_VALUES) {
+        return KRS_ETOOLARGE;
+    }
+    *out = metrics->n_families;
+    metrics->families[metrics->n_families++] = *family;
+    return KRS_OK;
+}
+
+const krs_metric_family *krs_metrics_family_of(const krs_metrics *metrics, uint32_t family)
+{
+    return metrics && family < metrics->n_families ? &metrics->families[family] : NULL;
+}
+
+void krs_metrics_count(krs_metrics *metrics, uint32_t family, uint32_t i)
+{
+    const krs_metric_family *row = krs_metrics_family_of(metrics, family);
+    if (row && i < row->n_values) {
+        atomic_fetch_add_explicit(&metrics->family_counts[family][i], 1, memory_order_relaxed);
+    }
+}
+
+uint64_t krs_metrics_read_family(const krs_metrics *metrics, uint32_t family, uint32_t i)
+{
+    const krs_metric_family *row = krs_metrics_family_of(metrics, family);
+    return row && i < row->n_values
+               ? atomic_load_explicit(&metrics->family_counts[family][i], memory_order_relaxed)
+               : 0;
 }
 
 uint64_t krs_histogram_quantile(const krs_histogram *histogram, double q)

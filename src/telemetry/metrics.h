@@ -10,6 +10,9 @@
  * thread, so that threads do not fight over a line; readers add the slots up. A reader sees each
  * number whole but not all numbers of one instant. Gauges have one place: the last write wins.
  *
+ * A table of a higher room that has one counter for each of its rows (the JSON-RPC methods) adds them at start as
+ * a family.
+ *
  * Deliberately absent: labels known only at run time (a client could make them grow without bound),
  * windows and rates (the reader of /metrics computes them), and I/O (rendering fills a buffer).
  *
@@ -56,6 +59,18 @@ typedef struct krs_metric_info {
     uint32_t n_buckets;
 } krs_metric_info;
 
+#define KRS_METRIC_FAMILIES      4
+#define KRS_METRIC_FAMILY_VALUES 64 /* of one label; JSON-RPC has some thirty methods */
+
+/* Counters of one name that differ in one label, whose values somebody else's table knows. */
+typedef struct krs_metric_family {
+    const char *name; /* constants */
+    const char *label;
+    const char *help;
+    const char *(*value_of)(uint32_t i); /* of the label, a constant without quotes; i < n_values */
+    uint32_t n_values;                   /* 1 .. KRS_METRIC_FAMILY_VALUES */
+} krs_metric_family;
+
 typedef struct krs_metrics krs_metrics;
 
 /* One histogram, summed over the slots. */
@@ -81,6 +96,19 @@ void krs_metrics_shift(krs_metrics *metrics, krs_metric gauge, int64_t delta);
 
 /* Record one value (stored units: ns, bytes or a count) in a histogram. */
 void krs_metrics_observe(krs_metrics *metrics, krs_metric histogram, uint64_t value);
+
+/* Add a family; *out: what _count calls it. At start, before other threads count. NULL metrics: KRS_OK.
+ * Errors: KRS_ETOOLARGE (KRS_METRIC_FAMILIES, KRS_METRIC_FAMILY_VALUES). */
+KRS_MUST_USE krs_status krs_metrics_add_family(krs_metrics *metrics,
+                                               const krs_metric_family *family, uint32_t *out);
+
+/* One more of value i of a family; nothing when there is no such family or value. */
+void krs_metrics_count(krs_metrics *metrics, uint32_t family, uint32_t i);
+
+uint64_t krs_metrics_read_family(const krs_metrics *metrics, uint32_t family, uint32_t i);
+
+/* The family of that number, or NULL. */
+const krs_metric_family *krs_metrics_family_of(const krs_metrics *metrics, uint32_t family);
 
 /* A counter's or gauge's value, or a histogram's count. 0 for NULL. */
 int64_t krs_metrics_read(const krs_metrics *metrics, krs_metric metric);

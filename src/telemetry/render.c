@@ -99,6 +99,18 @@ static krs_status append_metric(const krs_metrics *metrics, krs_metric metric, k
     return append_histogram(out, info, &histogram);
 }
 
+static krs_status append_family(const krs_metrics *metrics, uint32_t family, krs_buf *out)
+{
+    const krs_metric_family *row = krs_metrics_family_of(metrics, family);
+    const krs_metric_info info = {.name = row->name, .help = row->help};
+    krs_status status = append_head(out, &info);
+    for (uint32_t i = 0; i < row->n_values && status == KRS_OK; i++) {
+        status = krs_buf_printf(out, "%s{%s=\"%s\"} %" PRIu64 "\n", row->name, row->label,
+                                row->value_of(i), krs_metrics_read_family(metrics, family, i));
+    }
+    return status;
+}
+
 krs_status krs_metrics_render_prometheus(const krs_metrics *metrics, krs_buf *out)
 {
     const char *previous = "";
@@ -112,6 +124,9 @@ krs_status krs_metrics_render_prometheus(const krs_metrics *metrics, krs_buf *ou
         if (status == KRS_OK) {
             status = append_metric(metrics, (krs_metric)i, out);
         }
+    }
+    for (uint32_t i = 0; krs_metrics_family_of(metrics, i) && status == KRS_OK; i++) {
+        status = append_family(metrics, i, out);
     }
     return status;
 }

@@ -97,6 +97,43 @@ static void a_counter_may_take_a_total_from_elsewhere(void **state)
     krs_metrics_free(metrics);
 }
 
+static const char *colour_of(uint32_t i)
+{
+    static const char *const colours[] = {"red", "green"};
+    return colours[i];
+}
+
+static void families_count_rows_of_somebody_elses_table(void **state)
+{
+    (void)state;
+    krs_metrics *metrics = metrics_of_test();
+    krs_metric_family family = {"krs_colours_total", "colour", "Colours seen.", colour_of, 2};
+    uint32_t number = 99;
+    assert_int_equal(krs_metrics_add_family(NULL, &family, &number), KRS_OK);
+    krs_metrics_count(NULL, number, 0);
+    for (uint32_t i = 0; i < KRS_METRIC_FAMILIES; i++) {
+        assert_int_equal(krs_metrics_add_family(metrics, &family, &number), KRS_OK);
+        assert_int_equal(number, i);
+    }
+    assert_int_equal(krs_metrics_add_family(metrics, &family, &number), KRS_ETOOLARGE);
+    krs_metrics_count(metrics, 0, 1);
+    krs_metrics_count(metrics, 0, 1);
+    krs_metrics_count(metrics, 0, 2);                   /* no such value */
+    krs_metrics_count(metrics, KRS_METRIC_FAMILIES, 0); /* no such family */
+    assert_int_equal(krs_metrics_read_family(metrics, 0, 1), 2);
+    assert_int_equal(krs_metrics_read_family(metrics, 0, 0), 0);
+    assert_int_equal(krs_metrics_read_family(metrics, 0, 2), 0);
+    krs_buf text;
+    krs_buf_init(&text, NULL, 1u << 20);
+    assert_int_equal(krs_metrics_render_prometheus(metrics, &text), KRS_OK);
+    assert_non_null(strstr(text.data, "# HELP krs_colours_total Colours seen.\n"
+                                      "# TYPE krs_colours_total counter\n"
+                                      "krs_colours_total{colour=\"red\"} 0\n"
+                                      "krs_colours_total{colour=\"green\"} 2\n"));
+    krs_buf_deinit(&text);
+    krs_metrics_free(metrics);
+}
+
 /* Whose rules a name follows: ours, or a convention's. */
 static bool is_our_name(krs_str name)
 {
@@ -230,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads_lose_no_count),
         cmocka_unit_test(a_bound_is_inclusive_and_the_last_bucket_takes_the_rest),
+        cmocka_unit_test(families_count_rows_of_somebody_elses_table),
         cmocka_unit_test(a_convention_sets_its_own_bounds),
         cmocka_unit_test(a_counter_may_take_a_total_from_elsewhere),
         cmocka_unit_test(quantiles_stay_within_their_bucket),
