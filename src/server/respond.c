@@ -76,6 +76,11 @@ static krs_status add_head(krs_conn *conn, int status, krs_buf *out)
                                      "X-Content-Type-Options: nosniff\r\n",
                                      status, reason_of(status).text, date, conn->correlation_id,
                                      trace, conn->is_keep_alive ? "keep-alive" : "close");
+    if (good == KRS_OK &&
+        (conn->kind == KRS_CALL_MESSAGES || conn->kind == KRS_CALL_COUNT_TOKENS)) {
+        good =
+            krs_buf_printf(out, "request-id: %s\r\n", conn->correlation_id); /* Anthropic's name */
+    }
     if (good == KRS_OK && conn->ignored[0]) {
         good = add_ignored(conn->ignored, out);
     }

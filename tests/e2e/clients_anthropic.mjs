@@ -87,7 +87,8 @@ export async function anthropicCases(server) {
     equal(bad.error.type, "error", "type");
     equal(bad.error.error.type, "invalid_request_error", "type of the error");
     equal(bad.error.error.param, "temperature", "param");
-    check(bad.error.request_id && bad.error.request_id === bad.error.error.correlation_id, "request_id");
+    check(bad.requestID && bad.requestID === bad.error.error.correlation_id, `requestID ${bad.requestID}`);
+    equal(bad.error.request_id, bad.requestID, "request_id");
     check((await refusal(ask({ model: "none" }))) instanceof Anthropic.NotFoundError, "class of a missing model");
     check((await refusal(ask({ tools: [{ name: "f", input_schema: { type: "object" } }] }))) instanceof
       Anthropic.BadRequestError, "class of tools");

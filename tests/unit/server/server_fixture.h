@@ -34,8 +34,11 @@ static inline void run_server(void *ctx)
 /* What a test may want otherwise. */
 typedef struct fixture_options {
     krs_server_options server;
-    uint64_t step_ns;     /* of the runtime */
-    const char *key_file; /* or NULL */
+    uint64_t step_ns;       /* of the runtime */
+    const char *key_file;   /* or NULL */
+    uint32_t max_in_flight; /* of the service; 0: its default */
+    uint64_t timeout_ns;    /* of requests without a deadline; 0: none */
+    const krs_alloc *alloc; /* of the server; NULL: the heap */
 } fixture_options;
 
 static inline fixture_options defaults(void)
@@ -60,9 +63,11 @@ static inline fixture *start_fixture(const fixture_options *options)
     so.runtime = &f->fake->base;
     so.metrics = f->metrics;
     so.key_file = options->key_file;
+    so.default_timeout_ns = options->timeout_ns;
+    so.max_in_flight = options->max_in_flight ? options->max_in_flight : so.max_in_flight;
     assert_int_equal(krs_service_new(&so, NULL, &f->service, NULL), KRS_OK);
     krs_error err = KRS_ERROR_INIT;
-    if (krs_server_open(&options->server, f->service, NULL, &f->server, &err) != KRS_OK) {
+    if (krs_server_open(&options->server, f->service, options->alloc, &f->server, &err) != KRS_OK) {
         fail_msg("%s", err.message);
     }
     f->port = krs_server_port(f->server);
