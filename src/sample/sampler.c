@@ -1,12 +1,15 @@
 /* sample/sampler.c - see sampler.h.
  *
  * Weights are exp(x - max) in float, sums in double: the largest weight is 1, so nothing overflows, and
- * what underflows to 0 could not have been drawn in 2^53 tries.
+ * what underflows to 0 could not have been drawn in 2^53 tries. A whole row is only ever looked at by the
+ * passes of row.h; what is done candidate by candidate is done for the few that are left.
  *
- * Thread: one owner.  Memory: work[vocab], candidates[vocab], counts[vocab + 1]. */
+ * Thread: one owner.  Memory: work[vocab], weights[vocab], chosen[vocab], candidates[vocab] twice,
+ * counts[vocab + 1]. */
 #include "sample/sampler.h"
 
 #include "sample/philox.h"
+#include "sample/row.h"
 #include "sample/select.h"
 
 #include <float.h>
@@ -16,6 +19,9 @@ struct krs_sampler {
     const krs_alloc *alloc;
     uint32_t vocab;
     float *work;               /* [vocab] logits after penalties and bias */
+    float *weights;            /* [vocab] */
+    double *sums;              /* [krs_row_blocks(vocab)] of weights */
+    uint32_t *chosen;          /* [vocab] ids */
     krs_candidate *candidates; /* [vocab] */
     krs_candidate *scratch;    /* [vocab], permuted by selection */
     uint32_t *counts;          /* [vocab + 1], all 0 between calls */
@@ -34,10 +40,15 @@ krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler *
     s->alloc = alloc;
     s->vocab = vocab;
     s->work = krs_alloc_array(alloc, vocab, sizeof(*s->work));
+    s->weights = krs_alloc_array(alloc, vocab, sizeof(*s->weights));
+    s->sums = krs_alloc_array(alloc, krs_row_blocks(vocab), sizeof(*s->sums));
+    s->chosen =
+        krs_alloc_array(alloc, (size_t)vocab + 1, sizeof(*s->chosen)); /* + a spare to write */
     s->candidates = krs_alloc_array(alloc, vocab, sizeof(*s->candidates));
     s->scratch = krs_alloc_array(alloc, vocab, sizeof(*s->scratch));
     s->counts = krs_alloc_array(alloc, (size_t)vocab + 1, sizeof(*s->counts));
-    if (!s->work || !s->candidates || !s->scratch || !s->counts) {
+    const bool has_rows = s->work && s->weights && s->sums && s->chosen;
+    if (!has_rows || !s->candidates || !s->scratch || !s->counts) {
         krs_sampler_free(s);
         return KRS_ENOMEM;
     }
@@ -51,6 +62,9 @@ void krs_sampler_free(krs_sampler *s)
         krs_alloc_free(s->alloc, s->counts);
         krs_alloc_free(s->alloc, s->scratch);
         krs_alloc_free(s->alloc, s->candidates);
+        krs_alloc_free(s->alloc, s->chosen);
+        krs_alloc_free(s->alloc, s->sums);
+        krs_alloc_free(s->alloc, s->weights);
         krs_alloc_free(s->alloc, s->work);
         krs_alloc_free(s->alloc, s);
     }
@@ -58,8 +72,8 @@ void krs_sampler_free(krs_sampler *s)
 
 uint64_t krs_sampler_bytes(uint32_t vocab)
 {
-    return sizeof(krs_sampler) +
-           (uint64_t)vocab * (sizeof(float) + 2 * sizeof(krs_candidate) + sizeof(uint32_t));
+    return sizeof(krs_sampler) + krs_row_blocks(vocab) * sizeof(double) +
+           (uint64_t)vocab * (2 * sizeof(float) + 2 * sizeof(krs_candidate) + 2 * sizeof(uint32_t));
 }
 
 /* What every comparison below can rely on: no NaN, +inf cut to a number, -inf kept (cannot come). */
@@ -113,12 +127,16 @@ static bool has_penalties(const krs_sampling *p)
            p->frequency_penalty != 0.0;
 }
 
+/* Is there anything to do to the logits before the best of them is looked for? */
+static bool has_changes(const krs_sample_input *in)
+{
+    return has_penalties(in->sampling) || in->sampling->n_bias > 0 || in->n_banned > 0;
+}
+
 /* Fill work[]. */
 static void prepare(krs_sampler *s, const krs_sample_input *in)
 {
-    for (uint32_t i = 0; i < s->vocab; i++) {
-        s->work[i] = clean(in->logits[i]);
-    }
+    krs_row_clean(in->logits, s->work, s->vocab);
     const krs_sampling *p = in->sampling;
     if (has_penalties(p)) {
         apply_penalties(s, in);
@@ -135,34 +153,30 @@ static void prepare(krs_sampler *s, const krs_sample_input *in)
     }
 }
 
-/* Index of the largest, smallest id first. */
-static uint32_t argmax(const float *x, uint32_t n)
+/* What a difference of logits is multiplied with. A temperature near 0 must leave the best a weight of 1,
+ * and 0 times infinity would not. */
+static float scale_of(double temperature)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++) {
-        if (x[i] > x[best]) {
-            best = i;
-        }
-    }
-    return best;
+    const double scale = 1.0 / temperature;
+    return scale < 1e30 ? (float)scale : 1e30f;
+}
+
+/* The candidate of an id; its weight may be 0. */
+static krs_candidate weighed(const krs_sampler *s, uint32_t id, float max, float scale)
+{
+    return (krs_candidate){s->work[id], krs_row_exp((s->work[id] - max) * scale), id};
 }
 
 /* The top-k in id order with weights of the tempered distribution; returns how many. The best weighs
  * 1; one whose weight is 0 in float is left out, as it could not be drawn. */
-static uint32_t collect(krs_sampler *s, float max, const krs_sampling *p)
+static uint32_t collect_best(krs_sampler *s, float max, float scale, uint32_t k)
 {
-    krs_candidate last = {-INFINITY, 0.0f, UINT32_MAX}; /* after everything */
-    if (p->top_k > 0 && (uint32_t)p->top_k < s->vocab) {
-        last = krs_select_kth(s->work, s->vocab, (uint32_t)p->top_k, s->scratch);
-    }
+    const krs_candidate last = krs_select_kth(s->work, s->vocab, k, s->scratch);
+    const uint32_t n_chosen = krs_row_gather(s->work, s->vocab, last.logit, s->chosen);
     uint32_t n = 0;
-    for (uint32_t i = 0; i < s->vocab; i++) {
-        krs_candidate c = {s->work[i], 0.0f, i};
-        if (krs_candidate_is_before(last, c)) {
-            continue;
-        }
-        c.weight = expf((float)(((double)c.logit - (double)max) / p->temperature));
-        if (c.weight > 0.0f) {
+    for (uint32_t i = 0; i < n_chosen; i++) {
+        const krs_candidate c = weighed(s, s->chosen[i], max, scale);
+        if (c.weight > 0.0f && !krs_candidate_is_before(last, c)) {
             s->candidates[n++] = c;
         }
     }
@@ -198,6 +212,17 @@ static krs_candidate *scratch_of(krs_sampler *s, uint32_t n)
     return s->scratch;
 }
 
+/* The last candidate of top-p and all after it weigh at least (1 - top_p) of the total together, so it
+ * weighs at least that over n itself: what is lighter need not be looked at, which is most of a
+ * vocabulary. What min-p leaves out need not either: both keep a run of the best. The margin covers the
+ * rounding of the sums. */
+static double lightest(const krs_sampling *p, uint32_t n, double total)
+{
+    const double margin = 1.0 - 1e-6;
+    const double by_top_p = p->top_p < 1.0 ? (1.0 - p->top_p) * total / n * margin : 0.0;
+    return by_top_p > p->min_p ? by_top_p : p->min_p;
+}
+
 /* Keep, in place and in order, what weighs at least `floor`; returns how many. */
 static uint32_t keep_heavy(krs_candidate *c, uint32_t n, double floor)
 {
@@ -210,23 +235,20 @@ static uint32_t keep_heavy(krs_candidate *c, uint32_t n, double floor)
     return kept;
 }
 
-/* The last one in and all after it weigh at least (1 - top_p) of the total together, so it weighs at
- * least that over n itself: what is lighter need not be looked at, which is most of a vocabulary. The
- * margin covers the rounding of the sums. */
-static uint32_t filter_top_p(krs_sampler *s, uint32_t n, double top_p)
+/* All of the vocabulary that top-p and min-p may leave; *total: the weight of all of it. */
+static uint32_t collect_heavy(krs_sampler *s, float max, float scale, const krs_sampling *p,
+                              double *total)
 {
-    const double total = sum_weights(s->candidates, n);
-    const double margin = 1.0 - 1e-6;
-    n = keep_heavy(s->candidates, n, (1.0 - top_p) * total / n * margin);
-    return keep_until(s->candidates, n, krs_select_mass(scratch_of(s, n), n, top_p * total));
-}
-
-static uint32_t filter(krs_sampler *s, uint32_t n, const krs_sampling *p)
-{
-    if (p->top_p < 1.0) {
-        n = filter_top_p(s, n, p->top_p);
+    *total = krs_row_weigh(s->work, s->vocab, max, scale, s->weights, s->sums);
+    const double floor = lightest(p, s->vocab, *total);
+    /* In float, never above the floor: rounding may only let one more in. */
+    const uint32_t n =
+        krs_row_gather(s->weights, s->vocab, (float)(floor * (1.0 - 1e-6)), s->chosen);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t id = s->chosen[i];
+        s->candidates[i] = (krs_candidate){s->work[id], s->weights[id], id};
     }
-    return p->min_p > 0.0 ? keep_heavy(s->candidates, n, p->min_p) : n;
+    return keep_heavy(s->candidates, n, floor);
 }
 
 /* n >= 1. */
@@ -243,6 +265,48 @@ static uint32_t draw(const krs_candidate *c, uint32_t n, double u)
     return c[n - 1].id;
 }
 
+/* From the whole vocabulary: block by block, then inside of one. */
+static uint32_t draw_any(krs_sampler *s, float max, float scale, double u)
+{
+    const double total = krs_row_weigh(s->work, s->vocab, max, scale, s->weights, s->sums);
+    const double target = u * total;
+    double sum = 0.0;
+    uint32_t b = 0;
+    while (b + 1 < krs_row_blocks(s->vocab) && sum + s->sums[b] <= target) {
+        sum += s->sums[b++];
+    }
+    uint32_t id = b * KRS_ROW_BLOCK;
+    uint32_t last = id; /* with a weight */
+    for (; id < s->vocab && sum <= target; id++) {
+        sum += (double)s->weights[id];
+        last = s->weights[id] > 0.0f ? id : last;
+    }
+    return last;
+}
+
+/* Temperature, filters and one draw over work[]. */
+static uint32_t sample(krs_sampler *s, float max, const krs_sampling *p, double u)
+{
+    const float scale = scale_of(p->temperature);
+    const bool is_cut = p->top_p < 1.0 || p->min_p > 0.0;
+    uint32_t n;
+    double total;
+    if (p->top_k > 0 && (uint32_t)p->top_k < s->vocab) {
+        n = collect_best(s, max, scale, (uint32_t)p->top_k);
+        total = sum_weights(s->candidates, n);
+        n = is_cut ? keep_heavy(s->candidates, n, lightest(p, n, total)) : n;
+    } else if (is_cut) {
+        n = collect_heavy(s, max, scale, p, &total);
+    } else {
+        return draw_any(s, max, scale, u);
+    }
+    if (p->top_p < 1.0) {
+        const krs_candidate last = krs_select_mass(scratch_of(s, n), n, p->top_p * total);
+        n = keep_until(s->candidates, n, last);
+    }
+    return draw(s->candidates, n, u);
+}
+
 /* Insert into top[0 .. *n), kept best first, at most max long. */
 static void insert_top(krs_logprob *top, uint32_t *n, uint32_t max, krs_logprob item)
 {
@@ -257,24 +321,30 @@ static void insert_top(krs_logprob *top, uint32_t *n, uint32_t max, krs_logprob 
     top[at] = item;
 }
 
-static void fill_logprobs(const krs_sampler *s, const float *logits, uint32_t n_wanted,
-                          krs_sample *out)
+/* The n_wanted best of x[vocab], best first, as bare logits. */
+static void fill_top(krs_sampler *s, const float *x, uint32_t n_wanted, krs_sample *out)
 {
-    float max = -INFINITY;
-    for (uint32_t i = 0; i < s->vocab; i++) {
-        const float x = clean(logits[i]);
-        max = x > max ? x : max;
+    const uint32_t k = n_wanted < s->vocab ? n_wanted : s->vocab;
+    if (k == 0) {
+        return;
     }
-    double sum = 0.0;
-    for (uint32_t i = 0; i < s->vocab; i++) {
-        const float x = clean(logits[i]);
-        sum += (double)expf(x - max);
-        if (n_wanted > 0) {
-            insert_top(out->top, &out->n_top, n_wanted, (krs_logprob){.token = i, .logprob = x});
-        }
+    const krs_candidate last = krs_select_kth(x, s->vocab, k, s->scratch);
+    const uint32_t n = krs_row_gather(x, s->vocab, last.logit, s->chosen);
+    for (uint32_t i = 0; i < n; i++) {
+        insert_top(out->top, &out->n_top, k,
+                   (krs_logprob){.token = s->chosen[i], .logprob = x[s->chosen[i]]});
     }
+}
+
+/* Overwrites work[]. */
+static void fill_logprobs(krs_sampler *s, const float *logits, uint32_t n_wanted, krs_sample *out)
+{
+    krs_row_clean(logits, s->work, s->vocab);
+    const float max = krs_row_max(s->work, s->vocab, NULL);
+    const double sum = krs_row_weigh(s->work, s->vocab, max, 1.0f, s->weights, s->sums);
     const double norm = (double)max + log(sum);
-    out->logprob = (float)((double)clean(logits[out->token]) - norm);
+    fill_top(s, s->work, n_wanted, out);
+    out->logprob = (float)((double)s->work[out->token] - norm);
     for (uint32_t i = 0; i < out->n_top; i++) {
         out->top[i].logprob = (float)((double)out->top[i].logprob - norm);
     }
@@ -283,15 +353,19 @@ static void fill_logprobs(const krs_sampler *s, const float *logits, uint32_t n_
 krs_status krs_sampler_pick(krs_sampler *s, const krs_sample_input *in, krs_sample *out)
 {
     const krs_sampling *p = in->sampling;
-    prepare(s, in);
-    uint32_t token = argmax(s->work, s->vocab);
-    const float max = s->work[token];
+    const bool is_greedy = !(p->temperature > 0.0) || p->top_k == 1;
+    const float *x = in->logits;
+    if (!is_greedy || has_changes(in)) {
+        prepare(s, in);
+        x = s->work;
+    }
+    uint32_t token = 0;
+    const float max = krs_row_max(x, s->vocab, &token);
     if (max == -INFINITY) {
         return KRS_EFORMAT;
     }
-    if (p->temperature > 0.0 && p->top_k != 1) {
-        const uint32_t n = filter(s, collect(s, max, p), p);
-        token = draw(s->candidates, n, krs_philox_real(p->seed, in->n_tokens - in->n_prompt));
+    if (!is_greedy) {
+        token = sample(s, max, p, krs_philox_real(p->seed, in->n_tokens - in->n_prompt));
     }
     out->token = token;
     out->logprob = 0.0f;

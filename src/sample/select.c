@@ -2,6 +2,8 @@
  * input takes equal time, and ids are distinct, so equal logits do not degrade it. */
 #include "sample/select.h"
 
+#include "sample/row.h"
+
 static void swap(krs_candidate *a, krs_candidate *b)
 {
     const krs_candidate t = *a;
@@ -66,6 +68,18 @@ static void sift_down(krs_candidate *heap, uint32_t n, uint32_t at)
     }
 }
 
+/* Ids ascend, so an equal logit comes after those that are here. */
+static void offer(krs_candidate *heap, uint32_t k, const float *logits, uint32_t begin,
+                  uint32_t count)
+{
+    for (uint32_t i = begin; i < begin + count; i++) {
+        if (logits[i] > heap[0].logit) {
+            heap[0] = (krs_candidate){logits[i], 0.0f, i};
+            sift_down(heap, k, 0);
+        }
+    }
+}
+
 krs_candidate krs_select_kth(const float *logits, uint32_t n, uint32_t k, krs_candidate *heap)
 {
     for (uint32_t i = 0; i < k; i++) {
@@ -74,11 +88,10 @@ krs_candidate krs_select_kth(const float *logits, uint32_t n, uint32_t k, krs_ca
     for (uint32_t i = k / 2; i-- > 0;) {
         sift_down(heap, k, i);
     }
-    for (uint32_t i = k; i < n; i++) {
-        /* Ids ascend, so an equal logit comes after those that are here. */
-        if (logits[i] > heap[0].logit) {
-            heap[0] = (krs_candidate){logits[i], 0.0f, i};
-            sift_down(heap, k, 0);
+    for (uint32_t begin = k; begin < n; begin += KRS_ROW_BLOCK) {
+        const uint32_t count = n - begin < KRS_ROW_BLOCK ? n - begin : KRS_ROW_BLOCK;
+        if (krs_row_max(logits + begin, count, NULL) > heap[0].logit) {
+            offer(heap, k, logits, begin, count);
         }
     }
     return heap[0];
