@@ -1,9 +1,19 @@
-/* tests/oom/test_engine_rooms.c - kv, sample and sched with every allocation failing once: a status, and
- * nothing left behind. */
+/* tests/oom/test_engine_rooms.c - kv, sample, sched and the parts of engine with every allocation failing
+ * once: a status, and nothing left behind. A whole engine and whole requests: tests/unit/engine/test_open.c. */
+#include "engine/control.h"
+#include "engine/embed.h"
+#include "engine/stream.h"
+#include "kv/prefix.h"
 #include "sample/sampler.h"
 #include "sample/stop_match.h"
 #include "sched/sched.h"
 #include "support/oom.h"
+
+/* What a stream is made for. */
+typedef struct stream_case {
+    krs_task task;
+    krs_tokenizer *tokenizer;
+} stream_case;
 
 static krs_status use_kv(const krs_alloc *alloc, void *ctx)
 {
@@ -61,7 +71,9 @@ static krs_status use_stop_match(const krs_alloc *alloc, void *ctx)
 
 static krs_status plan_and_finish(krs_sched *sched, const krs_alloc *alloc)
 {
-    krs_sched_seq seq = {.n_tokens = 5, .credit = KRS_SCHED_UNLIMITED, .deadline_ns = UINT64_MAX};
+    static const uint32_t tokens[5] = {1, 2, 3, 4, 5};
+    krs_sched_seq seq = {
+        .tokens = tokens, .n_tokens = 5, .credit = KRS_SCHED_UNLIMITED, .deadline_ns = UINT64_MAX};
     const krs_status status = krs_sched_add(sched, &seq, alloc);
     if (status == KRS_OK) {
         krs_sched_step step;
@@ -80,18 +92,88 @@ static krs_status use_sched(const krs_alloc *alloc, void *ctx)
                                      .max_step_tokens = 8,
                                      .max_seq_tokens = 16,
                                      .block_tokens = 4};
+    const krs_kv_prefix_options options = {.block_tokens = 4};
     krs_kv_pool *pool = NULL;
+    krs_kv_prefix *prefix = NULL;
     krs_sched *sched = NULL;
     krs_status status = krs_kv_pool_new(8, alloc, &pool, NULL);
     if (status == KRS_OK) {
-        status = krs_sched_new(&limits, pool, NULL, alloc, &sched, NULL);
+        status = krs_kv_prefix_new(pool, &options, alloc, &prefix, NULL);
+    }
+    if (status == KRS_OK) {
+        status = krs_sched_new(&limits, pool, prefix, alloc, &sched, NULL);
     }
     if (status == KRS_OK) {
         status = plan_and_finish(sched, alloc);
     }
     krs_sched_free(sched);
+    krs_kv_prefix_free(prefix);
     krs_kv_pool_free(pool);
     return status;
+}
+
+static krs_status use_controls(const krs_alloc *alloc, void *ctx)
+{
+    (void)ctx;
+    krs_controls controls;
+    uint64_t id = 0;
+    krs_status status = krs_controls_init(&controls, 100, alloc);
+    if (status == KRS_OK) {
+        status = krs_controls_take(&controls, &id);
+        krs_controls_give(&controls, id);
+        krs_controls_deinit(&controls);
+    }
+    return status;
+}
+
+static krs_status use_embedding(const krs_alloc *alloc, void *ctx)
+{
+    (void)ctx;
+    const float row[3] = {1.0f, 2.0f, 2.0f};
+    krs_embedding embedding;
+    krs_status status = krs_embedding_init(&embedding, KRS_POOLING_MEAN, 3, alloc);
+    if (status == KRS_OK) {
+        krs_embedding_begin(&embedding);
+        krs_embedding_add(&embedding, row);
+        status = krs_embedding_finish(&embedding);
+        krs_embedding_deinit(&embedding);
+    }
+    return status;
+}
+
+/* A stream of the task that ctx points to, as a prep thread makes it. */
+static krs_status use_stream(const krs_alloc *alloc, void *ctx)
+{
+    static const uint32_t ids[3] = {1, 2, 3};
+    const krs_stream_limits limits = {
+        .max_context_tokens = 16, .vocab = 10, .n_embedding = 4, .pooling = KRS_POOLING_LAST};
+    const stream_case *c = ctx;
+    krs_request *request = NULL;
+    krs_stream *stream = NULL;
+    krs_status status = krs_request_new(alloc, &request);
+    if (status == KRS_OK) {
+        request->task = c->task;
+        status = krs_stream_new(request, NULL, NULL, 0, alloc, &stream);
+    }
+    if (status == KRS_OK) {
+        status = krs_stream_prepare(stream, c->tokenizer, (krs_ids){ids, 3}, &limits, NULL);
+    } else {
+        krs_request_free(request);
+    }
+    krs_stream_free(stream);
+    return status;
+}
+
+static void a_stream_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    stream_case c = {KRS_TASK_GENERATE, NULL};
+    assert_int_equal(krs_tokenizer_load(KRS_SOURCE_DIR "/models/demo", NULL, &c.tokenizer, NULL),
+                     KRS_OK);
+    assert_true(krs_oom_sweep(use_stream, &c) > 6);
+    c.task = KRS_TASK_EMBED;
+    assert_true(krs_oom_sweep(use_stream, &c) > 5);
+    krs_tokenizer_free(c.tokenizer);
 }
 
 static void every_room_survives_every_failed_allocation(void **state)
@@ -100,13 +182,16 @@ static void every_room_survives_every_failed_allocation(void **state)
     assert_int_equal(krs_oom_sweep(use_kv, NULL), 3);
     assert_true(krs_oom_sweep(use_sampler, NULL) > 4);
     assert_true(krs_oom_sweep(use_stop_match, NULL) > 1);
-    assert_int_equal(krs_oom_sweep(use_sched, NULL), 4);
+    assert_true(krs_oom_sweep(use_sched, NULL) > 6);
+    assert_true(krs_oom_sweep(use_controls, NULL) > 2);
+    assert_int_equal(krs_oom_sweep(use_embedding, NULL), 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_room_survives_every_failed_allocation),
+        cmocka_unit_test(a_stream_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
