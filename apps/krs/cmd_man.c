@@ -1,8 +1,11 @@
 /* apps/krs/cmd_man.c - the manual page and docs/cli.md, generated from the tables; and the version.
  * A test compares docs/cli.md with `krs man markdown`, so the file cannot go stale. */
+#include "api/method.h"
 #include "command.h"
 
 #include <stdio.h>
+
+#define MAX_PAGE_BYTES (1u << 20) /* it is some 20 KiB */
 
 typedef enum style {
     STYLE_ROFF,
@@ -81,13 +84,32 @@ static void print_exit_codes(style s)
     }
 }
 
+/* docs/rpc.md. */
+static int print_rpc(const krs_config *config)
+{
+    krs_buf page;
+    krs_buf_init(&page, NULL, MAX_PAGE_BYTES);
+    const krs_status status = krs_method_write_reference(&page);
+    if (status == KRS_OK) {
+        (void)fwrite(page.data, 1, page.len, stdout);
+    }
+    krs_buf_deinit(&page);
+    krs_error err = KRS_ERROR_INIT;
+    return status == KRS_OK
+               ? krs_say_flush()
+               : (krs_fail(&err, status, "man: no memory"), krs_say_error(config, &err));
+}
+
 int krs_cmd_man(const krs_config *config)
 {
     const char *word = config->n_positionals > 0 ? config->positionals[0] : "roff";
+    if (strcmp(word, "rpc") == 0) {
+        return print_rpc(config);
+    }
     const style s = strcmp(word, "markdown") == 0 ? STYLE_MARKDOWN : STYLE_ROFF;
     if (s == STYLE_ROFF && strcmp(word, "roff") != 0) {
         krs_error err = KRS_ERROR_INIT;
-        (void)krs_fail(&err, KRS_EINVAL, "man: \"%s\", want roff or markdown", word);
+        (void)krs_fail(&err, KRS_EINVAL, "man: \"%s\", want roff, markdown or rpc", word);
         return krs_say_error(config, &err);
     }
     if (s == STYLE_MARKDOWN) {

@@ -35,7 +35,7 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);
     options.kv_dtype = krs_local_kv_dtype(config);
     options.memory_bytes = (uint64_t)krs_config_int(config, KRS_OPTION_MEMORY);
-    if (config->command != KRS_COMMAND_SERVE) {
+    if (config->command != KRS_COMMAND_SERVE && config->command != KRS_COMMAND_STDIO) {
         options.max_seqs = 1; /* one user, one answer at a time */
         return options;
     }
@@ -47,17 +47,25 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     return options;
 }
 
+krs_status krs_local_check_folder(const char *model_dir, krs_error *err)
+{
+    const krs_os_kind kind = krs_os_path_kind(model_dir);
+    if (kind == KRS_OS_DIR) {
+        return KRS_OK;
+    }
+    const char *why = kind != KRS_OS_ABSENT ? "not a folder" : "no such folder";
+    return krs_error_wrap(err, krs_fail(err, KRS_ENOENT, "%s", why), "%s", model_dir);
+}
+
 krs_status krs_local_open(const krs_config *config, const krs_engine_options *options,
                           krs_runtime **out, krs_error *err)
 {
     *out = NULL;
-    if (krs_os_path_kind(options->model_dir) != KRS_OS_DIR) {
-        const bool is_there = krs_os_path_kind(options->model_dir) != KRS_OS_ABSENT;
-        return krs_error_wrap(
-            err, krs_fail(err, KRS_ENOENT, is_there ? "not a folder" : "no such folder"), "%s",
-            options->model_dir);
+    krs_status status = krs_local_check_folder(options->model_dir, err);
+    if (status != KRS_OK) {
+        return status;
     }
-    const krs_status status = krs_engine_open(options, out, err);
+    status = krs_engine_open(options, out, err);
     if (status != KRS_OK) {
         return krs_error_wrap(err, status, "%s", options->model_dir);
     }

@@ -18,6 +18,9 @@ typedef struct krs_local {
  * ones only where the command has them). model_dir: borrowed. */
 krs_engine_options krs_local_options(const krs_config *config, const char *model_dir);
 
+/* Is there a folder? Errors: KRS_ENOENT, naming it. */
+KRS_MUST_USE krs_status krs_local_check_folder(const char *model_dir, krs_error *err);
+
 /* Open with these options and print the memory plan as a note. Errors: those of krs_engine_open. */
 KRS_MUST_USE krs_status krs_local_open(const krs_config *config, const krs_engine_options *options,
                                        krs_runtime **out, krs_error *err);

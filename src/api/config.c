@@ -14,7 +14,8 @@
 #define ON(command) (1u << KRS_COMMAND_##command)
 #define ON_ALL      ((1u << KRS_COMMAND_COUNT) - 1u)
 #define LIVE        KRS_OPTION_LIVE
-#define ON_ENGINE   (ON(SERVE) | ON(RUN) | ON(CHAT) | ON(BENCH))
+#define ON_HOST     (ON(SERVE) | ON(STDIO))
+#define ON_ENGINE   (ON_HOST | ON(RUN) | ON(CHAT) | ON(BENCH))
 #define ON_ANSWER   (ON(RUN) | ON(CHAT))
 #define ON_TEXT     (ON(TOKENIZE) | ON(DETOKENIZE) | ON(TEMPLATE))
 

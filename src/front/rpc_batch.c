@@ -366,7 +366,9 @@ static krs_status keep_vector(item *it, const krs_stream_event *event)
     if (!it->vector) {
         return KRS_ENOMEM;
     }
-    memcpy(it->vector, event->embedding, event->n_embedding * sizeof(float));
+    if (event->n_embedding > 0) {
+        memcpy(it->vector, event->embedding, event->n_embedding * sizeof(float));
+    }
     it->n_vector = event->n_embedding;
     it->n_prompt_tokens = event->usage.n_prompt_tokens;
     return KRS_OK;

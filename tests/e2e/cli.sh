@@ -57,6 +57,7 @@ for command in serve run chat tokenize detokenize template inspect logits synth 
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
 equal "docs/cli.md is what krs man markdown prints" "$(cat docs/cli.md)" "$("$krs" man markdown)"
+equal "docs/rpc.md is what krs man rpc prints" "$(cat docs/rpc.md)" "$("$krs" man rpc)"
 equal "docs/config.md is what krs config docs prints" "$(cat docs/config.md)" "$("$krs" config docs)"
 equal "the version is CMake's" "krs $(sed -n 's/^project(kr-serve VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" "$("$krs" version)"
 expect "manual page" 0 "^\.TH KRS 1" "$krs" man
