@@ -6,6 +6,8 @@
 #include "front/call_priv.h"
 
 #define NAME_MAX_BYTES 64 /* of one unknown name; longer ones are cut */
+#define MAX_FIELDS                                                                                 \
+    256 /* looked at in one object: real ones have some 30, and the list holds fewer */
 
 /* Is field "name", or "object.name" when there is an object? */
 static bool is_field(const char *field, krs_str object, krs_str name)
@@ -98,7 +100,8 @@ static void *next_of(const json_t *object, void *it)
 
 static void note_inner(const krs_call_row *row, krs_str name, const json_t *object, krs_call *call)
 {
-    for (void *it = first_of(object); it; it = next_of(object, it)) {
+    uint32_t n_left = MAX_FIELDS;
+    for (void *it = first_of(object); it && n_left > 0; it = next_of(object, it), n_left--) {
         if (!is_row_field(row, name, key_of(it))) {
             note(call, name, key_of(it));
         }
@@ -108,7 +111,8 @@ static void note_inner(const krs_call_row *row, krs_str name, const json_t *obje
 void krs_call_note_unknown(const krs_call_row *row, const json_t *body, krs_call *call)
 {
     const krs_str none = {NULL, 0};
-    for (void *it = first_of(body); it; it = next_of(body, it)) {
+    uint32_t n_left = MAX_FIELDS;
+    for (void *it = first_of(body); it && n_left > 0; it = next_of(body, it), n_left--) {
         const krs_str name = key_of(it);
         if (!is_row_field(row, none, name)) {
             note(call, none, name);
