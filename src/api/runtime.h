@@ -103,7 +103,8 @@ static inline void krs_runtime_cancel(krs_runtime *runtime, uint64_t stream_id)
     runtime->vtable->cancel(runtime, stream_id);
 }
 
-/* Allow n more tokens. A stream starts with unlimited credit until the first grant. */
+/* Allow n more tokens. A stream starts with its request's credit; the first grant limits one that had no
+ * limit to n from now on. */
 static inline void krs_runtime_grant(krs_runtime *runtime, uint64_t stream_id, uint32_t n_tokens)
 {
     runtime->vtable->grant(runtime, stream_id, n_tokens);

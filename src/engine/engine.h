@@ -5,8 +5,9 @@
  * the memory and starts the threads. What comes back is the runtime port of api/runtime.h; free it
  * with krs_runtime_free.
  *
- * Same bytes, whatever the load: a stream's text depends on its request and the model alone, not on
- * what ran beside it, in which chunks its prompt was computed, or whether it was preempted.
+ * Same bytes, whatever the load: a stream's text, log probabilities and vector depend on its request and
+ * the model alone, not on what ran beside it, in which chunks its prompt was computed, what of it was
+ * found in the cache, or whether it was preempted.
  *
  * What a stream counts: usage.n_answer_tokens includes the stop token that ended it; the stop token
  * itself is neither text nor in the events' tokens, unless has_stop_text asked for it.
@@ -18,6 +19,7 @@
 #include "api/runtime.h"
 #include "compute/backend.h"
 #include "os/file.h"
+#include "telemetry/bus.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
@@ -56,6 +58,7 @@ typedef struct krs_engine_options {
     bool has_no_prefix_cache;    /* every prompt is computed from its first token */
     krs_metrics *metrics;        /* borrowed; NULL: nothing is counted */
     const krs_log *log;          /* borrowed; NULL: silent */
+    krs_bus *bus;                /* borrowed, sealed; NULL: events go to the log alone */
     const krs_alloc *alloc;      /* borrowed; NULL: the heap */
 } krs_engine_options;
 
