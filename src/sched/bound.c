@@ -52,13 +52,10 @@ static uint64_t count_elders(const krs_sched *sched, const krs_sched_seq *seq)
     return n;
 }
 
-static uint64_t bound_of_waiting(const krs_sched *sched, const krs_sched_seq *seq)
+/* One that has patience plans left, and n_before whose patience ends no later. */
+static uint64_t bound_of(const krs_sched *sched, uint64_t patience, uint64_t n_before)
 {
     const krs_sched_limits *l = &sched->limits;
-    const uint64_t house = (uint64_t)l->max_running + l->max_waiting + l->max_parked;
-    const bool is_elder = seq->due_step <= sched->step;
-    const uint64_t patience = is_elder ? 0 : seq->due_step - sched->step;
-    const uint64_t n_before = is_elder ? count_elders(sched, seq) : house - 1;
     const uint64_t n_admissions = KRS_SCHED_ELDER_TURN * (n_before + 1);
     const uint64_t n_rows = l->max_step_tokens - l->max_running + 1;
     const uint64_t k = min_parallel(sched);
@@ -69,12 +66,18 @@ static uint64_t bound_of_waiting(const krs_sched *sched, const krs_sched_seq *se
 
 uint64_t krs_sched_wait_bound(const krs_sched *sched, const krs_sched_seq *seq)
 {
-    if (seq->credit == 0 || seq->state == KRS_SCHED_OUT || seq->state == KRS_SCHED_PARKED) {
+    const krs_sched_limits *l = &sched->limits;
+    const uint64_t others = (uint64_t)l->max_running + l->max_waiting + l->max_parked - 1;
+    if (seq->credit == 0 || seq->state == KRS_SCHED_OUT) {
         return UINT64_MAX;
     }
+    const uint64_t left = seq->due_step > sched->step ? seq->due_step - sched->step : 0;
+    if (seq->state == KRS_SCHED_PARKED) {
+        return bound_of(sched, left + 1 + krs_sched_patience(seq->priority), others);
+    }
     if (seq->state == KRS_SCHED_WAITING) {
-        return bound_of_waiting(sched, seq);
+        return bound_of(sched, left, left > 0 ? others : count_elders(sched, seq));
     }
     const bool is_prompt = seq->n_computed == 0 || seq->n_computed + 1 < seq->n_tokens;
-    return is_prompt ? krs_sched_patience(seq->priority) + sched->limits.max_running : 1;
+    return is_prompt ? krs_sched_patience(seq->priority) + l->max_running : 1;
 }

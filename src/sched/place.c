@@ -42,9 +42,7 @@ void krs_sched_preempt(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out
     seq->n_preempted++;
     out->n_preempted++;
     if (seq->credit == 0) {
-        seq->state = KRS_SCHED_PARKED;
-        krs_sched_list_append(&sched->parked, seq);
-        sched->stats.n_parked++;
+        krs_sched_park(sched, seq);
     } else {
         krs_sched_enqueue(sched, seq);
     }

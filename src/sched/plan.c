@@ -38,6 +38,7 @@ static void end_due(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
     sched->next_deadline_ns = UINT64_MAX;
     end_due_of(sched, &sched->running, now_ns, out);
     end_due_of(sched, &sched->parked, now_ns, out);
+    end_due_of(sched, &sched->thawing, now_ns, out);
     for (uint32_t c = 0; c < KRS_SCHED_CLASSES; c++) {
         end_due_of(sched, &sched->classes[c].list, now_ns, out);
     }
@@ -215,6 +216,7 @@ void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
     sched->step++;
     krs_sched_inflight_clear(&sched->inflight, sched->step);
     end_due(sched, now_ns, out);
+    krs_sched_thaw(sched);
     krs_sched_make_room(sched, survey(sched), out);
     krs_sched_displace(sched, out);
     plan_decodes(sched, out);

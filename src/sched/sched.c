@@ -121,7 +121,7 @@ void krs_sched_free(krs_sched *sched)
         return;
     }
     const krs_alloc *alloc = sched->alloc;
-    KRS_CHECK(sched->running.n + sched->parked.n + sched->stats.n_waiting == 0);
+    KRS_CHECK(sched->running.n + sched->stats.n_parked + sched->stats.n_waiting == 0);
     for (uint32_t c = 0; c < KRS_SCHED_CLASSES; c++) {
         krs_alloc_free(alloc, sched->classes[c].heap);
     }
@@ -136,7 +136,7 @@ void krs_sched_free(krs_sched *sched)
 
 /* ---- lists ---- */
 
-static void insert_after(sched_list *list, krs_sched_seq *before, krs_sched_seq *seq)
+void krs_sched_list_insert_after(sched_list *list, krs_sched_seq *before, krs_sched_seq *seq)
 {
     seq->prev = before;
     seq->next = before ? before->next : list->head;
@@ -147,7 +147,7 @@ static void insert_after(sched_list *list, krs_sched_seq *before, krs_sched_seq 
 
 void krs_sched_list_append(sched_list *list, krs_sched_seq *seq)
 {
-    insert_after(list, list->tail, seq);
+    krs_sched_list_insert_after(list, list->tail, seq);
 }
 
 /* Searching from the tail, where new ones belong. */
@@ -157,7 +157,7 @@ void krs_sched_list_insert(sched_list *list, krs_sched_seq *seq)
     while (before && before->arrival > seq->arrival) {
         before = before->prev;
     }
-    insert_after(list, before, seq);
+    krs_sched_list_insert_after(list, before, seq);
 }
 
 void krs_sched_list_remove(sched_list *list, krs_sched_seq *seq)
@@ -236,39 +236,32 @@ krs_status krs_sched_add(krs_sched *sched, krs_sched_seq *seq, const krs_alloc *
     if (seq->credit > 0) {
         krs_sched_enqueue(sched, seq);
     } else {
-        seq->state = KRS_SCHED_PARKED;
-        krs_sched_list_append(&sched->parked, seq);
-        sched->stats.n_parked++;
+        krs_sched_park(sched, seq);
     }
     return KRS_OK;
 }
 
 /* ---- between plans ---- */
 
-static void leave_parked(krs_sched *sched, krs_sched_seq *seq)
-{
-    krs_sched_list_remove(&sched->parked, seq);
-    sched->stats.n_parked--;
-}
-
 void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit)
 {
     const bool was_paused = seq->credit == 0;
     const bool is_paused = credit == 0;
+    if (seq->state == KRS_SCHED_PARKED) {
+        krs_sched_unpark(sched, seq); /* its list depends on its credit */
+        seq->credit = credit;
+        krs_sched_park(sched, seq);
+        return;
+    }
     seq->credit = credit;
-    if (was_paused == is_paused || seq->state == KRS_SCHED_OUT) {
+    if (was_paused == is_paused) {
         return;
     }
     if (seq->state == KRS_SCHED_RUNNING) {
         sched->stats.n_paused += is_paused ? 1 : UINT32_MAX; /* or one less */
-    } else if (seq->state == KRS_SCHED_PARKED) {
-        leave_parked(sched, seq);
-        krs_sched_enqueue(sched, seq);
-    } else {
+    } else if (seq->state == KRS_SCHED_WAITING) {
         krs_sched_dequeue(sched, seq);
-        seq->state = KRS_SCHED_PARKED;
-        krs_sched_list_append(&sched->parked, seq);
-        sched->stats.n_parked++;
+        krs_sched_park(sched, seq);
     }
 }
 
@@ -298,7 +291,7 @@ void krs_sched_finish(krs_sched *sched, krs_sched_seq *seq)
     } else if (seq->state == KRS_SCHED_WAITING) {
         krs_sched_dequeue(sched, seq);
     } else {
-        leave_parked(sched, seq);
+        krs_sched_unpark(sched, seq);
     }
     sched->n_cancelled -= seq->is_cancelled;
     seq->state = KRS_SCHED_OUT;

@@ -51,7 +51,11 @@
 #define KRS_SCHED_PATIENCE_URGENT 32u /* plans; at 50 ms a step 1.6 s */
 #define KRS_SCHED_PATIENCE_NORMAL 128u
 #define KRS_SCHED_PATIENCE_BACK   512u
-#define KRS_SCHED_MAX_HELD        32u /* sequences rule 5 makes wait in a plan: bounds its cost */
+#define KRS_SCHED_THAW_CREDIT                                                                      \
+    16u /* tokens a parked reader should take before it is computed anew: */
+#define KRS_SCHED_THAW_PLANS                                                                       \
+    32u                        /* its last block at least; or so many plans after its first grant */
+#define KRS_SCHED_MAX_HELD 32u /* sequences rule 5 makes wait in a plan: bounds its cost */
 
 typedef struct krs_sched krs_sched;
 typedef struct krs_sched_seq krs_sched_seq;
@@ -72,7 +76,7 @@ typedef enum krs_sched_state {
     KRS_SCHED_OUT,
     KRS_SCHED_WAITING,
     KRS_SCHED_RUNNING,
-    KRS_SCHED_PARKED, /* without credit and without blocks */
+    KRS_SCHED_PARKED, /* without blocks; without credit, or with little since a moment ago */
 } krs_sched_state;
 
 /* One sequence. The caller owns the memory, zeroes it, and sets the first group before add; from then on
@@ -158,7 +162,9 @@ KRS_MUST_USE krs_status krs_sched_set_weight(krs_sched *sched, uint32_t tenant, 
  * answer), KRS_EBUSY (a queue is full in sequences or tokens), KRS_ENOMEM (its block table). */
 KRS_MUST_USE krs_status krs_sched_add(krs_sched *sched, krs_sched_seq *seq, const krs_alloc *alloc);
 
-/* The reader takes so many tokens more from now on (not: in addition). OUT sequences are ignored. */
+/* The reader takes so many tokens more from now on (not: in addition). One that had lost its place for want
+ * of credit waits again when it takes KRS_SCHED_THAW_CREDIT, or any for KRS_SCHED_THAW_PLANS, or nobody is
+ * in its way: what a reader takes by single tokens must not cost its neighbours a block each. */
 void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit);
 
 /* End it with the next plan. OUT sequences are ignored; a second call is nothing. */
@@ -189,6 +195,7 @@ uint64_t krs_sched_next_deadline(const krs_sched *sched);
  *   A           others whose patience ends no later: counted, or N - 1 while its own has not ended
  *   P           plans until its own patience ends
  * a waiting one:   P + (R + KRS_SCHED_ELDER_TURN * (A + 1)) * (ceil(L / min(k, B - R + 1)) + 1) + 1
+ * a parked one: as one that begins to wait, after the rest of KRS_SCHED_THAW_PLANS
  * a running one in its prompt: patience of its class + R; one that decodes: 1 (a victim starts anew).
  * UINT64_MAX for one without credit. Cost: O(waiting). */
 uint64_t krs_sched_wait_bound(const krs_sched *sched, const krs_sched_seq *seq);

@@ -63,7 +63,8 @@ struct krs_sched {
     uint32_t n_running_of[KRS_SCHED_CLASSES];
 
     sched_list running;
-    sched_list parked;
+    sched_list parked;  /* without credit */
+    sched_list thawing; /* with a little, by due_step */
     sched_class classes[KRS_SCHED_CLASSES];
     sched_tenant *tenants; /* [limits.max_tenants] */
     krs_sched_seq *held;   /* by tenant_next: wait in this plan for another's blocks */
@@ -79,6 +80,7 @@ struct krs_sched {
 };
 
 /* sched.c: lists through prev and next. */
+void krs_sched_list_insert_after(sched_list *list, krs_sched_seq *before, krs_sched_seq *seq);
 void krs_sched_list_append(sched_list *list, krs_sched_seq *seq);
 void krs_sched_list_insert(sched_list *list, krs_sched_seq *seq); /* by arrival */
 void krs_sched_list_remove(sched_list *list, krs_sched_seq *seq);
@@ -90,6 +92,10 @@ void krs_sched_dequeue(krs_sched *sched, krs_sched_seq *seq);
 void krs_sched_hold(krs_sched *sched, krs_sched_seq *seq); /* not looked at again in this plan */
 void krs_sched_end_holds(krs_sched *sched);
 void krs_sched_charge(krs_sched *sched, const krs_sched_seq *seq, uint64_t cost);
+void krs_sched_park(krs_sched *sched, krs_sched_seq *seq); /* becomes PARKED */
+void krs_sched_unpark(krs_sched *sched, krs_sched_seq *seq);
+/* Let those wait whose thaw is over, or whom nobody is in the way of. */
+void krs_sched_thaw(krs_sched *sched);
 /* The one whose patience ended first, NULL when nobody's has. */
 krs_sched_seq *krs_sched_elder(const krs_sched *sched);
 /* Is it the elder's turn? */

@@ -187,6 +187,50 @@ void krs_sched_dequeue(krs_sched *sched, krs_sched_seq *seq)
     sched->stats.n_waiting_tokens -= seq->n_tokens;
 }
 
+/* Its place in the thaw is kept: a reader that grants token by token is not put off for ever. */
+void krs_sched_park(krs_sched *sched, krs_sched_seq *seq)
+{
+    const bool is_new = seq->state != KRS_SCHED_PARKED || seq->due_step == 0;
+    seq->state = KRS_SCHED_PARKED;
+    sched->stats.n_parked++;
+    if (seq->credit == 0) {
+        seq->due_step = 0;
+        krs_sched_list_append(&sched->parked, seq);
+    } else if (seq->credit >= KRS_SCHED_THAW_CREDIT || seq->n_preempted == 0) {
+        sched->stats.n_parked--;
+        krs_sched_enqueue(sched, seq);
+    } else {
+        seq->due_step = is_new ? sched->step + KRS_SCHED_THAW_PLANS : seq->due_step;
+        krs_sched_seq *before = sched->thawing.tail;
+        while (before && before->due_step > seq->due_step) {
+            before = before->prev;
+        }
+        krs_sched_list_insert_after(&sched->thawing, before, seq);
+    }
+}
+
+void krs_sched_unpark(krs_sched *sched, krs_sched_seq *seq)
+{
+    krs_sched_list_remove(seq->credit == 0 ? &sched->parked : &sched->thawing, seq);
+    sched->stats.n_parked--;
+}
+
+static bool is_place_for_all(const krs_sched *sched)
+{
+    const krs_sched_stats *stats = &sched->stats;
+    return stats->n_waiting == 0 && stats->n_running - stats->n_paused < sched->limits.max_running;
+}
+
+void krs_sched_thaw(krs_sched *sched)
+{
+    krs_sched_seq *seq = sched->thawing.head;
+    while (seq && (seq->due_step <= sched->step || is_place_for_all(sched))) {
+        krs_sched_unpark(sched, seq);
+        krs_sched_enqueue(sched, seq);
+        seq = sched->thawing.head;
+    }
+}
+
 void krs_sched_hold(krs_sched *sched, krs_sched_seq *seq)
 {
     queue_remove(sched, seq);

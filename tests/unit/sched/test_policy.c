@@ -209,6 +209,35 @@ static void a_preempted_one_replays_only_what_was_taken(void **state)
     fixture_free(f);
 }
 
+/* Each place taken again for one token would cost the neighbours a block's rows. */
+static void a_parked_reader_of_single_tokens_is_thawed_with_patience(void **state)
+{
+    (void)state;
+    for (uint32_t n_granted = 1; n_granted <= KRS_SCHED_THAW_CREDIT;
+         n_granted += KRS_SCHED_THAW_CREDIT - 1) {
+        fixture *f = fixture_new(1, 16, 64);
+        add_as(f, 0, 8, KRS_PRIORITY_NORMAL);
+        krs_sched_set_credit(f->sched, &f->seqs[0], 1);
+        (void)step(f);
+        add_as(f, 1, 8, KRS_PRIORITY_NORMAL);
+        (void)step(f);
+        assert_int_equal(f->seqs[0].state, KRS_SCHED_PARKED);
+        krs_sched_set_credit(f->sched, &f->seqs[0], n_granted);
+        uint32_t n = 0;
+        while (f->seqs[0].state == KRS_SCHED_PARKED) {
+            (void)step(f);
+            n++;
+        }
+        assert_int_equal(n, n_granted == 1 ? KRS_SCHED_THAW_PLANS : 0);
+        krs_sched_set_credit(f->sched, &f->seqs[0], 0);
+        assert_int_equal(f->seqs[0].state, KRS_SCHED_PARKED);
+        krs_sched_set_credit(f->sched, &f->seqs[0], 1);
+        krs_sched_finish(f->sched, &f->seqs[1]);
+        assert_int_equal(step(f).n_items, 1); /* nobody is in its way */
+        fixture_free(f);
+    }
+}
+
 /* ---- edges ---- */
 
 static void a_step_that_was_not_run_is_planned_again(void **state)
@@ -280,6 +309,7 @@ int main(void)
         cmocka_unit_test(low_priority_goes_before_cheap_and_paused_before_all),
         cmocka_unit_test(shared_blocks_cost_a_victim_nothing),
         cmocka_unit_test(a_preempted_one_replays_only_what_was_taken),
+        cmocka_unit_test(a_parked_reader_of_single_tokens_is_thawed_with_patience),
         cmocka_unit_test(a_step_that_was_not_run_is_planned_again),
         cmocka_unit_test(refusals_name_nothing_but_leave_all_as_it_was),
         cmocka_unit_test(pins_leave_room_for_the_longest_sequence),
