@@ -174,8 +174,10 @@ static krs_status check_metadata(const krs_call_reader *reader)
     krs_str user;
     krs_status status =
         krs_json_get_tree(reader->body, "metadata", JSON_OBJECT, &metadata, reader->err);
-    if (status == KRS_OK && metadata) {
-        status = krs_json_get_str(metadata, "user_id", KRS_CALL_MAX_USER_BYTES, &user, reader->err);
+    if (status == KRS_OK && metadata &&
+        krs_json_get_str(metadata, "user_id", KRS_CALL_MAX_USER_BYTES, &user, NULL) != KRS_OK) {
+        status = krs_call_refuse(reader->err, "metadata.user_id",
+                                 "want a string of at most %d bytes", KRS_CALL_MAX_USER_BYTES);
     }
     return status == KRS_OK ? krs_call_check_string(reader, "service_tier") : status;
 }

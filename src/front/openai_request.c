@@ -112,7 +112,10 @@ static krs_status read_stream(const krs_call_reader *reader)
     if (!call->head.call.is_stream) {
         return krs_call_refuse(reader->err, "stream_options", "only allowed with stream: true");
     }
-    return krs_json_get_bool(options, "include_usage", &call->has_usage_chunk, reader->err);
+    if (krs_json_get_bool(options, "include_usage", &call->has_usage_chunk, NULL) != KRS_OK) {
+        return krs_call_refuse(reader->err, "stream_options.include_usage", "want true or false");
+    }
+    return KRS_OK;
 }
 
 /* How many answers, to how many prompts? */

@@ -31,7 +31,7 @@ static const bad_case bad[] = {
     {"\"max_tokens\":1,\"stop_sequences\":[1]," MSG, "stop_sequences"},
     {"\"max_tokens\":1,\"stream\":1," MSG, "stream"},
     {"\"max_tokens\":1,\"metadata\":7," MSG, "metadata"},
-    {"\"max_tokens\":1,\"metadata\":{\"user_id\":7}," MSG, "user_id"},
+    {"\"max_tokens\":1,\"metadata\":{\"user_id\":7}," MSG, "metadata.user_id"},
     {"\"max_tokens\":1,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":9}," MSG, "thinking"},
     {"\"max_tokens\":1,\"tools\":[{\"name\":\"f\"}]," MSG, "tools"},
     {"\"max_tokens\":1,\"mcp_servers\":[{\"a\":1}]," MSG, "mcp_servers"},
