@@ -124,13 +124,15 @@ static void reload(void *ctx)
 
 static krs_status open_service(serving *s, krs_error *err)
 {
-    s->local = (krs_local){s->config, s->metrics, &s->log.log};
+    s->local = (krs_local){.config = s->config, .metrics = s->metrics, .log = &s->log.log};
     s->opener = krs_local_opener(&s->local);
     krs_service_options options = krs_local_service_options(s->config);
     options.opener = (krs_opener){.ctx = s, .open = open_model};
     options.metrics = s->metrics;
     options.log = &s->log.log;
-    return krs_service_new(&options, NULL, &s->service, err);
+    const krs_status status = krs_service_new(&options, NULL, &s->service, err);
+    s->local.bus = status == KRS_OK ? krs_service_bus(s->service) : NULL;
+    return status;
 }
 
 static krs_status open_server(serving *s, krs_error *err)

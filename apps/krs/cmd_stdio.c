@@ -31,12 +31,14 @@ typedef struct piping {
 
 static krs_status open_service(piping *p, const krs_config *config, krs_error *err)
 {
-    p->local = (krs_local){config, p->metrics, &p->log.log};
+    p->local = (krs_local){.config = config, .metrics = p->metrics, .log = &p->log.log};
     krs_service_options options = krs_local_service_options(config);
     options.opener = krs_local_opener(&p->local);
     options.metrics = p->metrics;
     options.log = &p->log.log;
-    return krs_service_new(&options, NULL, &p->service, err);
+    const krs_status status = krs_service_new(&options, NULL, &p->service, err);
+    p->local.bus = status == KRS_OK ? krs_service_bus(p->service) : NULL;
+    return status;
 }
 
 static krs_status open_server(piping *p, const krs_config *config, krs_error *err)

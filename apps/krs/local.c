@@ -88,6 +88,7 @@ static krs_status open_model(void *ctx, const krs_model_spec *spec, krs_runtime 
     options.model_id = spec->id;
     options.metrics = local->metrics;
     options.log = local->log;
+    options.bus = local->bus;
     if (spec->context_tokens > 0) {
         options.max_context_tokens = spec->context_tokens;
     }

@@ -12,6 +12,7 @@ typedef struct krs_local {
     const krs_config *config;
     krs_metrics *metrics;
     const krs_log *log;
+    krs_bus *bus; /* the service's, set once there is one; NULL: engines tell the log alone */
 } krs_local;
 
 /* Fill engine options from --device, --threads, --ctx, --kv-dtype, --memory and the like (the serving

@@ -68,6 +68,7 @@ typedef struct krs_engine {
     const krs_alloc *alloc;
     krs_metrics *metrics;
     const krs_log *log;
+    krs_bus *bus;
     krs_model_info info;
     krs_engine_plan plan;
     krs_sched_limits limits;

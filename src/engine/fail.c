@@ -31,11 +31,18 @@ static krs_status reopen(krs_engine *engine, krs_error *err)
                         err);
 }
 
+static void tell_failed(const krs_engine *engine, const krs_error *err)
+{
+    const krs_log_field fields[] = {krs_log_text("status", krs_status_name(err->status)),
+                                    krs_log_text("message", err->message)};
+    krs_bus_tell(engine->bus, engine->log, KRS_EVENT_ENGINE_FAILED, NULL, fields, 2);
+}
+
 void krs_engine_fail(krs_engine *engine, krs_status status, krs_error *err)
 {
     (void)krs_error_wrap(err, status, "device");
     err->status = KRS_EDEVICE;
-    krs_log_error(engine->log, KRS_LOG_ERROR, "engine.failed", NULL, err);
+    tell_failed(engine, err);
     krs_sched_revert(engine->sched);
     end_all(engine, err);
     const bool is_trusted = engine->n_steps_well >= KRS_ENGINE_TRUST_STEPS || !engine->has_failed;
@@ -44,11 +51,11 @@ void krs_engine_fail(krs_engine *engine, krs_status status, krs_error *err)
     krs_error why = KRS_ERROR_INIT;
     if (is_trusted && reopen(engine, &why) == KRS_OK) {
         krs_metrics_add(engine->metrics, KRS_METRIC_DEVICE_REOPENED, 1);
-        krs_log_write(engine->log, KRS_LOG_WARN, "engine.reopened", NULL, NULL, 0);
+        krs_bus_tell(engine->bus, engine->log, KRS_EVENT_ENGINE_REOPENED, NULL, NULL, 0);
         return;
     }
     if (is_trusted) {
-        krs_log_error(engine->log, KRS_LOG_ERROR, "engine.failed", NULL, &why);
+        tell_failed(engine, &why);
     }
     atomic_store(&engine->shared.state, KRS_RUNTIME_FAILED);
 }

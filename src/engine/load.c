@@ -276,6 +276,7 @@ krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options
     const uint32_t step_tokens =
         options->max_step_tokens ? options->max_step_tokens : KRS_ENGINE_STEP_TOKENS;
     engine->metrics = options->metrics;
+    engine->bus = options->bus;
     engine->log = options->log;
     engine->max_waiting = options->max_waiting;
     engine->n_prep_threads = options->n_prep_threads;

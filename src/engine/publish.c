@@ -66,14 +66,14 @@ static void log_preempted(const krs_engine *engine, const krs_stream *stream)
         krs_log_int("answer_tokens", stream->n_tokens - stream->n_prompt),
         krs_log_int("times", stream->seq.n_preempted),
     };
-    krs_log_write(engine->log, KRS_LOG_DEBUG, "request.preempted", stream->request->correlation_id,
-                  fields, sizeof(fields) / sizeof(fields[0]));
+    krs_bus_tell(engine->bus, engine->log, KRS_EVENT_REQUEST_PREEMPTED,
+                 stream->request->correlation_id, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 void krs_engine_tell_preempted(krs_engine *engine, uint32_t n)
 {
     krs_metrics_add(engine->metrics, KRS_METRIC_PREEMPTIONS, n);
-    if (!krs_log_is_on(engine->log, KRS_LOG_DEBUG)) {
+    if (!engine->bus && !krs_log_is_on(engine->log, KRS_LOG_DEBUG)) {
         return;
     }
     for (krs_stream *stream = engine->active; stream; stream = stream->next) {

@@ -257,8 +257,8 @@ static void log_start(const krs_engine *engine)
         krs_log_int("kv_blocks", engine->plan.n_kv_blocks),
         krs_log_int("plan_bytes", (int64_t)engine->plan.total_bytes),
     };
-    krs_log_write(engine->log, KRS_LOG_INFO, "engine.started", NULL, fields,
-                  sizeof(fields) / sizeof(fields[0]));
+    krs_bus_tell(engine->bus, engine->log, KRS_EVENT_ENGINE_STARTED, NULL, fields,
+                 sizeof(fields) / sizeof(fields[0]));
 }
 
 krs_status krs_engine_open(const krs_engine_options *options, krs_runtime **out, krs_error *err)

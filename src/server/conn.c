@@ -95,7 +95,7 @@ static void begin_response(krs_conn *conn)
 
 static void count_response(const krs_conn *conn)
 {
-    const krs_service *service = conn->io->server->service;
+    krs_service *service = conn->io->server->service;
     krs_metrics *metrics = krs_service_metrics(service);
     const uint64_t took_ns = krs_os_now_ns() - conn->started_ns;
     const krs_metric class = conn->status < 400   ? KRS_METRIC_HTTP_2XX
@@ -109,8 +109,8 @@ static void count_response(const krs_conn *conn)
         krs_log_int("status", conn->status),
         krs_log_int("duration_ms", (int64_t)(took_ns / KRS_NS_PER_MS)),
     };
-    krs_log_write(krs_service_log(service), KRS_LOG_DEBUG, "http.answered", conn->correlation_id,
-                  fields, sizeof(fields) / sizeof(fields[0]));
+    krs_service_publish(service, KRS_EVENT_HTTP_ANSWERED, conn->correlation_id, fields,
+                        sizeof(fields) / sizeof(fields[0]));
 }
 
 /* Keep the server's count of body memory; false when a large body has brought it above its limit. Small

@@ -126,8 +126,7 @@ static void advance(run *r)
         r->phase = DRAINING;
         close_doors(r);
         krs_service_drain(r->server->service);
-        krs_log_write(krs_service_log(r->server->service), KRS_LOG_INFO, "server.draining", NULL,
-                      NULL, 0);
+        krs_service_publish(r->server->service, KRS_EVENT_SERVER_DRAINING, NULL, NULL, 0);
         command_all(r, KRS_MAILBOX_DRAIN);
         set_timer(r, r->server->options.drain_ms);
         break;
@@ -183,7 +182,7 @@ static void reload(const run *r)
     if (server->options.reload) {
         server->options.reload(server->options.reload_ctx);
     }
-    krs_log_write(log, KRS_LOG_INFO, "server.reloaded", NULL, NULL, 0);
+    krs_service_publish(server->service, KRS_EVENT_SERVER_RELOADED, NULL, NULL, 0);
 }
 
 static void on_reload(evutil_socket_t fd, short what, void *ctx)
@@ -307,8 +306,8 @@ static void log_start(const krs_server *server)
         const krs_log_field fields[] = {
             krs_log_text("address", listener->is_unix ? listener->path : server->options.host),
             krs_log_int("port", listener->port), krs_log_bool("tls", listener->tls != NULL)};
-        krs_log_write(krs_service_log(server->service), KRS_LOG_INFO, "server.started", NULL,
-                      fields, sizeof(fields) / sizeof(fields[0]));
+        krs_service_publish(server->service, KRS_EVENT_SERVER_STARTED, NULL, fields,
+                            sizeof(fields) / sizeof(fields[0]));
     }
 }
 
@@ -326,6 +325,6 @@ krs_status krs_server_run(krs_server *server, krs_error *err)
     command_all(&r, KRS_MAILBOX_QUIT);
     join_threads(server);
     close_run(&r);
-    krs_log_write(krs_service_log(server->service), KRS_LOG_INFO, "server.stopped", NULL, NULL, 0);
+    krs_service_publish(server->service, KRS_EVENT_SERVER_STOPPED, NULL, NULL, 0);
     return status;
 }

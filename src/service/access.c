@@ -42,12 +42,12 @@ uint32_t krs_service_tenant_weight(krs_service *service, uint32_t tenant)
 
 /* --- rates --- */
 
-static krs_status refuse(krs_error *err, const char *field, const char *what, uint32_t limit,
-                         uint32_t retry_after_ms)
+/* Of no field: the request itself is right. */
+static krs_status refuse(krs_error *err, const char *what, uint32_t limit, uint32_t retry_after_ms)
 {
-    const krs_status status = krs_fail_field(
-        err, KRS_EBUSY, field, "This key is at its limit of %u %s; try again in %u ms.", limit,
-        what, retry_after_ms);
+    const krs_status status =
+        krs_fail(err, KRS_EBUSY, "This key is at its limit of %u %s; try again in %u ms.", limit,
+                 what, retry_after_ms);
     if (err) {
         err->retry_after_ms = retry_after_ms;
     }
@@ -63,7 +63,7 @@ krs_status krs_service_spend_call(krs_service *service, uint32_t number, krs_err
         return KRS_OK;
     }
     krs_metrics_add(service->options.metrics, KRS_METRIC_TENANT_REFUSED, 1);
-    return refuse(err, "rpm", "requests a minute", rate.per_minute, NS_TO_MS(retry_ns));
+    return refuse(err, "requests a minute", rate.per_minute, NS_TO_MS(retry_ns));
 }
 
 krs_status krs_tenant_enter(krs_tenant *tenant, uint64_t now_ns, krs_error *err)
@@ -71,13 +71,13 @@ krs_status krs_tenant_enter(krs_tenant *tenant, uint64_t now_ns, krs_error *err)
     const krs_bucket_rate rate = rate_of(&tenant->tokens_rate);
     uint64_t retry_ns;
     if (!krs_bucket_has_any(&tenant->tokens, rate, now_ns, &retry_ns)) {
-        return refuse(err, "tpm", "tokens a minute", rate.per_minute, NS_TO_MS(retry_ns));
+        return refuse(err, "tokens a minute", rate.per_minute, NS_TO_MS(retry_ns));
     }
     const uint32_t max = atomic_load_explicit(&tenant->max_in_flight, memory_order_relaxed);
     const uint32_t n = atomic_fetch_add_explicit(&tenant->n_in_flight, 1, memory_order_relaxed) + 1;
     if (max > 0 && n > max) {
         krs_tenant_leave(tenant);
-        return refuse(err, "concurrent", "answers at once", max, CONCURRENT_RETRY_MS);
+        return refuse(err, "answers at once", max, CONCURRENT_RETRY_MS);
     }
     return KRS_OK;
 }

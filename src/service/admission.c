@@ -141,21 +141,6 @@ static void tell_limit(krs_service *service, const krs_admission_state *state, u
                         NULL, fields, is_limited ? 3 : 1);
 }
 
-/* The port tells of a lost device by its health alone. */
-static void tell_failure(krs_service *service, const krs_runtime_health *health)
-{
-    krs_admission *a = admission_of(service);
-    if (health->state != KRS_RUNTIME_FAILED || a->has_failed) {
-        return;
-    }
-    a->has_failed = true;
-    const krs_log_field fields[] = {
-        krs_log_text("status", krs_status_name(KRS_EDEVICE)),
-        krs_log_text("message", krs_status_sentence(KRS_EDEVICE)),
-    };
-    krs_service_publish(service, KRS_EVENT_ENGINE_FAILED, NULL, fields, 2);
-}
-
 static void work_out(krs_service *service, uint64_t now_ns)
 {
     krs_admission *a = admission_of(service);
@@ -187,7 +172,6 @@ static void work_out(krs_service *service, uint64_t now_ns)
     a->state = state;
     krs_os_mutex_unlock(a->mutex);
     tell_limit(service, &state, most);
-    tell_failure(service, &health);
 }
 
 void krs_admission_sample(krs_service *service, uint64_t now_ns)

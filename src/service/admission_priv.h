@@ -26,7 +26,6 @@ typedef struct krs_admission {
     krs_window ends;
     krs_governor governor;     /* whoever is sampling */
     bool is_limited;           /* whoever is sampling: published as limited */
-    bool has_failed;           /* whoever is sampling: published as failed */
     krs_admission_state state; /* under the mutex */
 } krs_admission;
 

@@ -155,6 +155,11 @@ const krs_log *krs_service_log(const krs_service *service)
     return service->options.log;
 }
 
+krs_bus *krs_service_bus(krs_service *service)
+{
+    return service->bus;
+}
+
 void krs_service_publish(krs_service *service, krs_event_kind kind, const char *correlation_id,
                          const krs_log_field *fields, size_t n_fields)
 {

@@ -72,6 +72,9 @@ void krs_service_free(krs_service *service);
 krs_metrics *krs_service_metrics(const krs_service *service);
 const krs_log *krs_service_log(const krs_service *service);
 
+/* The bus behind it, sealed; for runtimes that tell what happens to them. */
+krs_bus *krs_service_bus(krs_service *service);
+
 /* Tell the bus: the log, and everyone who watches (feed.h). correlation_id may be NULL. */
 void krs_service_publish(krs_service *service, krs_event_kind kind, const char *correlation_id,
                          const krs_log_field *fields, size_t n_fields);

@@ -138,6 +138,17 @@ void krs_bus_publish(krs_bus *bus, krs_event_kind kind, const char *correlation_
     }
 }
 
+void krs_bus_tell(krs_bus *bus, const krs_log *log, krs_event_kind kind, const char *correlation_id,
+                  const krs_log_field *fields, size_t n_fields)
+{
+    if (bus) {
+        krs_bus_publish(bus, kind, correlation_id, fields, n_fields);
+    } else {
+        krs_log_write(log, krs_event_level(kind), krs_event_name(kind), correlation_id, fields,
+                      n_fields);
+    }
+}
+
 static void write_to_log(void *ctx, const krs_event *event)
 {
     const krs_log *log = ctx;

@@ -63,6 +63,11 @@ void krs_bus_seal(krs_bus *bus);
 void krs_bus_publish(krs_bus *bus, krs_event_kind kind, const char *correlation_id,
                      const krs_log_field *fields, size_t n_fields);
 
+/* As _publish; without a bus the event goes to log (may be NULL) at the level of its row. For rooms that run under
+ * a service and, as on the command line, without one. */
+void krs_bus_tell(krs_bus *bus, const krs_log *log, krs_event_kind kind, const char *correlation_id,
+                  const krs_log_field *fields, size_t n_fields);
+
 /* Does topic ("a.b", "a.*", "*") cover the event's name? */
 bool krs_event_matches(krs_event_kind kind, const char *topic);
 

@@ -126,7 +126,7 @@ static void a_failed_load_is_remembered_without_its_folder(void **state)
     assert_int_equal(state_of(f, "bad", &n), KRS_MODEL_FAILED);
     assert_int_equal(ask_as(f, "bad", "hello", 0, &a, &err), KRS_ENOTLOADED);
     assert_non_null(strstr(err.message, krs_status_sentence(KRS_EFORMAT)));
-    assert_null(strstr(err.message, "no tensor x")); /* that is for whoever loads it */
+    assert_null(strstr(err.message, "no tensor x"));        /* that is for whoever loads it */
     assert_int_equal(load_now(f, FAKE_MODEL), KRS_EFORMAT); /* a replacement that fails */
     assert_int_equal(ask(f, FAKE_MODEL, "hello", &a), KRS_OK);
     assert_int_equal(settle(f, &a), KRS_FINISH_LENGTH);
