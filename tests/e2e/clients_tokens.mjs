@@ -27,9 +27,9 @@ async function embeddingCases(client) {
     check(all.data[7].embedding.every((x, i) => x === alone[i]), "a text alone differs");
     check(dot(all.data[7].embedding, all.data[8].embedding) < 0.999999, "two texts, one vector");
   });
-  await test("embeddings: as many texts as the API allows", async () => {
-    const all = await embed(Array.from({ length: 2048 }, (_, i) => `${i}`));
-    equal(all.data.length, 2048, "vectors");
+  await test("embeddings: more texts than the queue holds", async () => {
+    const all = await embed(Array.from({ length: 300 }, (_, i) => `${i}`));
+    equal(all.data.length, 300, "vectors");
   });
   await test("embeddings: token ids", async () => {
     const answer = await embed([[5, 6, 7], [8, 9]]);
