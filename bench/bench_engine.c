@@ -7,8 +7,9 @@
  * the sums over the steps in which all streams took part, divided by tokens, are the costs of a token.
  * Throughput is tokens over the time of those steps, beside the device alone: what `krs bench` measures.
  *
- * Then the same with metrics and without, taking turns in one process, so that a busy machine disturbs
- * both alike: the medians of the time between deliveries differ by what metrics cost. */
+ * Then pairs that take turns in one process, so that a busy machine disturbs both alike: steps of 32
+ * streams with metrics and without, and steps of 16 streams alone and beside 16 whose readers take nothing.
+ * The time between two deliveries differs by what metrics cost, or by what paused neighbours cost. */
 #include "engine/engine.h"
 #include "os/clock.h"
 
@@ -154,10 +155,12 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median_us(listener *l)
+/* Sorts. */
+static double quantile_us(listener *l, double q)
 {
     qsort(l->gaps_ns, l->n_gaps, sizeof(l->gaps_ns[0]), compare);
-    return l->n_gaps ? (double)l->gaps_ns[l->n_gaps / 2] / 1e3 : 0.0;
+    const uint32_t at = (uint32_t)(q * (l->n_gaps ? l->n_gaps - 1 : 0));
+    return l->n_gaps ? (double)l->gaps_ns[at] / 1e3 : 0.0;
 }
 
 static bool measure(const char *dir, uint32_t n_streams, uint32_t n_tokens, bool is_greedy)
@@ -191,33 +194,93 @@ static bool measure(const char *dir, uint32_t n_streams, uint32_t n_tokens, bool
     return true;
 }
 
-/* Engines with metrics and without, in turns. */
+/* Rounds of two engines in turns, each into its own listener; the first of each is not counted. */
+static bool take_turns(krs_runtime *const *runtimes, listener *l, uint32_t n_tokens,
+                       uint32_t n_rounds)
+{
+    bool is_ok = runtimes[0] && runtimes[1];
+    for (uint32_t round = 0; is_ok && round <= n_rounds; round++) {
+        for (uint32_t i = 0; is_ok && i < 2; i++) {
+            is_ok = run_round(runtimes[i], &l[i], n_tokens, true);
+            l[i].n_gaps = round == 0 ? 0 : l[i].n_gaps;
+        }
+    }
+    return is_ok;
+}
+
+static void print_pair(const char *what, listener *l)
+{
+    const double without = quantile_us(&l[0], 0.5);
+    const double with = quantile_us(&l[1], 0.5);
+    const double tail[2] = {quantile_us(&l[0], 0.99), quantile_us(&l[1], 0.99)};
+    printf("%s: median gap %.2f us without, %.2f us with: %+.2f %%; p99 %.2f us and %.2f us: %+.2f "
+           "%%\n",
+           what, without, with, 100.0 * (with - without) / without, tail[0], tail[1],
+           100.0 * (tail[1] - tail[0]) / tail[0]);
+}
+
 static bool compare_metrics(const char *dir, uint32_t n_tokens, uint32_t n_rounds)
 {
     static listener l[2];
     krs_metrics *metrics = NULL;
     memset(l, 0, sizeof(l));
+    l[0].n_streams = l[1].n_streams = 32;
     bool is_ok = krs_metrics_new(NULL, &metrics) == KRS_OK;
-    krs_runtime *runtimes[2] = {NULL, NULL};
-    for (uint32_t i = 0; is_ok && i < 2; i++) {
-        l[i].n_streams = 32;
-        runtimes[i] = open_engine(dir, 32, n_tokens, i ? metrics : NULL);
-        is_ok = runtimes[i] && run_round(runtimes[i], &l[i], n_tokens, true);
-        l[i].n_gaps = 0;
-    }
-    for (uint32_t round = 0; is_ok && round < n_rounds; round++) {
-        for (uint32_t i = 0; is_ok && i < 2; i++) {
-            is_ok = run_round(runtimes[i], &l[i], n_tokens, true);
-        }
-    }
+    krs_runtime *runtimes[2] = {is_ok ? open_engine(dir, 32, n_tokens, NULL) : NULL,
+                                is_ok ? open_engine(dir, 32, n_tokens, metrics) : NULL};
+    is_ok = take_turns(runtimes, l, n_tokens, n_rounds);
     krs_runtime_free(runtimes[0]);
     krs_runtime_free(runtimes[1]);
     krs_metrics_free(metrics);
     if (is_ok) {
-        const double without = median_us(&l[0]);
-        const double with = median_us(&l[1]);
-        printf("metrics: a step of 32 streams takes %.2f us without, %.2f us with: %+.2f %%\n",
-               without, with, 100.0 * (with - without) / without);
+        print_pair("metrics, 32 streams", l);
+    }
+    return is_ok;
+}
+
+static void hear_nothing(void *ctx, const krs_stream_event *events, uint32_t n)
+{
+    (void)ctx;
+    (void)events;
+    (void)n;
+}
+
+/* Open streams that stop after two tokens, until all of them have. */
+static bool open_paused(krs_runtime *runtime, const krs_sink *sink, uint32_t n, uint32_t n_tokens)
+{
+    uint64_t id = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        krs_request *r = make_request(100 + i, n_tokens, true);
+        if (!r) {
+            return false;
+        }
+        r->credit = 2;
+        if (krs_runtime_open(runtime, r, sink, NULL, &id, NULL) != KRS_OK) {
+            krs_request_free(r);
+            return false;
+        }
+    }
+    while (krs_runtime_health_of(runtime).n_paused < n) {
+        krs_os_sleep_ns(KRS_NS_PER_MS);
+    }
+    return true;
+}
+
+static bool compare_paused(const char *dir, uint32_t n_tokens, uint32_t n_rounds)
+{
+    static listener l[2];
+    const krs_sink nobody = {NULL, hear_nothing};
+    memset(l, 0, sizeof(l));
+    l[0].n_streams = l[1].n_streams = 16;
+    krs_runtime *runtimes[2] = {open_engine(dir, 32, n_tokens, NULL),
+                                open_engine(dir, 32, n_tokens, NULL)};
+    const bool is_ok = runtimes[0] && runtimes[1] &&
+                       open_paused(runtimes[1], &nobody, 16, n_tokens) &&
+                       take_turns(runtimes, l, n_tokens, n_rounds);
+    krs_runtime_free(runtimes[0]);
+    krs_runtime_free(runtimes[1]);
+    if (is_ok) {
+        print_pair("16 paused beside 16", l);
     }
     return is_ok;
 }
@@ -236,5 +299,7 @@ int main(int argc, char **argv)
         is_ok = measure(argv[1], counts[i], n_tokens, true) &&
                 measure(argv[1], counts[i], n_tokens, false);
     }
-    return is_ok && compare_metrics(argv[1], n_tokens, n_rounds) ? 0 : 1;
+    is_ok = is_ok && compare_metrics(argv[1], n_tokens, n_rounds) &&
+            compare_paused(argv[1], n_tokens, n_rounds);
+    return is_ok ? 0 : 1;
 }

@@ -12,7 +12,7 @@
 #include "support/synth_folder.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DEMO_SEEDS  3
+#define DEMO_SEEDS  2
 #define SYNTH_SEEDS 1
 #else
 #define DEMO_SEEDS  100
@@ -21,6 +21,12 @@
 #define ENOUGH_SEEDS   10 /* so many storms have everything in them */
 #define WAIT_NS        (2 * KRS_NS_PER_MS)
 #define MAX_EVENTS_GAP 40 /* between two arrivals, in events */
+
+/* A folder and how its engine keeps keys and values. */
+typedef struct subject {
+    const char *dir;
+    krs_dtype kv_dtype; /* KRS_DTYPE_COUNT: the device's choice */
+} subject;
 
 /* One of the 64 or a decoy, in the order they come. */
 typedef struct arrival {
@@ -41,11 +47,12 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static krs_engine_options options_of(const char *dir)
+static krs_engine_options options_of(const subject *model)
 {
     const char *device = getenv("KRS_TEST_DEVICE");
     krs_engine_options options = KRS_ENGINE_OPTIONS_INIT;
-    options.model_dir = dir;
+    options.model_dir = model->dir;
+    options.kv_dtype = model->kv_dtype;
     options.device = device ? device : "cpu";
     options.n_threads = 1;
     options.max_context_tokens = STORM_CONTEXT;
@@ -65,9 +72,9 @@ static void wait_ended(storm *s, uint32_t n)
 }
 
 /* Each request in an empty engine's company of one, with nothing to find in a cache. */
-static void answer_alone(const char *dir, storm *s)
+static void answer_alone(const subject *model, storm *s)
 {
-    krs_engine_options options = options_of(dir);
+    krs_engine_options options = options_of(model);
     options.has_no_prefix_cache = true;
     memset(s, 0, sizeof(*s));
     storm_open(s, &options);
@@ -79,9 +86,9 @@ static void answer_alone(const char *dir, storm *s)
     storm_close(s);
 }
 
-static krs_engine_options random_options(const char *dir, uint64_t *random)
+static krs_engine_options random_options(const subject *model, uint64_t *random)
 {
-    krs_engine_options options = options_of(dir);
+    krs_engine_options options = options_of(model);
     options.max_seqs = storm_between(random, 2, 24);
     options.max_step_tokens = options.max_seqs + storm_between(random, 0, 96);
     options.kv_tokens = STORM_CONTEXT + storm_between(random, 0, 1536);
@@ -235,13 +242,13 @@ static void count_weather(const storm *s, weather *seen)
     }
 }
 
-static void one_storm(const char *dir, const storm *alone, uint64_t seed, weather *seen)
+static void one_storm(const subject *model, const storm *alone, uint64_t seed, weather *seen)
 {
     static storm s;
     static arrival order[STORM_REQUESTS + STORM_DECOYS];
     memset(&s, 0, sizeof(s));
     s.random = seed;
-    const krs_engine_options options = random_options(dir, &s.random);
+    const krs_engine_options options = random_options(model, &s.random);
     const uint32_t n = shuffle(&s, order);
     storm_open(&s, &options);
     drive(&s, order, n, seen);
@@ -250,15 +257,15 @@ static void one_storm(const char *dir, const storm *alone, uint64_t seed, weathe
     count_weather(&s, seen);
 }
 
-static void storms_of(const char *dir, uint64_t n_seeds)
+static void storms_of(const subject *model, uint64_t n_seeds)
 {
     static storm alone;
     weather seen = {0};
     const uint64_t first = number_of("KRS_STORM_FIRST", 1);
     n_seeds = number_of("KRS_STORM_SEEDS", n_seeds);
-    answer_alone(dir, &alone);
+    answer_alone(model, &alone);
     for (uint64_t seed = first; seed < first + n_seeds; seed++) {
-        one_storm(dir, &alone, seed, &seen);
+        one_storm(model, &alone, seed, &seen);
     }
     printf("seeds %llu .. %llu: %llu preempted, %llu tokens cached, %llu cancelled, %llu paused\n",
            (unsigned long long)first, (unsigned long long)(first + n_seeds - 1),
@@ -273,7 +280,15 @@ static void storms_of(const char *dir, uint64_t n_seeds)
 static void the_demo_model_says_the_same_in_a_storm(void **state)
 {
     (void)state;
-    storms_of(KRS_SOURCE_DIR "/models/demo", DEMO_SEEDS);
+    const subject model = {KRS_SOURCE_DIR "/models/demo", KRS_DTYPE_COUNT};
+    storms_of(&model, DEMO_SEEDS);
+}
+
+static void keys_and_values_in_int8_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    const subject model = {KRS_SOURCE_DIR "/models/demo", KRS_DTYPE_I8};
+    storms_of(&model, SYNTH_SEEDS);
 }
 
 /* Sizes all synthetic models share. */
@@ -287,7 +302,8 @@ static void storms_of_shape(const char *config)
 {
     char dir[KRS_OS_PATH_BYTES];
     krs_synth_folder_make(config, dir);
-    storms_of(dir, SYNTH_SEEDS);
+    const subject model = {dir, KRS_DTYPE_COUNT};
+    storms_of(&model, SYNTH_SEEDS);
     assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }
 
@@ -325,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_demo_model_says_the_same_in_a_storm),
+        cmocka_unit_test(keys_and_values_in_int8_say_the_same_in_a_storm),
         cmocka_unit_test(grouped_heads_say_the_same_in_a_storm),
         cmocka_unit_test(sliding_windows_say_the_same_in_a_storm),
         cmocka_unit_test(biased_projections_say_the_same_in_a_storm),
