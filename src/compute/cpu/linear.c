@@ -2,14 +2,20 @@
  *
  * Packing rounds and reorders x the way the kernel wants it. Ops in a row that read the same slot with
  * the same packing (q, k and v; gate and up) share one packing. Threads take contiguous ranges of
- * outputs, so each streams its own part of the weights; inside, rows are cut into blocks whose packed
- * form stays in the L2 cache while the weights pass by. */
+ * outputs, so each streams its own part of the weights; inside, outputs are cut into blocks whose
+ * weights stay in the L2 cache while the rows pass by, and rows into blocks whose packed form does the
+ * same while the weights of such a block pass by. Cuts choose which sums are made when, never the
+ * order inside one. */
 #include "compute/cpu/cpu.h"
 
 #define OUTS_GRAIN                                                                                 \
     16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
 
 #define ROWS_GRAIN 12 /* rows per block: a multiple of every kernel's tile of rows */
+
+#define OUTS_BLOCK_BYTES                                                                           \
+    (512 *                                                                                         \
+     1024) /* weights kept in the L2 cache: half of 1 MiB, beside the rows; 1 to 2 are common */
 
 typedef struct pack_task {
     const krs_cpu_exec *exec;
@@ -67,7 +73,17 @@ typedef struct linear_task {
     int64_t n_rows;
     int64_t n_outs;
     int64_t rows_block;
+    int64_t outs_block;
 } linear_task;
+
+/* Outputs [out, out + n_outs) of all rows, a block of rows at a time. */
+static void all_rows(const linear_task *t, int64_t out, int64_t n_outs, float *scratch)
+{
+    for (int64_t r = 0; r < t->n_rows; r += t->rows_block) {
+        const int64_t n = t->n_rows - r < t->rows_block ? t->n_rows - r : t->rows_block;
+        t->run(&t->op, r, n, out, n_outs, scratch);
+    }
+}
 
 static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
 {
@@ -76,10 +92,16 @@ static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
     int64_t begin;
     int64_t end;
     krs_cpu_team_share(t->n_outs, OUTS_GRAIN, index, n_threads, &begin, &end);
-    for (int64_t r = 0; r < t->n_rows && begin < end; r += t->rows_block) {
-        const int64_t n = t->n_rows - r < t->rows_block ? t->n_rows - r : t->rows_block;
-        t->run(&t->op, r, n, begin, end - begin, scratch);
+    for (int64_t o = begin; o < end; o += t->outs_block) {
+        all_rows(t, o, end - o < t->outs_block ? end - o : t->outs_block, scratch);
     }
+}
+
+/* bytes / each, as a multiple of grain, at least one of it. */
+static int64_t block_of(int64_t bytes, size_t each, int64_t grain)
+{
+    const int64_t n = bytes / (int64_t)each / grain * grain;
+    return n < grain ? grain : n;
 }
 
 static krs_cpu_linear describe(const krs_cpu_exec *exec, const krs_op *op, const krs_matrix *matrix,
@@ -138,14 +160,15 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
         return;
     }
     pack_rows(exec, &pack);
-    const int64_t fitting = KRS_CPU_ROWS_BLOCK_BYTES / (int64_t)pack.row_bytes;
     linear_task task = {
         .op = describe(exec, op, matrix, &pack),
         .run = kernel->run,
         .exec = exec,
         .n_rows = pack.n_rows,
         .n_outs = matrix->n_out,
-        .rows_block = fitting < ROWS_GRAIN ? ROWS_GRAIN : fitting / ROWS_GRAIN * ROWS_GRAIN,
+        .rows_block = block_of(KRS_CPU_ROWS_BLOCK_BYTES, pack.row_bytes, ROWS_GRAIN),
+        .outs_block = block_of(OUTS_BLOCK_BYTES,
+                               krs_matrix_data_bytes(matrix) / (size_t)matrix->n_out, OUTS_GRAIN),
     };
     const int64_t n_products = pack.n_rows * matrix->n_out * matrix->n_in;
     krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, linear_share, &task);
