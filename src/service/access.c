@@ -43,8 +43,10 @@ uint32_t krs_service_tenant_weight(krs_service *service, uint32_t tenant)
 /* --- rates --- */
 
 /* Of no field: the request itself is right. */
-static krs_status refuse(krs_error *err, const char *what, uint32_t limit, uint32_t retry_after_ms)
+static krs_status refuse(krs_tenant *tenant, krs_error *err, const char *what, uint32_t limit,
+                         uint32_t retry_after_ms)
 {
+    (void)atomic_fetch_add_explicit(&tenant->n_refused, 1, memory_order_relaxed);
     const krs_status status =
         krs_fail(err, KRS_EBUSY, "This key is at its limit of %u %s; try again in %u ms.", limit,
                  what, retry_after_ms);
@@ -63,7 +65,7 @@ krs_status krs_service_spend_call(krs_service *service, uint32_t number, krs_err
         return KRS_OK;
     }
     krs_metrics_add(service->options.metrics, KRS_METRIC_TENANT_REFUSED, 1);
-    return refuse(err, "requests a minute", rate.per_minute, NS_TO_MS(retry_ns));
+    return refuse(tenant, err, "requests a minute", rate.per_minute, NS_TO_MS(retry_ns));
 }
 
 krs_status krs_tenant_enter(krs_tenant *tenant, uint64_t now_ns, krs_error *err)
@@ -71,13 +73,13 @@ krs_status krs_tenant_enter(krs_tenant *tenant, uint64_t now_ns, krs_error *err)
     const krs_bucket_rate rate = rate_of(&tenant->tokens_rate);
     uint64_t retry_ns;
     if (!krs_bucket_has_any(&tenant->tokens, rate, now_ns, &retry_ns)) {
-        return refuse(err, "tokens a minute", rate.per_minute, NS_TO_MS(retry_ns));
+        return refuse(tenant, err, "tokens a minute", rate.per_minute, NS_TO_MS(retry_ns));
     }
     const uint32_t max = atomic_load_explicit(&tenant->max_in_flight, memory_order_relaxed);
     const uint32_t n = atomic_fetch_add_explicit(&tenant->n_in_flight, 1, memory_order_relaxed) + 1;
     if (max > 0 && n > max) {
         krs_tenant_leave(tenant);
-        return refuse(err, "answers at once", max, CONCURRENT_RETRY_MS);
+        return refuse(tenant, err, "answers at once", max, CONCURRENT_RETRY_MS);
     }
     return KRS_OK;
 }
@@ -89,6 +91,7 @@ void krs_tenant_leave(krs_tenant *tenant)
 
 void krs_tenant_charge(krs_tenant *tenant, uint32_t n_tokens, uint64_t now_ns)
 {
+    (void)atomic_fetch_add_explicit(&tenant->n_tokens, n_tokens, memory_order_relaxed);
     krs_bucket_charge(&tenant->tokens, rate_of(&tenant->tokens_rate), n_tokens, now_ns);
 }
 

@@ -20,6 +20,9 @@ typedef struct krs_tenant {
     krs_bucket calls;
     krs_bucket tokens;
     _Atomic uint32_t n_in_flight;
+    _Atomic uint64_t n_requests; /* let in */
+    _Atomic uint64_t n_refused;  /* by its own limits */
+    _Atomic uint64_t n_tokens;   /* of prompts and answers */
 } krs_tenant;
 
 typedef struct krs_keys {

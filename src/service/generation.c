@@ -145,6 +145,11 @@ static void tell_refused(krs_service *service, const krs_generation *generation,
     krs_service_publish(service, KRS_EVENT_REQUEST_REFUSED, generation->correlation_id, fields, 5);
 }
 
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
 static void tell_accepted(krs_service *service, const krs_generation *generation)
 {
     static const char *const priorities[] = {"urgent", "normal", "background"};
@@ -157,6 +162,8 @@ static void tell_accepted(krs_service *service, const krs_generation *generation
         krs_log_text("trace", trace),
     };
     krs_metrics_add(service->options.metrics, KRS_METRIC_REQUESTS_ACCEPTED, 1);
+    count(&generation->model->n_answers, 1);
+    count(&generation->tenant->n_requests, 1);
     krs_service_publish(service, KRS_EVENT_REQUEST_ACCEPTED, generation->correlation_id, fields, 4);
 }
 
@@ -220,6 +227,7 @@ static void observe_tokens(krs_service *service, krs_generation *generation, uin
     krs_metrics *metrics = service->options.metrics;
     krs_metrics_add(metrics, KRS_METRIC_TOKENS_ANSWER, n_tokens);
     krs_tenant_charge(generation->tenant, n_tokens, now_ns);
+    count(&generation->model->n_tokens, n_tokens);
     if (generation->first_token_ns == 0) {
         observe_first_token(service, generation, now_ns);
     } else {

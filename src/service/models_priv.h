@@ -14,6 +14,8 @@
 #include "os/thread.h"
 #include "service/models.h"
 
+#include <stdatomic.h>
+
 /* Ready and loading, as many draining, as many failures remembered. */
 #define KRS_MODELS_SLOTS     (3 * KRS_SERVICE_MAX_MODELS)
 #define KRS_MODELS_MAX_WAITS 256 /* callers waiting for loads, all together */
@@ -38,8 +40,10 @@ typedef struct krs_model {
     bool is_owned;     /* runtime is ours to free */
     bool is_cancelled; /* LOADING: unloaded before it was there */
     uint32_t n_leases;
-    uint64_t order;  /* of the name: when it was first loaded */
-    uint64_t ticket; /* of this opening; loads run in its order */
+    _Atomic uint64_t n_answers; /* begun */
+    _Atomic uint64_t n_tokens;  /* of answers */
+    uint64_t order;             /* of the name: when it was first loaded */
+    uint64_t ticket;            /* of this opening; loads run in its order */
     char id[KRS_MODEL_ID_BYTES];
     char *path; /* LOADING: owned */
     uint32_t context_tokens;

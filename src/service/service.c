@@ -5,6 +5,7 @@
 #include "os/cpu.h"
 #include "os/random.h"
 #include "os/usage.h"
+#include "service/series.h"
 
 #include <stdio.h>
 
@@ -268,5 +269,6 @@ krs_status krs_service_write_metrics(krs_service *service, krs_buf *out)
     set_runtime_gauges(service);
     set_own_gauges(service);
     set_process_gauges(service->options.metrics);
-    return krs_metrics_render_prometheus(service->options.metrics, out);
+    const krs_status status = krs_metrics_render_prometheus(service->options.metrics, out);
+    return status == KRS_OK ? krs_series_write(service, out) : status;
 }

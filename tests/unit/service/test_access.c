@@ -333,6 +333,16 @@ static void concurrency_and_tokens_bound_a_tenant_and_no_other(void **state)
     assert_non_null(strstr(err.message, "600 tokens a minute"));
     assert_true(err.retry_after_ms > 20000); /* at ten a second, 290 of debt */
     assert_int_equal(krs_metrics_read(k->f->metrics, KRS_METRIC_REFUSED_TENANT), 2);
+    krs_buf page;
+    krs_buf_init(&page, NULL, KRS_SERVICE_METRICS_BYTES);
+    assert_int_equal(krs_service_write_metrics(k->f->service, &page), KRS_OK);
+    assert_non_null(strstr(page.data, "\nkrs_tenant_requests_total{tenant=\"alice\"} 1\n"));
+    assert_non_null(strstr(page.data, "\nkrs_tenant_requests_refused_total{tenant=\"alice\"} 2\n"));
+    assert_non_null(strstr(page.data, "\nkrs_tenant_tokens_total{tenant=\"bob\"} 12\n"));
+    assert_non_null(strstr(page.data, "\nkrs_tenant_requests_in_flight{tenant=\"alice\"} 0\n"));
+    assert_non_null(strstr(page.data, "\nkrs_model_requests_total{model=\"fake\"} 2\n"));
+    assert_non_null(strstr(page.data, "\nkrs_model_requests_in_flight{model=\"fake\"} 0\n"));
+    krs_buf_deinit(&page);
     assert_int_equal(ask_as(k->f, "", "hello", bob.tenant, &b, &err), KRS_OK);
     (void)settle(k->f, &b);
     keys_free(k);
