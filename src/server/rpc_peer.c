@@ -23,221 +23,10 @@ typedef struct rpc_peer {
     krs_rpc_session *session;
 } rpc_peer;
 
-/* A stream of a session: what connects a task above with a krs_stream below. */
-typedef struct link {
-    rpc_peer *peer;
-    krs_rpc_task *task; /* NULL: it has had its end */
-    krs_stream *stream;
-} link;
-
-struct krs_rpc_hub {
-    krs_io *io;
-    krs_rpc_desk *desk;
-    krs_os_mutex *mutex;
-    krs_rpc_post *posts; /* under the mutex; newest first */
-    krs_os_wake wake;
-    struct event *wake_event;
-    char input[KRS_RPC_READ_BYTES];
-};
-
 static rpc_peer *peer_of(krs_peer *peer)
 {
     return (rpc_peer *)peer;
 }
-
-/* ---- streams ---- */
-
-static krs_status on_event(void *ctx, uint32_t index, const krs_stream_event *event)
-{
-    link *l = ctx;
-    krs_rpc_task *task = l->task;
-    (void)index;
-    if (event->is_end) {
-        l->task = NULL;
-    }
-    krs_io_touch(&l->peer->peer);
-    if (task) {
-        krs_rpc_event(task, event, krs_os_now_ns());
-    }
-    return KRS_OK;
-}
-
-static void on_done(void *ctx, uint32_t index, krs_status status, bool is_over)
-{
-    link *l = ctx;
-    if (l->task && (status != KRS_OK || is_over)) {
-        krs_stream_event end = {.is_end = true, .finish = KRS_FINISH_ERROR};
-        (void)krs_fail(&end.error, status == KRS_OK ? KRS_EINTERNAL : status,
-                       "the answer outgrew the memory it may use here");
-        (void)on_event(l, index, &end);
-        if (!is_over) {
-            krs_stream_give_up(l->stream, KRS_CANCEL_SIBLING);
-            is_over = true;
-        }
-    }
-    if (is_over) {
-        krs_alloc_free(l->peer->peer.io->server->alloc, l);
-    }
-}
-
-static const krs_stream_reader reader = {on_event, on_done};
-
-static krs_status carrier_open(void *ctx, krs_request *request, krs_rpc_task *task, void **stream,
-                               krs_error *err)
-{
-    rpc_peer *p = ctx;
-    link *l = krs_alloc_zero(p->peer.io->server->alloc, sizeof(*l));
-    if (!l) {
-        return krs_fail(err, KRS_ENOMEM, "no memory for a stream");
-    }
-    *l = (link){.peer = p, .task = task};
-    const krs_stream_options options = {
-        .reader = &reader, .ctx = l, .window = request->credit, .has_tokens = true};
-    const krs_status status = krs_stream_open(p->peer.io, request, &options, &l->stream, err);
-    if (status != KRS_OK) {
-        krs_alloc_free(p->peer.io->server->alloc, l);
-        return status;
-    }
-    *stream = l;
-    return KRS_OK;
-}
-
-static void carrier_cancel(void *stream, krs_cancel_reason reason)
-{
-    krs_stream_cancel(((link *)stream)->stream, reason);
-}
-
-static void carrier_drop(void *stream, krs_cancel_reason reason)
-{
-    link *l = stream;
-    krs_stream_give_up(l->stream, reason);
-    krs_alloc_free(l->peer->peer.io->server->alloc, l);
-}
-
-static void carrier_grant(void *stream, uint32_t n_tokens)
-{
-    const link *l = stream;
-    krs_service_grant(l->peer->peer.io->server->service, &l->stream->generation, n_tokens);
-}
-
-/* ---- the hub ---- */
-
-static void carrier_post(void *ctx, krs_rpc_post *post)
-{
-    krs_rpc_hub *hub = ctx;
-    krs_os_mutex_lock(hub->mutex);
-    post->next = hub->posts;
-    hub->posts = post;
-    krs_os_mutex_unlock(hub->mutex);
-    krs_os_wake_raise(&hub->wake);
-}
-
-static const krs_rpc_carrier carrier = {carrier_open, carrier_cancel, carrier_drop, carrier_grant,
-                                        carrier_post};
-
-/* Oldest first. */
-static void run_posts(krs_rpc_hub *hub)
-{
-    krs_os_mutex_lock(hub->mutex);
-    krs_rpc_post *newest = hub->posts;
-    hub->posts = NULL;
-    krs_os_mutex_unlock(hub->mutex);
-    krs_rpc_post *oldest = NULL;
-    while (newest) {
-        krs_rpc_post *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    while (oldest) {
-        krs_rpc_post *next = oldest->next;
-        oldest->run(oldest);
-        oldest = next;
-    }
-}
-
-static void flush_peer(krs_peer *peer);
-
-static void on_wake(evutil_socket_t fd, short what, void *ctx)
-{
-    krs_rpc_hub *hub = ctx;
-    (void)fd;
-    (void)what;
-    krs_os_wake_clear(&hub->wake);
-    run_posts(hub);
-    for (krs_peer *peer = hub->io->peers, *next = NULL; peer; peer = next) {
-        next = peer->next;
-        if (peer->ops->flush == flush_peer) {
-            flush_peer(peer);
-        }
-    }
-}
-
-void krs_rpc_hub_free(krs_rpc_hub *hub)
-{
-    if (!hub) {
-        return;
-    }
-    if (hub->mutex) {
-        run_posts(hub);
-    }
-    if (hub->wake_event) {
-        event_free(hub->wake_event);
-    }
-    krs_rpc_desk_free(hub->desk);
-    krs_os_wake_close(&hub->wake);
-    krs_os_mutex_free(hub->mutex);
-    krs_alloc_free(hub->io->server->alloc, hub);
-}
-
-static krs_status open_hub(krs_rpc_hub *hub, krs_error *err)
-{
-    const krs_server *server = hub->io->server;
-    const krs_server_rpc *rpc = &server->options.rpc;
-    const krs_rpc_desk_options options = {.service = server->service,
-                                          .carrier = &carrier,
-                                          .carrier_ctx = hub,
-                                          .version = server->options.version,
-                                          .trusted = rpc->trusted,
-                                          .n_trusted = rpc->n_trusted,
-                                          .hub_dir = rpc->hub_dir,
-                                          .alloc = server->alloc};
-    krs_status status = krs_os_mutex_new(&hub->mutex);
-    if (status == KRS_OK) {
-        status = krs_os_wake_open(&hub->wake, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_rpc_desk_new(&options, &hub->desk);
-    }
-    if (status == KRS_OK) {
-        hub->wake_event =
-            event_new(hub->io->base, hub->wake.fd, EV_READ | EV_PERSIST, on_wake, hub);
-        if (!hub->wake_event || event_add(hub->wake_event, NULL) != 0) {
-            status = krs_fail(err, KRS_ENOMEM, "rpc: no memory");
-        }
-    }
-    return status;
-}
-
-static krs_rpc_hub *hub_of(krs_io *io, krs_error *err)
-{
-    if (!io->rpc) {
-        krs_rpc_hub *hub = krs_alloc_zero(io->server->alloc, sizeof(*hub));
-        if (!hub) {
-            return NULL;
-        }
-        hub->io = io;
-        hub->wake.fd = -1;
-        if (open_hub(hub, err) != KRS_OK) {
-            krs_rpc_hub_free(hub);
-            return NULL;
-        }
-        io->rpc = hub;
-    }
-    return io->rpc;
-}
-
-/* ---- a connection ---- */
 
 static void die(rpc_peer *p)
 {
@@ -364,11 +153,11 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
     if (p->is_dead || p->is_closing) {
         return;
     }
-    krs_rpc_hub *hub = p->peer.io->rpc;
+    char *input = krs_rpc_hub_input(p->peer.io->rpc);
     size_t n = 0;
-    const krs_status status = krs_os_stream_read(p->in_fd, hub->input, sizeof(hub->input), &n);
+    const krs_status status = krs_os_stream_read(p->in_fd, input, KRS_RPC_READ_BYTES, &n);
     if (status == KRS_OK) {
-        krs_rpc_feed(p->session, (krs_str){hub->input, n}, krs_os_now_ns());
+        krs_rpc_feed(p->session, (krs_str){input, n}, krs_os_now_ns());
         flush_peer(&p->peer);
     } else {
         on_input_end(p);
@@ -392,8 +181,6 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
         flush_peer(&p->peer);
     }
 }
-
-/* ---- what the io thread does with any peer ---- */
 
 static void drain_peer(krs_peer *peer)
 {
@@ -441,8 +228,8 @@ static void free_peer(krs_peer *peer)
     krs_alloc_free(peer->io->server->alloc, p);
 }
 
-static const krs_peer_ops ops = {drain_peer, shed_peer,  cancel_peer,
-                                 abort_peer, flush_peer, free_peer};
+const krs_peer_ops krs_rpc_peer_ops = {drain_peer, shed_peer,  cancel_peer,
+                                       abort_peer, flush_peer, free_peer};
 
 static krs_status open_events(rpc_peer *p, krs_error *err)
 {
@@ -469,19 +256,19 @@ static krs_status open_events(rpc_peer *p, krs_error *err)
 static krs_status open_peer(krs_io *io, int in_fd, int out_fd, bool is_stdio, rpc_peer **out,
                             krs_error *err)
 {
-    const krs_rpc_hub *hub = hub_of(io, err);
+    const krs_rpc_hub *hub = krs_rpc_hub_of(io, err);
     rpc_peer *p = hub ? krs_alloc_zero(io->server->alloc, sizeof(*p)) : NULL;
     if (!p) {
         return krs_fail(err, KRS_ENOMEM, "rpc: no memory for a connection");
     }
-    p->peer.ops = &ops;
+    p->peer.ops = &krs_rpc_peer_ops;
     p->peer.io = io;
     p->in_fd = in_fd;
     p->out_fd = out_fd;
     p->is_stdio = true; /* until it is ours: free_peer leaves the descriptors alone */
     const krs_rpc_session_options options = {
         .carrier_ctx = p, .max_line_bytes = is_stdio ? KRS_STDIO_LINE_BYTES : KRS_RPC_LINE_BYTES};
-    krs_status status = krs_rpc_session_new(hub->desk, &options, &p->session);
+    krs_status status = krs_rpc_session_new(krs_rpc_hub_desk(hub), &options, &p->session);
     if (status == KRS_OK) {
         status = open_events(p, err);
     }

@@ -31,5 +31,13 @@ void krs_rpc_peer_open(struct krs_io *io, krs_accepted *accepted);
  * Errors: KRS_ENOMEM, KRS_EIO. */
 KRS_MUST_USE krs_status krs_rpc_peer_open_stdio(struct krs_io *io, krs_error *err);
 
+/* What an io thread does with such a peer. */
+extern const struct krs_peer_ops krs_rpc_peer_ops;
+
+/* rpc_hub.c: the io's hub, made when there is none. NULL: no memory, or no descriptor. */
+krs_rpc_hub *krs_rpc_hub_of(struct krs_io *io, krs_error *err);
+krs_rpc_desk *krs_rpc_hub_desk(const krs_rpc_hub *hub);
+/* [KRS_RPC_READ_BYTES], for whoever reads now. */
+char *krs_rpc_hub_input(krs_rpc_hub *hub);
 /* Every peer is gone, every load has ended. NULL is a no-op. */
 void krs_rpc_hub_free(krs_rpc_hub *hub);

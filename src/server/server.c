@@ -21,13 +21,17 @@ static krs_status check_sizes(const krs_server_options *options, krs_error *err)
     return KRS_OK;
 }
 
+static bool has_listener(const krs_server_options *options)
+{
+    return options->host || options->unix_path || options->rpc.path || options->rpc.is_stdio;
+}
+
 static krs_status check_options(const krs_server_options *options, krs_error *err)
 {
     if (options->size != sizeof(*options) || !options->version) {
         return krs_fail(err, KRS_EINVAL, "server: options of another version");
     }
-    const bool has_rpc = options->rpc.path || options->rpc.is_stdio;
-    if (!options->host && !options->unix_path && !has_rpc) {
+    if (!has_listener(options)) {
         return krs_fail_field(err, KRS_EINVAL, "unix", "unix: nothing to listen on without TCP");
     }
     if (options->stream_window == 0 || options->stream_window > MAX_STREAM_WINDOW) {
