@@ -62,8 +62,8 @@ static void enlist(krs_mailbox *mailbox, krs_inbox *inbox)
 static void put_event(krs_mailbox *mailbox, const krs_stream_event *event)
 {
     krs_inbox *inbox = event->user;
-    if (!inbox->is_lost) {
-        inbox->is_lost = krs_event_pack(event, inbox->has_tokens, &inbox->pending) != KRS_OK;
+    if (inbox->lost == KRS_OK) {
+        inbox->lost = krs_event_pack(event, inbox->has_tokens, &inbox->pending);
     }
     if (event->is_end) {
         inbox->has_end = true;
@@ -112,7 +112,7 @@ static void hand_over(krs_inbox *inbox)
     inbox->pending = inbox->taken;
     inbox->taken = full;
     krs_buf_reset(&inbox->pending);
-    inbox->is_lost_taken = inbox->is_lost;
+    inbox->lost_taken = inbox->lost;
     inbox->is_end_taken = inbox->has_end;
     inbox->next_taken = inbox->next_ready;
     inbox->is_ready = false;

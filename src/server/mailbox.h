@@ -28,12 +28,13 @@ struct krs_inbox {
     krs_inbox *next_taken; /* the owner's: list of this take */
     krs_buf pending;       /* under the lock: packed events since the last take */
     krs_buf taken;         /* the owner's: packed events of this take */
-    bool is_lost_taken;    /* the owner's: events did not fit; what follows is worthless */
-    bool is_end_taken;     /* the owner's: nothing comes after; the fields below are valid */
-    bool has_tokens;       /* immutable: pack tokens too */
-    bool is_ready;         /* under the lock */
-    bool is_lost;          /* under the lock */
-    bool has_end;          /* under the lock */
+    krs_status
+        lost_taken;    /* the owner's: not KRS_OK: events did not fit; what follows is worthless */
+    bool is_end_taken; /* the owner's: nothing comes after; the fields below are valid */
+    bool has_tokens;   /* immutable: pack tokens too */
+    bool is_ready;     /* under the lock */
+    krs_status lost;   /* under the lock: why events did not fit */
+    bool has_end;      /* under the lock */
     krs_finish finish;
     krs_usage usage;
     krs_error error;

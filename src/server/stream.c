@@ -127,8 +127,8 @@ void krs_stream_take(krs_inbox *inbox)
     const bool is_over = inbox->is_end_taken;
     bool has_end = false;
     krs_status status = add_records(stream, &has_end);
-    if (status == KRS_OK && inbox->is_lost_taken) {
-        status = KRS_ETOOLARGE;
+    if (status == KRS_OK) {
+        status = inbox->lost_taken;
     }
     if (is_over && !has_end) { /* its record was lost, or not reached: the account still needs it */
         krs_stream_event end = {.is_end = true};

@@ -53,7 +53,17 @@ static inline fixture_options defaults(void)
     return options;
 }
 
-static inline fixture *start_fixture(const fixture_options *options)
+static inline void drop_fixture(fixture *f)
+{
+    krs_runtime_free(&f->fake->base);
+    krs_server_free(f->server);
+    krs_service_free(f->service);
+    krs_metrics_free(f->metrics);
+    free(f);
+}
+
+/* NULL when the server could not be opened for want of memory. */
+static inline fixture *try_fixture(const fixture_options *options)
 {
     fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
@@ -67,12 +77,25 @@ static inline fixture *start_fixture(const fixture_options *options)
     so.max_in_flight = options->max_in_flight ? options->max_in_flight : so.max_in_flight;
     assert_int_equal(krs_service_new(&so, NULL, &f->service, NULL), KRS_OK);
     krs_error err = KRS_ERROR_INIT;
-    if (krs_server_open(&options->server, f->service, options->alloc, &f->server, &err) != KRS_OK) {
+    const krs_status status =
+        krs_server_open(&options->server, f->service, options->alloc, &f->server, &err);
+    if (status == KRS_ENOMEM) {
+        drop_fixture(f);
+        return NULL;
+    }
+    if (status != KRS_OK) {
         fail_msg("%s", err.message);
     }
     f->port = krs_server_port(f->server);
     assert_true(f->port != 0 || !options->server.host);
     assert_int_equal(krs_os_thread_start("server", run_server, f, &f->thread, NULL), KRS_OK);
+    return f;
+}
+
+static inline fixture *start_fixture(const fixture_options *options)
+{
+    fixture *f = try_fixture(options);
+    assert_non_null(f);
     return f;
 }
 
@@ -111,11 +134,7 @@ static inline int tear_down(void **state)
         stop(f);
     }
     assert_int_equal(f->run_status, KRS_OK);
-    krs_runtime_free(&f->fake->base);
-    krs_server_free(f->server);
-    krs_service_free(f->service);
-    krs_metrics_free(f->metrics);
-    free(f);
+    drop_fixture(f);
     return 0;
 }
 
