@@ -141,7 +141,7 @@ static inline const json_t *dig(const json_t *tree, const char *path)
 {
     while (*path) {
         const size_t n = strcspn(path, ".");
-        tree = json_is_array(tree) ? json_array_get(tree, (size_t)atoi(path))
+        tree = json_is_array(tree) ? json_array_get(tree, (size_t)strtoul(path, NULL, 10))
                                    : json_object_getn(tree, path, n);
         path += n + (path[n] == '.');
     }
