@@ -44,6 +44,7 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     options.max_waiting = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_WAITING);
     options.kv_tokens = (uint64_t)krs_config_int(config, KRS_OPTION_KV_TOKENS);
     options.n_prep_threads = (uint32_t)krs_config_int(config, KRS_OPTION_PREP_THREADS);
+    options.has_no_prefix_cache = !krs_config_bool(config, KRS_OPTION_PREFIX_CACHE);
     return options;
 }
 
