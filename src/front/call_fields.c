@@ -5,6 +5,8 @@
  * "_.-" are kept. */
 #include "front/call_priv.h"
 
+#include <stdlib.h>
+
 #define NAME_MAX_BYTES 64 /* of one unknown name; longer ones are cut */
 #define MAX_FIELDS                                                                                 \
     256 /* looked at in one object: real ones have some 30, and the list holds fewer */
@@ -147,9 +149,22 @@ static bool is_empty(const json_t *value)
     }
 }
 
-static bool is_text(const json_t *value, const char *text)
+/* Is this the value that text writes: a word, a number, true or false? */
+static bool is_value(const json_t *value, const char *text)
 {
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        return strcmp(json_string_value(value), text) == 0;
+    case JSON_INTEGER:
+        return text[0] >= '0' && text[0] <= '9' &&
+               json_integer_value(value) == strtoll(text, NULL, 10);
+    case JSON_TRUE:
+        return strcmp(text, "true") == 0;
+    case JSON_FALSE:
+        return strcmp(text, "false") == 0;
+    default:
+        return false;
+    }
 }
 
 static bool is_harmless(const json_t *value, const krs_refusal *row)
@@ -161,8 +176,7 @@ static bool is_harmless(const json_t *value, const krs_refusal *row)
     case KRS_REFUSE_GIVEN:
         return false;
     case KRS_REFUSE_OTHER:
-        return is_text(value, row->harmless) ||
-               (strcmp(row->harmless, "1") == 0 && json_integer_value(value) == 1);
+        return is_value(value, row->harmless);
     default:
         return is_empty(value);
     }

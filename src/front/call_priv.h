@@ -55,7 +55,7 @@ typedef struct krs_call_reader {
 typedef enum krs_refusal_rule {
     KRS_REFUSE_SET,   /* anything but null, false, 0, "", [] and {} */
     KRS_REFUSE_GIVEN, /* anything but null: {} is a schema too */
-    KRS_REFUSE_OTHER, /* anything but null and the text or the number `harmless` */
+    KRS_REFUSE_OTHER, /* anything but null and what `harmless` writes: a word, a number, true */
 } krs_refusal_rule;
 
 typedef struct krs_refusal {

@@ -26,6 +26,12 @@ static const char *const shared_fields[] = {"n",
                                             "guided_choice",
                                             "guided_grammar",
                                             "structured_outputs",
+                                            "truncate_prompt_tokens",
+                                            "skip_special_tokens",
+                                            "add_special_tokens",
+                                            "detokenize",
+                                            "length_penalty",
+                                            "early_stopping",
                                             NULL};
 
 static const char *const chat_fields[] = {"messages",
@@ -45,6 +51,8 @@ static const char *const chat_fields[] = {"messages",
                                           "audio",
                                           "web_search_options",
                                           "verbosity",
+                                          "chat_template",
+                                          "documents",
                                           NULL};
 
 static const char *const completion_fields[] = {"prompt", "suffix", "best_of", NULL};

@@ -22,7 +22,18 @@ static const krs_refusal unsupported[] = {
     {"guided_grammar", KRS_REFUSE_SET, NULL},
     {"structured_outputs", KRS_REFUSE_GIVEN, NULL},
     {"continue_final_message", KRS_REFUSE_SET, NULL},
+    {"truncate_prompt_tokens", KRS_REFUSE_SET, NULL},
+    {"skip_special_tokens", KRS_REFUSE_OTHER, "true"},
+    {"detokenize", KRS_REFUSE_OTHER, "true"},
+    {"length_penalty", KRS_REFUSE_OTHER, "1"},
+    {"early_stopping", KRS_REFUSE_SET, NULL},
+    {"chat_template", KRS_REFUSE_SET, NULL},
+    {"documents", KRS_REFUSE_SET, NULL},
 };
+
+/* A template writes its own special tokens, a raw prompt gets those of the tokenizer. */
+static const krs_refusal chat_special = {"add_special_tokens", KRS_REFUSE_OTHER, "false"};
+static const krs_refusal prompt_special = {"add_special_tokens", KRS_REFUSE_OTHER, "true"};
 
 /* Known and without effect: they ask for nothing that changes an answer. */
 static const char *const without_effect[] = {"service_tier", "safety_identifier",
@@ -209,20 +220,28 @@ static krs_status build_request(krs_call_reader *reader, uint32_t i)
     return status;
 }
 
-static krs_status read_call(krs_call_reader *reader)
+/* What is not supported, and what has no effect. */
+static krs_status check_rest(const krs_call_reader *reader)
 {
-    krs_call *call = &reader->call->call;
+    const krs_refusal *special = is_chat(reader) ? &chat_special : &prompt_special;
     krs_status status = krs_call_refuse_unsupported(reader, unsupported,
                                                     sizeof(unsupported) / sizeof(unsupported[0]));
+    if (status == KRS_OK) {
+        status = krs_call_refuse_unsupported(reader, special, 1);
+    }
     if (status == KRS_OK) {
         status = check_format(reader);
     }
     if (status == KRS_OK) {
         status = check_modalities(reader);
     }
-    if (status == KRS_OK) {
-        status = check_stored(reader);
-    }
+    return status == KRS_OK ? check_stored(reader) : status;
+}
+
+static krs_status read_call(krs_call_reader *reader)
+{
+    krs_call *call = &reader->call->call;
+    krs_status status = check_rest(reader);
     if (status == KRS_OK) {
         status = read_stream(reader);
     }

@@ -83,6 +83,16 @@ static const bad_case bad_chats[] = {
     {MSG ",\"guided_json\":{\"a\":1}", "guided_json"},
     {MSG ",\"guided_json\":{}", "guided_json"},
     {MSG ",\"continue_final_message\":true", "continue_final_message"},
+    {MSG ",\"chat_template\":\"{{ 1 }}\"", "chat_template"},
+    {MSG ",\"add_special_tokens\":true", "add_special_tokens"},
+    {MSG ",\"skip_special_tokens\":false", "skip_special_tokens"},
+    {MSG ",\"length_penalty\":2", "length_penalty"},
+    {MSG ",\"truncate_prompt_tokens\":5", "truncate_prompt_tokens"},
+    {MSG ",\"verbosity\":\"low\"", "verbosity"},
+    {MSG ",\"metadata\":{\"a\":1}", "metadata"},
+    {MSG ",\"store\":\"yes\"", "store"},
+    {MSG ",\"cache_salt\":\"\"", "cache_salt"},
+    {MSG ",\"reasoning_effort\":3", "reasoning_effort"},
     {MSG ",\"priority\":\"high\"", "priority"},
     {MSG ",\"timeout_ms\":0", "timeout_ms"},
     {MSG ",\"ignore_eos\":1", "ignore_eos"},
@@ -107,6 +117,7 @@ static const bad_case bad_completions[] = {
     {"\"prompt\":\"a\",\"echo\":true", "echo"},
     {"\"prompt\":\"a\",\"suffix\":\"b\"", "suffix"},
     {"\"prompt\":\"a\",\"best_of\":2", "best_of"},
+    {"\"prompt\":\"a\",\"add_special_tokens\":false", "add_special_tokens"},
 };
 
 static void every_bad_chat_field_is_named(void **state)
@@ -149,9 +160,12 @@ static void bodies_that_are_no_call_are_refused(void **state)
 static void absent_fields_take_the_models_defaults(void **state)
 {
     (void)state;
-    krs_call *call = parse_good(
-        KRS_CALL_CHAT, "{\"model\":\"m\"," MSG ",\"temperature\":null,\"stop\":null,\"n\":null,"
-                       "\"functions\":null,\"echo\":false,\"unknown_field\":{\"a\":[]}}");
+    krs_call *call =
+        parse_good(KRS_CALL_CHAT,
+                   "{\"model\":\"m\"," MSG ",\"temperature\":null,\"stop\":null,\"n\":null,"
+                   "\"functions\":null,\"echo\":false,\"best_of\":1,"
+                   "\"skip_special_tokens\":true,\"add_special_tokens\":false,"
+                   "\"length_penalty\":1,\"verbosity\":\"medium\",\"unknown_field\":{\"a\":[]}}");
     const krs_request *r = call->requests[0];
     assert_true(r->sampling.temperature == 0.7 && r->sampling.top_p == 0.9);
     assert_int_equal(r->sampling.seed, 0xAB);
