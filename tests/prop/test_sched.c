@@ -12,11 +12,7 @@
  *
  * The seed is printed; KRS_PROP_SEED runs other worlds. */
 #include "sched/sched.h"
-#include "support/cmocka.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "support/oom.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define WORLDS 150
@@ -50,8 +46,7 @@ typedef struct world {
     uint64_t now;
     uint64_t step;
     krs_sched_limits limits;
-    krs_alloc alloc; /* counts */
-    uint64_t n_allocs;
+    krs_oom oom; /* counts */
     krs_kv_pool *pool;
     krs_kv_prefix *prefix;
     krs_sched *sched;
@@ -75,24 +70,6 @@ static uint64_t draw(world *w, uint64_t n)
     w->seed ^= w->seed >> 7;
     w->seed ^= w->seed << 17;
     return (w->seed >> 11) % n;
-}
-
-static void *counting_take(void *ctx, size_t n_bytes)
-{
-    ((world *)ctx)->n_allocs++;
-    return malloc(n_bytes);
-}
-
-static void *counting_resize(void *ctx, void *ptr, size_t n_bytes)
-{
-    ((world *)ctx)->n_allocs++;
-    return realloc(ptr, n_bytes);
-}
-
-static void counting_give(void *ctx, void *ptr)
-{
-    (void)ctx;
-    free(ptr);
 }
 
 /* What position p of a sequence is on the device: a function of everything up to it. */
@@ -143,7 +120,7 @@ static void world_init(world *w, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
     w->seed = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    w->alloc = (krs_alloc){w, counting_take, counting_resize, counting_give};
+    krs_oom_init(&w->oom, 0);
     const uint32_t max_running = 1 + (uint32_t)draw(w, 6);
     w->limits = (krs_sched_limits){.max_running = max_running,
                                    .max_waiting = 1 + (uint32_t)draw(w, 20),
@@ -163,7 +140,7 @@ static void world_init(world *w, uint64_t seed)
         assert_int_equal(krs_kv_prefix_new(w->pool, &options, NULL, &w->prefix, NULL), KRS_OK);
     }
     const krs_status status =
-        krs_sched_new(&w->limits, w->pool, w->prefix, &w->alloc, &w->sched, NULL);
+        krs_sched_new(&w->limits, w->pool, w->prefix, krs_oom_alloc(&w->oom), &w->sched, NULL);
     assert_int_equal(status, KRS_OK);
     for (uint32_t i = 0; i < w->limits.max_tenants; i++) {
         const uint32_t weight = 1 + (uint32_t)draw(w, 4);
@@ -191,7 +168,7 @@ static void check_queues(const world *w, uint32_t n_waiting_before)
 static void come(world *w, visitor *v)
 {
     const uint32_t n_before = krs_sched_n_waiting(w->sched);
-    const krs_status status = krs_sched_add(w->sched, &v->seq, &w->alloc);
+    const krs_status status = krs_sched_add(w->sched, &v->seq, krs_oom_alloc(&w->oom));
     assert_true(status == KRS_OK || status == KRS_EBUSY);
     if (status == KRS_OK) {
         v->is_added = true;
@@ -419,9 +396,9 @@ static void run_step(world *w)
     krs_sched_step plan;
     w->step++;
     note_promises(w);
-    const uint64_t n_allocs = w->n_allocs;
+    const uint64_t n_takes = w->oom.n_takes;
     krs_sched_plan(w->sched, w->now, &plan);
-    assert_int_equal(w->n_allocs, n_allocs);
+    assert_int_equal(w->oom.n_takes, n_takes);
     check_ended(w, &plan);
     check_blocks(w);
     check_promises(w);
@@ -464,6 +441,7 @@ static void run_world(uint64_t seed, tally *sum)
     }
     assert_int_equal(krs_kv_pool_n_free(w.pool), krs_kv_pool_n_blocks(w.pool));
     krs_sched_free(w.sched);
+    assert_int_equal(w.oom.n_live, 0);
     if (w.prefix) {
         const krs_kv_prefix_stats stats = krs_kv_prefix_stats_of(w.prefix);
         sum->n_swapped += stats.n_swapped;
