@@ -229,6 +229,9 @@ static void count_turn(krs_sched *sched, krs_sched_seq *seq)
 
 sched_admission krs_sched_admit(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
 {
+    if (sched->stats.n_running - sched->stats.n_paused >= sched->limits.max_running) {
+        return SCHED_BLOCKED; /* the usual case under load: do not look the prompt up for it */
+    }
     if (should_wait(sched, seq)) {
         krs_sched_hold(sched, seq);
         return SCHED_HELD;
