@@ -6,7 +6,7 @@
 #define NS_PER_S     1e9
 #define MAX_STEP     0.4  /* windows; nobody asked for longer: decide as if this much had passed */
 #define MAX_MOVE     1.25 /* of the output in a window: with one of 5 s, from end to end in 4 s */
-#define LEAST_ERROR  -1.0 /* nothing is late at all */
+#define LEAST_ERROR  (-1.0) /* nothing is late at all */
 #define MAX_GAIN     100.0
 #define MAX_INTEGRAL 1e6
 #define MOST_ERROR                                                                                 \

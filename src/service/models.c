@@ -262,28 +262,24 @@ static krs_status check_spec(const krs_service *service, const krs_model_spec *s
     return KRS_OK;
 }
 
-/* Put a new LOADING slot into the table; takes path on success. */
-static krs_status begin_load(krs_service *service, const krs_model_spec *spec, char *path,
-                             krs_model **out, krs_error *err)
+/* Put a new LOADING slot into the table; takes path. NULL: too many. */
+static krs_model *begin_load(krs_service *service, const krs_model_spec *spec, char *path)
 {
     krs_models *models = &service->models;
     const krs_model *old = find(models, spec->id, KRS_SLOT_READY);
     const uint32_t n_names = count(models, KRS_SLOT_READY) + count(models, KRS_SLOT_LOADING);
     krs_model *slot = n_names < KRS_SERVICE_MAX_MODELS + (old != NULL) ? take_slot(service) : NULL;
-    if (!slot) {
-        return krs_fail(err, KRS_EBUSY, "%u models are loaded or being loaded, which is the limit",
-                        n_names);
+    if (slot) {
+        const uint64_t ticket = ++models->last_ticket;
+        *slot = (krs_model){.state = KRS_SLOT_LOADING,
+                            .is_owned = true,
+                            .order = old ? old->order : ticket,
+                            .ticket = ticket,
+                            .path = path,
+                            .context_tokens = spec->context_tokens};
+        memcpy(slot->id, spec->id, sizeof(slot->id));
     }
-    const uint64_t ticket = ++models->last_ticket;
-    *slot = (krs_model){.state = KRS_SLOT_LOADING,
-                        .is_owned = true,
-                        .order = old ? old->order : ticket,
-                        .ticket = ticket,
-                        .path = path,
-                        .context_tokens = spec->context_tokens};
-    memcpy(slot->id, spec->id, sizeof(slot->id));
-    *out = slot;
-    return KRS_OK;
+    return slot;
 }
 
 /* Under the mutex: join the running load of that name, or begin one. Takes path and wait on success;
@@ -303,9 +299,11 @@ static krs_status queue_load(krs_service *service, const krs_model_spec *spec, c
                               "model_id: %.100s is being loaded another way; try again", spec->id);
     }
     if (!slot) {
-        const krs_status status = begin_load(service, spec, *path, &slot, err);
-        if (status != KRS_OK) {
-            return status;
+        slot = begin_load(service, spec, *path);
+        if (!slot) {
+            return krs_fail(err, KRS_EBUSY,
+                            "%d models are loaded or being loaded, the most there are",
+                            KRS_SERVICE_MAX_MODELS);
         }
         *path = NULL;
     }

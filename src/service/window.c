@@ -63,7 +63,7 @@ double krs_window_rate(krs_window *window, uint64_t age_ns, uint64_t now_ns)
         return 0;
     }
     /* A full ring reaches back only as far as its oldest; otherwise the whole time counts. */
-    const double span_ms =
-        n == KRS_WINDOW_VALUES ? (double)oldest_ms + 1.0 : (double)(age_ns / NS_PER_MS);
-    return (double)n * 1000.0 / (span_ms > 0 ? span_ms : 1.0);
+    const uint64_t span_ms =
+        n == KRS_WINDOW_VALUES ? (uint64_t)oldest_ms + 1 : age_ns / NS_PER_MS + 1;
+    return (double)n * 1000.0 / (double)span_ms;
 }

@@ -53,9 +53,17 @@ expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE
 expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
-for command in serve run chat tokenize detokenize template inspect logits synth bench config completion man version; do
+for command in serve run chat tokenize detokenize template inspect logits synth bench config keys completion man version; do
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
+keys=$scratch/keys
+expect "a key and its line" 0 "^krs-[0-9a-f]{64}$" "$krs" keys new alice -q
+"$krs" keys new alice -q | tail -1 >"$keys"
+expect "the line is one the server reads" 0 "^1 keys of 1 names" "$krs" keys check "$keys"
+expect "a key's name is checked" 2 "want a name of" "$krs" keys new "a b"
+expect "a second word for keys" 2 "want new NAME or check FILE" "$krs" keys make alice
+printf 'bob sha256:1234\n' >>"$keys"
+expect "a wrong line is named" 5 "line 2: want sha256:" "$krs" keys check "$keys"
 equal "docs/cli.md is what krs man markdown prints" "$(cat docs/cli.md)" "$("$krs" man markdown)"
 equal "docs/rpc.md is what krs man rpc prints" "$(cat docs/rpc.md)" "$("$krs" man rpc)"
 equal "docs/config.md is what krs config docs prints" "$(cat docs/config.md)" "$("$krs" config docs)"

@@ -139,6 +139,36 @@ static void event_names_are_area_dot_action_and_unique(void **state)
     }
 }
 
+static void take_line(void *ctx, krs_log_level level, krs_str line)
+{
+    (void)level;
+    (void)snprintf(ctx, 256, "%.*s", KRS_STR_ARGS(line));
+}
+
+static uint64_t no_time(void)
+{
+    return 0;
+}
+
+static void telling_reaches_the_bus_or_else_the_log(void **state)
+{
+    (void)state;
+    char line[256] = "";
+    const krs_log log = {.ctx = line, .sink = take_line, .wall_ns = no_time};
+    krs_bus *bus = bus_of_test(NULL);
+    heard h = {0};
+    assert_int_equal(krs_bus_subscribe(bus, &(krs_subscriber){"all", "*", &h, hear}, NULL), KRS_OK);
+    krs_bus_seal(bus);
+    krs_bus_tell(bus, &log, KRS_EVENT_ENGINE_REOPENED, NULL, NULL, 0);
+    assert_int_equal(h.n, 1);
+    assert_string_equal(line, ""); /* the log is a subscriber's business */
+    krs_bus_tell(NULL, &log, KRS_EVENT_ENGINE_REOPENED, NULL, NULL, 0);
+    assert_int_equal(h.n, 1);
+    assert_non_null(strstr(line, "\"level\":\"warn\",\"event\":\"engine.reopened\""));
+    krs_bus_tell(NULL, NULL, KRS_EVENT_ENGINE_REOPENED, NULL, NULL, 0);
+    krs_bus_free(bus);
+}
+
 static krs_status make_and_free(const krs_alloc *alloc, void *ctx)
 {
     (void)ctx;
@@ -162,6 +192,7 @@ int main(void)
         cmocka_unit_test(bad_subscribers_are_refused_by_name),
         cmocka_unit_test(the_log_hears_every_event_at_its_level),
         cmocka_unit_test(event_names_are_area_dot_action_and_unique),
+        cmocka_unit_test(telling_reaches_the_bus_or_else_the_log),
         cmocka_unit_test(no_memory_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
