@@ -224,8 +224,15 @@ static bool is_utf8(const char *text, size_t n_bytes)
 /* A key is text without a NUL, which jansson would take for its end. */
 static bool is_key(const msgpack_object *key)
 {
-    return key->type == MSGPACK_OBJECT_STR && !memchr(key->via.str.ptr, 0, key->via.str.size) &&
-           is_utf8(key->via.str.ptr, key->via.str.size);
+    const msgpack_object_str *text = &key->via.str;
+    return key->type == MSGPACK_OBJECT_STR &&
+           (text->size == 0 ||
+            (!memchr(text->ptr, 0, text->size) && is_utf8(text->ptr, text->size)));
+}
+
+static char *copy_of(const msgpack_object_str *text)
+{
+    return krs_alloc_text(NULL, text->size > 0 ? text->ptr : "", text->size);
 }
 
 static json_t *object_of(const msgpack_object_map *map)
@@ -233,7 +240,7 @@ static json_t *object_of(const msgpack_object_map *map)
     json_t *out = json_object();
     for (uint32_t i = 0; out && i < map->size; i++) {
         const msgpack_object *key = &map->ptr[i].key;
-        char *name = is_key(key) ? krs_alloc_text(NULL, key->via.str.ptr, key->via.str.size) : NULL;
+        char *name = is_key(key) ? copy_of(&key->via.str) : NULL;
         json_t *value = name && !json_object_get(out, name) ? tree_of(&map->ptr[i].val) : NULL;
         if (!value || json_object_set_new(out, name, value) != 0) {
             json_decref(out);
@@ -257,6 +264,12 @@ static json_t *list_of(const msgpack_object_array *array)
     return out;
 }
 
+/* NULL unless UTF-8. An empty string may come without an address, which jansson refuses. */
+static json_t *text_of(const msgpack_object_str *text)
+{
+    return json_stringn(text->size > 0 ? text->ptr : "", text->size);
+}
+
 /* NULL: out of memory, or something that JSON does not have. */
 static json_t *tree_of(const msgpack_object *o)
 {
@@ -273,7 +286,7 @@ static json_t *tree_of(const msgpack_object *o)
     case MSGPACK_OBJECT_FLOAT64:
         return json_real(o->via.f64); /* NULL unless finite */
     case MSGPACK_OBJECT_STR:
-        return json_stringn(o->via.str.ptr, o->via.str.size); /* NULL unless UTF-8 */
+        return text_of(&o->via.str);
     case MSGPACK_OBJECT_ARRAY:
         return list_of(&o->via.array);
     case MSGPACK_OBJECT_MAP:

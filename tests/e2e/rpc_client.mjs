@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 
 export const MAX_LINE_BUFFER = 65536;
-const WAIT_MS = 60000;
+const WAIT_MS = 180000; // so that in vain means never, on the busiest machine
 
 export class RpcClient {
     constructor(input, output) {

@@ -34,6 +34,9 @@ static void known_bytes_are_read_as_the_format_says(void **state)
     (void)state;
     expect(KRS_STR("\x07"), KRS_OK);
     expect(KRS_STR("\xE0"), KRS_OK);
+    expect(KRS_STR("\xA0"), KRS_OK);
+    expect(KRS_STR("\x92\xF2\xA0"), KRS_OK); /* an empty text at the very end */
+    expect(KRS_STR("\x81\xA0\xA0"), KRS_OK);
     expect(KRS_STR("\x82\xA1"
                    "a\x01\xA1"
                    "b\x02"),
