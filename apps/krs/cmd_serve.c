@@ -53,7 +53,16 @@ static krs_status check_model_id(const char *id, krs_error *err)
                                      id);
 }
 
-/* The folder and its name: as told, or the last component of its real path, so "." has one too. */
+/* The last component of a folder's real path, so "." has a name too. path: [KRS_OS_PATH_BYTES], holds it. */
+static krs_status name_of_folder(const char *dir, char *path, const char **id, krs_error *err)
+{
+    const krs_status status = krs_os_path_real(dir, path, err);
+    const char *slash = status == KRS_OK ? strrchr(path, '/') : NULL;
+    *id = slash && slash[1] ? slash + 1 : path;
+    return status == KRS_OK ? check_model_id(*id, err) : status;
+}
+
+/* The folder and its name: as told, or the folder's own. */
 static krs_status name_model(serving *s, krs_error *err)
 {
     s->spec.path = model_dir_of(s->config);
@@ -67,10 +76,7 @@ static krs_status name_model(serving *s, krs_error *err)
         status = krs_local_check_folder(s->spec.path, err);
     }
     if (status == KRS_OK && !id) {
-        status = krs_os_path_real(s->spec.path, path, err);
-        const char *slash = status == KRS_OK ? strrchr(path, '/') : NULL;
-        id = slash && slash[1] ? slash + 1 : path;
-        status = status == KRS_OK ? check_model_id(id, err) : status;
+        status = name_of_folder(s->spec.path, path, &id, err);
     }
     if (status == KRS_OK) {
         memcpy(s->spec.id, id, strlen(id) + 1);

@@ -98,6 +98,22 @@ static void answer_options(krs_conn *conn, const route *found)
     }
 }
 
+/* Who asks may ask this. */
+static void dispatch(krs_conn *conn, const route *found)
+{
+    const krs_http_request *request = &conn->parser.request;
+    if (!found) {
+        krs_conn_respond_refusal(conn, 404, "There is nothing at this path.", NULL);
+    } else if (!is_method(request->method, found)) {
+        krs_conn_respond_refusal(conn, 405, "This path does not take that method.",
+                                 allow_of(found));
+    } else if (strcmp(found->method, "POST") == 0) {
+        dispatch_post(conn, found);
+    } else {
+        found->handle(conn);
+    }
+}
+
 void krs_routes_dispatch(krs_conn *conn)
 {
     const krs_http_request *request = &conn->parser.request;
@@ -109,14 +125,7 @@ void krs_routes_dispatch(krs_conn *conn)
     }
     if (is_options && (found || krs_str_equal(request->path, KRS_STR("*")))) {
         answer_options(conn, found);
-    } else if (!found) {
-        krs_conn_respond_refusal(conn, 404, "There is nothing at this path.", NULL);
-    } else if (!is_method(request->method, found)) {
-        krs_conn_respond_refusal(conn, 405, "This path does not take that method.",
-                                 allow_of(found));
-    } else if (strcmp(found->method, "POST") == 0) {
-        dispatch_post(conn, found);
     } else {
-        found->handle(conn);
+        dispatch(conn, found);
     }
 }

@@ -245,22 +245,27 @@ static bool open_doors(run *r)
     return true;
 }
 
-static krs_status open_run(run *r, krs_error *err)
+static bool open_events(run *r)
 {
-    krs_server *server = r->server;
+    const krs_server *server = r->server;
     r->base = event_base_new();
-    if (r->base) {
-        r->stop_event = watch(r, server->stop_wake.fd, on_stop);
-        r->reload_event = watch(r, server->reload_wake.fd, on_reload);
-        r->done_event = watch(r, server->done_wake.fd, on_done);
-        r->timer = evtimer_new(r->base, on_timer, r);
+    if (!r->base) {
+        return false;
     }
-    if (r->base && server->options.signals) {
+    r->stop_event = watch(r, server->stop_wake.fd, on_stop);
+    r->reload_event = watch(r, server->reload_wake.fd, on_reload);
+    r->done_event = watch(r, server->done_wake.fd, on_done);
+    r->timer = evtimer_new(r->base, on_timer, r);
+    if (server->options.signals) {
         r->signal_event = watch(r, server->options.signals->fd, on_signal);
     }
-    const bool has_events = r->stop_event && r->reload_event && r->done_event && r->timer &&
-                            (!server->options.signals || r->signal_event);
-    return has_events && open_doors(r)
+    return r->stop_event && r->reload_event && r->done_event && r->timer &&
+           (!server->options.signals || r->signal_event);
+}
+
+static krs_status open_run(run *r, krs_error *err)
+{
+    return open_events(r) && open_doors(r)
                ? KRS_OK
                : krs_fail(err, KRS_ENOMEM, "server: no memory for the loop");
 }
