@@ -164,6 +164,27 @@ static void quantiles_stay_within_their_bucket(void **state)
     krs_metrics_free(metrics);
 }
 
+static void check_name(const krs_metric_info *info)
+{
+    const krs_str name = krs_str_of(info->name);
+    const bool is_seconds = krs_str_ends_with(name, KRS_STR("_seconds")) ||
+                            krs_str_ends_with(name, KRS_STR("_seconds_total"));
+    assert_true(is_our_name(name));
+    assert_int_equal(krs_str_ends_with(name, KRS_STR("_total")),
+                     info->kind == KRS_METRIC_KIND_COUNTER);
+    assert_int_equal(is_seconds, info->unit == KRS_METRIC_UNIT_NS);
+}
+
+static void check_buckets(const krs_metric_info *info)
+{
+    assert_int_equal(info->n_buckets > 0, info->kind == KRS_METRIC_KIND_HISTOGRAM);
+    assert_true(info->n_buckets <= KRS_METRIC_MAX_BUCKETS);
+    assert_true(info->n_buckets == 0 || info->bounds || info->lowest > 0);
+    for (uint32_t b = 1; info->bounds && b < info->n_buckets; b++) {
+        assert_true(info->bounds[b] > info->bounds[b - 1]);
+    }
+}
+
 static void the_table_keeps_its_own_rules(void **state)
 {
     (void)state;
@@ -171,20 +192,9 @@ static void the_table_keeps_its_own_rules(void **state)
         const krs_metric_info *info = krs_metric_info_of((krs_metric)i);
         const krs_metric_info *before = i ? krs_metric_info_of((krs_metric)(i - 1)) : NULL;
         const bool is_first = !before || strcmp(before->name, info->name) != 0;
-        const krs_str name = krs_str_of(info->name);
-        assert_true(is_our_name(name));
-        assert_int_equal(krs_str_ends_with(name, KRS_STR("_total")),
-                         info->kind == KRS_METRIC_KIND_COUNTER);
-        assert_int_equal(krs_str_ends_with(name, KRS_STR("_seconds")) ||
-                             krs_str_ends_with(name, KRS_STR("_seconds_total")),
-                         info->unit == KRS_METRIC_UNIT_NS);
+        check_name(info);
+        check_buckets(info);
         assert_int_equal(info->help[0] != '\0', is_first);
-        assert_int_equal(info->n_buckets > 0, info->kind == KRS_METRIC_KIND_HISTOGRAM);
-        assert_true(info->n_buckets <= KRS_METRIC_MAX_BUCKETS);
-        assert_true(info->n_buckets == 0 || info->bounds || info->lowest > 0);
-        for (uint32_t b = 1; info->bounds && b < info->n_buckets; b++) {
-            assert_true(info->bounds[b] > info->bounds[b - 1]);
-        }
         for (unsigned j = 0; is_first && i > 0 && j < i - 1; j++) { /* names stand together */
             assert_string_not_equal(krs_metric_info_of((krs_metric)j)->name, info->name);
         }
