@@ -266,6 +266,12 @@ static void tell_finished(krs_service *service, const krs_generation *generation
                         event->finish == KRS_FINISH_ERROR ? n_all : n_all - 2);
 }
 
+/* Tokenizing asks no model: its microseconds and its tokens would only blur what answers take. */
+static bool is_model_work(const krs_generation *generation)
+{
+    return generation->task == KRS_TASK_GENERATE || generation->task == KRS_TASK_EMBED;
+}
+
 static void count_end(krs_service *service, const krs_generation *generation,
                       const krs_stream_event *event, uint64_t total_ns)
 {
@@ -275,6 +281,9 @@ static void count_end(krs_service *service, const krs_generation *generation,
     krs_metrics *metrics = service->options.metrics;
     const krs_usage *usage = &event->usage;
     krs_metrics_add(metrics, finishes[event->finish], 1);
+    if (!is_model_work(generation)) {
+        return;
+    }
     krs_metrics_add(metrics, KRS_METRIC_TOKENS_PROMPT, usage->n_prompt_tokens);
     krs_metrics_add(metrics, KRS_METRIC_TOKENS_CACHED, usage->n_cached_tokens);
     krs_metrics_observe(metrics, KRS_METRIC_QUEUE_TIME, usage->queued_ns);
@@ -293,8 +302,10 @@ static void observe_end(krs_service *service, krs_generation *generation,
 {
     const uint64_t total_ns = now_ns - generation->opened_ns;
     count_end(service, generation, event, total_ns);
-    krs_tenant_charge(generation->tenant, event->usage.n_prompt_tokens, now_ns);
-    krs_window_add(&service->admission.ends, total_ns, now_ns);
+    if (is_model_work(generation)) {
+        krs_tenant_charge(generation->tenant, event->usage.n_prompt_tokens, now_ns);
+        krs_window_add(&service->admission.ends, total_ns, now_ns);
+    }
     const bool is_error = event->finish == KRS_FINISH_ERROR;
     const bool is_whole = event->finish == KRS_FINISH_STOP || event->finish == KRS_FINISH_LENGTH;
     judge(service, generation, is_error ? event->error.status : is_whole ? KRS_OK : KRS_ECANCELLED);

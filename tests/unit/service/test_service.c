@@ -209,6 +209,22 @@ static void events_are_counted(void **state)
     assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REQUEST_DURATION), 1);
 }
 
+static void tokenizing_is_no_answer_of_a_model(void **state)
+{
+    fixture *f = *state;
+    krs_generation g;
+    krs_request *request = NULL;
+    assert_int_equal(krs_request_new(NULL, &request), KRS_OK);
+    request->task = KRS_TASK_TOKENIZE;
+    assert_int_equal(krs_service_generate(f->service, request, NULL, NULL, &g, NULL), KRS_OK);
+    end(f, &g, KRS_FINISH_STOP);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REQUESTS_STOP), 1);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_TOKENS_PROMPT), 0);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_USAGE_INPUT), 0);
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_REQUEST_DURATION), 0);
+    assert_int_equal(krs_service_health_of(f->service).n_in_flight, 0);
+}
+
 static void cancel_reaches_the_port_once_and_only_while_open(void **state)
 {
     fixture *f = *state;
@@ -286,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(ids_and_deadlines_are_supplied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_are_adopted_when_harmless, set_up, tear_down),
         cmocka_unit_test_setup_teardown(events_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tokenizing_is_no_answer_of_a_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cancel_reaches_the_port_once_and_only_while_open, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(health_follows_state_queue_and_heartbeat, set_up,
