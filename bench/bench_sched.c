@@ -187,6 +187,14 @@ static uint64_t draw(uint64_t *seed, uint64_t n)
     return (*seed >> 11) % n;
 }
 
+static krs_priority invented_priority(uint64_t one_of_ten)
+{
+    if (one_of_ten == 0) {
+        return KRS_PRIORITY_URGENT;
+    }
+    return one_of_ten < 7 ? KRS_PRIORITY_NORMAL : KRS_PRIORITY_BACKGROUND;
+}
+
 /* Chats: most prompts begin with one of eight system prompts; lengths have a long tail; one of ten is urgent,
  * three of ten are background; one of fifty gives up after two seconds; one of twenty reads slowly. */
 static bool invent_trace(const setting *s, trace *t)
@@ -202,7 +210,6 @@ static bool invent_trace(const setting *s, trace *t)
         }
         at_ns += draw(&seed, gap_us + 1) * KRS_NS_PER_US;
         const uint32_t prompt = 16 + (uint32_t)(draw(&seed, 40) * draw(&seed, 40));
-        const uint64_t kind = draw(&seed, 10);
         const bool is_first = n_tenants < 2 || draw(&seed, 2) == 0;
         *r = (krs_sim_request){.arrival_ns = at_ns,
                                .cancel_ns =
@@ -238,6 +245,12 @@ static uint32_t kind_of_end(krs_status end)
     return end == KRS_ECANCELLED || end == KRS_EDEADLINE ? 1 : 2;
 }
 
+static bool is_of(const krs_sim_request *r, uint32_t tenant, uint32_t priority)
+{
+    return (tenant >= MAX_TENANTS || r->tenant == tenant) &&
+           (priority >= KRS_SCHED_CLASSES || (uint32_t)r->priority == priority);
+}
+
 /* One row of the table: all requests of this tenant (or any: MAX_TENANTS) and priority (or any). */
 static void print_row(const trace *t, const krs_sim *sim, uint32_t tenant, uint32_t priority,
                       uint64_t *waits)
@@ -248,8 +261,7 @@ static void print_row(const trace *t, const krs_sim *sim, uint32_t tenant, uint3
     uint64_t n_tokens = 0;
     for (uint32_t i = 0; i < t->n; i++) {
         const krs_sim_request *r = &t->requests[i];
-        if ((tenant < MAX_TENANTS && r->tenant != tenant) ||
-            (priority < KRS_SCHED_CLASSES && (uint32_t)r->priority != priority)) {
+        if (!is_of(r, tenant, priority)) {
             continue;
         }
         n[kind_of_end(results[i].end)]++;

@@ -10,9 +10,9 @@
  * Rules, in the order a plan applies them:
  *  1. Cancelled and late sequences leave, wherever they are. Their computed blocks stay cached.
  *  2. Every running sequence with credit that lacks one token gets one row (decode). When blocks run out,
- *     victims give theirs back first: without credit before with, lower priority before higher, then who
- *     loses the fewest tokens that nobody else holds, then the youngest. The oldest running sequence with
- *     credit is never a victim, so work is never stuck.
+ *     victims give theirs back first: without credit before with, those just back from a preemption last,
+ *     lower priority before higher, then who loses the fewest tokens that nobody else holds, then the
+ *     youngest. The oldest running sequence with credit is never a victim, so work is never stuck.
  *  3. What is left of the budget goes to prompts by priority: at equal priority those begun, oldest first,
  *     then waiting ones, first of the tenant that has had the least service. A waiting sequence starts
  *     behind what is cached of its prompt, when all its known tokens' blocks fit. One that does not fit is
@@ -51,11 +51,9 @@
 #define KRS_SCHED_PATIENCE_URGENT 32u /* plans; at 50 ms a step 1.6 s */
 #define KRS_SCHED_PATIENCE_NORMAL 128u
 #define KRS_SCHED_PATIENCE_BACK   512u
-#define KRS_SCHED_THAW_CREDIT                                                                      \
-    16u /* tokens a parked reader should take before it is computed anew: */
-#define KRS_SCHED_THAW_PLANS                                                                       \
-    32u                        /* its last block at least; or so many plans after its first grant */
-#define KRS_SCHED_MAX_HELD 32u /* sequences rule 5 makes wait in a plan: bounds its cost */
+#define KRS_SCHED_THAW_CREDIT     16u /* tokens of a parked reader's credit worth a block's rows */
+#define KRS_SCHED_THAW_PLANS      32u /* plans after which any credit is */
+#define KRS_SCHED_MAX_HELD        32u /* sequences rule 5 makes wait in a plan: bounds its cost */
 
 typedef struct krs_sched krs_sched;
 typedef struct krs_sched_seq krs_sched_seq;

@@ -259,7 +259,7 @@ static void a_background_request_gets_through_a_flood_of_urgent_ones(void **stat
             const uint32_t n = steps_until_row(&c, one, bound);
             worst = (double)n / (double)bound > worst ? (double)n / (double)bound : worst;
             while (one->seq.state != KRS_SCHED_OUT) { /* it keeps its place in the room till then */
-                (void)run_step(&c); /* the flood drains */
+                (void)run_step(&c);                   /* the flood drains */
             }
         }
         crowd_end(&c);
