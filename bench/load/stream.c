@@ -48,8 +48,9 @@ static void fail(load_run *run, load_stream *s, load_error error, const char *wh
     }
     run->counts.errors[error]++;
     if (n_all < MAX_TOLD) {
-        (void)fprintf(stderr, "bench_load: stream %u, question %u, status %d, %u texts: %s\n",
-                      s->index, s->question, s->answer.http_status, s->n_texts, why);
+        (void)fprintf(stderr,
+                      "bench_load: stream %u, question %u, status %d, %u texts, usage %u: %s\n",
+                      s->index, s->question, s->answer.http_status, s->n_texts, s->n_tokens, why);
     }
     hang_up(s, false);
     rest(run, s, RETRY_MS);
