@@ -305,6 +305,8 @@ static void reply_embeddings(krs_rpc_batch *batch)
 
 static void finish(krs_rpc_batch *batch)
 {
+    const bool is_error = batch->method == batch->called && is_failed(&batch->items[0]);
+    krs_service_count_method(batch->session->desk->options.service, batch->called, is_error);
     for (uint32_t i = 0; i < batch->n_items; i++) {
         if (is_failed(&batch->items[i])) {
             blame(batch, i);

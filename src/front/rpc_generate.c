@@ -200,6 +200,7 @@ static void free_group(krs_rpc_group *group)
 void krs_rpc_group_leave(krs_rpc_group *group)
 {
     if (--group->n_left == 0) {
+        krs_service_count_method(group->session->desk->options.service, KRS_METHOD_PARALLEL, false);
         krs_rpc_reply_tree(group->session, group->id, NULL);
         free_group(group);
     }

@@ -60,6 +60,8 @@ static void run_load(krs_rpc_post *post)
     krs_rpc_session *session = load->session;
     if (session) {
         unlink_load(load);
+        krs_service_count_method(load->desk->options.service, KRS_METHOD_LOAD_MODEL,
+                                 load->status != KRS_OK);
         if (load->status == KRS_OK) {
             say_loaded(session, load);
         } else {

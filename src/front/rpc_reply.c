@@ -123,7 +123,7 @@ void krs_rpc_reply_fault(krs_rpc_session *session, const json_t *id, const krs_r
     session->desk->figures.n_timeouts += fault->error.status == KRS_EDEADLINE;
     const int code = code_of(fault);
     if (!id) { /* a notification: the log is all that hears of it */
-        krs_log_error(krs_service_log(session->desk->options.service), KRS_LOG_DEBUG,
+        krs_log_error(krs_service_log(session->desk->options.service), KRS_LOG_WARN,
                       "request.refused", NULL, &fault->error);
         return;
     }

@@ -137,6 +137,28 @@ static krs_status call(const krs_rpc_ask *ask, krs_str name, krs_rpc_fault *faul
     return handlers[ask->method](ask, fault);
 }
 
+/* Methods whose end is seen elsewhere: there they are counted, unless they were refused here. */
+static bool is_counted_later(krs_method method)
+{
+    return handlers[method] == krs_rpc_load_model || handlers[method] == krs_rpc_batch_call ||
+           handlers[method] == krs_rpc_parallel;
+}
+
+static void handle_call(const krs_rpc_ask *ask, krs_str name)
+{
+    krs_rpc_session *session = ask->session;
+    krs_rpc_fault fault = {.error = KRS_ERROR_INIT};
+    session->desk->figures.n_calls++;
+    const krs_status status = call(ask, name, &fault);
+    if (status != KRS_OK) {
+        fault.error.status = status;
+        krs_rpc_reply_fault(session, ask->id, &fault);
+    }
+    if (ask->method != KRS_METHOD_NONE && (status != KRS_OK || !is_counted_later(ask->method))) {
+        krs_service_count_method(session->desk->options.service, ask->method, status != KRS_OK);
+    }
+}
+
 /* A message that is no request. */
 static void refuse(krs_rpc_session *session, int code, json_t *id, krs_error *error)
 {
@@ -157,16 +179,9 @@ static void handle_message(krs_rpc_session *session, krs_str message, uint64_t n
     } else if (status != KRS_OK) {
         refuse(session, status == KRS_EINVAL ? KRS_RPC_INVALID_REQUEST : 0, request.id, &error);
     } else {
-        session->desk->figures.n_calls++;
         const krs_rpc_ask ask = {session, krs_method_of_name(request.method), request.params,
                                  request.id, now_ns};
-        krs_rpc_fault fault = {.error = KRS_ERROR_INIT};
-        const krs_status called = call(&ask, request.method, &fault);
-        krs_service_count_method(session->desk->options.service, ask.method, called != KRS_OK);
-        if (called != KRS_OK) {
-            fault.error.status = called;
-            krs_rpc_reply_fault(session, request.id, &fault);
-        }
+        handle_call(&ask, request.method);
     }
     json_decref(request.root);
 }

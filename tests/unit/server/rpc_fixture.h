@@ -64,7 +64,7 @@ static inline krs_status open_model(void *ctx, const krs_model_spec *spec, krs_r
     while (atomic_load(&f->is_load_held)) {
         krs_os_sleep_ns(KRS_NS_PER_MS);
     }
-    if (strstr(spec->id, "broken")) {
+    if (strstr(spec->id, "data")) {
         return krs_fail(err, KRS_EFORMAT, "config.json: not a model");
     }
     *out = &fake_runtime_new(STEP_NS)->base;

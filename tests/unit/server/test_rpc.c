@@ -18,6 +18,24 @@ static void a_call_is_answered_and_its_stream_follows(void **state)
     client_close(c);
 }
 
+static void calls_are_counted_by_method(void **state)
+{
+    fixture *f = *state;
+    client *c = client_open(f);
+    say(c, STATE STATE GEN("s", "hi", ",\"max_tokens\":1") "{\"jsonrpc\":\"2.0\",\"method\":\"load_"
+                                                           "model\",\"params\":{\"model_id\":"
+                                                           "\"tests/data\"},\"id\":4}\n");
+    (void)hear_until(c, "Failed to load model");
+    krs_buf out;
+    krs_buf_init(&out, NULL, KRS_SERVICE_METRICS_BYTES);
+    assert_int_equal(krs_service_write_metrics(f->service, &out), KRS_OK);
+    assert_non_null(strstr(out.data, "krs_rpc_calls_total{method=\"runtime/state\"} 2\n"));
+    assert_non_null(strstr(out.data, "krs_rpc_calls_total{method=\"generate\"} 1\n"));
+    assert_non_null(strstr(out.data, "krs_rpc_errors_total{method=\"load_model\"} 1\n"));
+    krs_buf_deinit(&out);
+    client_close(c);
+}
+
 static void a_client_that_vanishes_cancels_its_streams(void **state)
 {
     fixture *f = *state;
@@ -196,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_call_is_answered_and_its_stream_follows),
+        TEST(calls_are_counted_by_method),
         TEST(a_client_that_vanishes_cancels_its_streams),
         TEST(a_client_that_does_not_read_pauses_itself_alone),
         TEST(loads_end_on_another_thread),
