@@ -219,9 +219,7 @@ static bool invent_trace(const setting *s, trace *t)
                                .prompt_tokens = prompt,
                                .answer_tokens = 1 + (uint32_t)(draw(&seed, 20) * draw(&seed, 20)),
                                .tenant = is_first ? 0 : 1 + (uint32_t)draw(&seed, n_tenants - 1),
-                               .priority = kind == 0  ? KRS_PRIORITY_URGENT
-                                           : kind < 7 ? KRS_PRIORITY_NORMAL
-                                                      : KRS_PRIORITY_BACKGROUND,
+                               .priority = invented_priority(draw(&seed, 10)),
                                .prefix_id = (uint32_t)draw(&seed, 8),
                                .prefix_tokens = prompt / 2};
     }
