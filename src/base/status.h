@@ -29,8 +29,8 @@ typedef enum krs_status {
  * fault ("" when none): front ends show it as `param`. Messages carry no address and no stack. */
 typedef struct krs_error {
     krs_status status;
-    int32_t os_errno;    /* errno of the failing system call, or 0 */
-    int32_t device_code; /* code of the device API, or 0 */
+    int32_t os_errno;        /* errno of the failing system call, or 0 */
+    int32_t device_code;     /* code of the device API, or 0 */
     uint32_t retry_after_ms; /* when a retry may succeed, as far as is known; 0: not known */
     char field[KRS_ERROR_FIELD_BYTES];
     char message[KRS_ERROR_MESSAGE_BYTES];
@@ -38,7 +38,7 @@ typedef struct krs_error {
 
 #define KRS_ERROR_INIT                                                                             \
     {                                                                                              \
-        KRS_OK, 0, 0, 0, "", ""                                                                       \
+        KRS_OK, 0, 0, 0, "", ""                                                                    \
     }
 
 /* Fill err (may be NULL) and return status, so that a failure is one line:

@@ -159,7 +159,7 @@ static void what_broke_inside_is_told_by_its_kind_only(void **state)
     krs_buf_init(&out, NULL, 4096);
     for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
         krs_error err = KRS_ERROR_INIT;
-        (void)krs_fail(&err, inner[i], "open /home/me/secret: no");
+        (void)krs_fail(&err, inner[i], "open /opt/me/secret: no");
         krs_buf_reset(&out);
         assert_int_equal(krs_call_error_write(KRS_CALL_CHAT, &err, "req-1", &out), KRS_OK);
         assert_null(strstr(out.data, "secret"));
