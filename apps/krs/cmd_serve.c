@@ -116,14 +116,14 @@ static void reload(void *ctx)
         status = serve_log_set_level(&s->log, &s->current, &err);
     }
     if (status != KRS_OK) {
-        krs_log_error(&s->log.log, KRS_LOG_ERROR, "server.reload_failed", NULL, &err);
+        krs_log_error(&s->log.log, KRS_LOG_ERROR, "reload.failed", NULL, &err);
         return;
     }
     for (unsigned i = 0; i < KRS_OPTION_COUNT; i++) {
         if (changes.is_waiting[i]) {
             const krs_log_field field =
                 krs_log_text("option", krs_option_row_of((krs_option)i)->name);
-            krs_log_write(&s->log.log, KRS_LOG_WARN, "server.reload_waits", NULL, &field, 1);
+            krs_log_write(&s->log.log, KRS_LOG_WARN, "reload.deferred", NULL, &field, 1);
         }
     }
 }

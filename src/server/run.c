@@ -174,10 +174,10 @@ static void reload(const run *r)
     const krs_log *log = krs_service_log(server->service);
     krs_error err = KRS_ERROR_INIT;
     if (krs_service_reload_keys(server->service, &err) != KRS_OK) {
-        krs_log_error(log, KRS_LOG_ERROR, "server.reload_failed", NULL, &err);
+        krs_log_error(log, KRS_LOG_ERROR, "reload.failed", NULL, &err);
     }
     if (server->tls && krs_tls_reload(server->tls, &err) != KRS_OK) {
-        krs_log_error(log, KRS_LOG_ERROR, "server.reload_failed", NULL, &err);
+        krs_log_error(log, KRS_LOG_ERROR, "reload.failed", NULL, &err);
     }
     if (server->options.reload) {
         server->options.reload(server->options.reload_ctx);

@@ -3,7 +3,7 @@
  *   bytes --krs_gzip_stream_add--> packed bytes, flushed: what was added can be unpacked at once
  *
  * A server-sent event is worth something only now, so each addition ends with a sync flush. That costs
- * some five bytes a time; tokens repeat their surroundings so much that a stream still shrinks to a tenth.
+ * some five bytes a time; tokens repeat their surroundings so much that a stream still shrinks to a fifteenth.
  * The window is small (8 KiB): what repeats in such a stream is near, and a thousand streams must fit.
  *
  * Thread: one owner.  Memory: some 50 KiB of zlib's from the given allocator in _new, none after it but in
