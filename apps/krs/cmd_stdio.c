@@ -94,7 +94,11 @@ int krs_cmd_stdio(const krs_config *config)
 {
     krs_error err = KRS_ERROR_INIT;
     piping *p = krs_alloc_zero(NULL, sizeof(*p)); /* not our stack: a loader may outlive it */
-    krs_status status = p ? open_all(p, config, &err) : krs_fail(&err, KRS_ENOMEM, "no memory");
+    if (!p) {
+        (void)krs_fail(&err, KRS_ENOMEM, "no memory");
+        return krs_say_error(config, &err);
+    }
+    krs_status status = open_all(p, config, &err);
     if (status == KRS_OK) {
         (void)fputs(READY_LINE, stderr);
         status = krs_server_run(p->server, &err);
@@ -102,9 +106,7 @@ int krs_cmd_stdio(const krs_config *config)
             return 0;
         }
     }
-    if (p) {
-        close_all(p);
-    }
+    close_all(p);
     krs_alloc_free(NULL, p);
     return status == KRS_OK ? 0 : krs_say_error(config, &err);
 }

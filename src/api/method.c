@@ -23,7 +23,7 @@ static const krs_method_row methods[] = {
 static const krs_param_row params_of_all[] = {
 #define KRS_METHOD(id, name, aliases, retry, origin, items, summary, result)
 #define KRS_PARAM(method, name, type, min, max, value, flags, help)                                \
-    {KRS_METHOD_##method, name, KRS_PARAM_##type, min, max, value, flags, help},
+    {name, value, help, min, max, KRS_METHOD_##method, KRS_PARAM_##type, flags},
 #include "api/method.def"
 #undef KRS_METHOD
 #undef KRS_PARAM

@@ -66,14 +66,14 @@ typedef struct krs_method_row {
 
 /* A row of its second kind. */
 typedef struct krs_param_row {
-    krs_method method;
     const char *name;
-    krs_param_type type;
+    const char *value; /* default as JSON or a bare word, NULL: none */
+    const char *help;
     double min;
     double max;
-    const char *value; /* default as JSON or a bare word, NULL: none */
-    unsigned flags;    /* krs_param_flag */
-    const char *help;
+    krs_method method;
+    krs_param_type type;
+    unsigned flags; /* krs_param_flag */
 } krs_param_row;
 
 /* KRS_METHOD_NONE when there is none of that name. */

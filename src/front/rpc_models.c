@@ -23,17 +23,17 @@ struct krs_rpc_load {
     krs_error error;
 };
 
-static void unlink_load(krs_rpc_load *load)
+static void unlink_load(krs_rpc_session *session, krs_rpc_load *load)
 {
     if (load->prev) {
         load->prev->next = load->next;
     } else {
-        load->session->loads = load->next;
+        session->loads = load->next;
     }
     if (load->next) {
         load->next->prev = load->prev;
     }
-    load->session->n_unanswered--;
+    session->n_unanswered--;
     load->session = NULL;
 }
 
@@ -59,7 +59,7 @@ static void run_load(krs_rpc_post *post)
     krs_rpc_load *load = (krs_rpc_load *)post;
     krs_rpc_session *session = load->session;
     if (session) {
-        unlink_load(load);
+        unlink_load(session, load);
         krs_service_count_method(load->desk->options.service, KRS_METHOD_LOAD_MODEL,
                                  load->status != KRS_OK);
         if (load->status == KRS_OK) {
@@ -125,7 +125,7 @@ static krs_status start_load(const krs_rpc_ask *ask, krs_str model_id, krs_rpc_f
         status = krs_service_load_model(ask->session->desk->options.service, &load->spec, on_loaded,
                                         load, &fault->error);
         if (status != KRS_OK) {
-            unlink_load(load);
+            unlink_load(ask->session, load);
             free_load(load);
         }
     }
@@ -304,6 +304,6 @@ krs_status krs_rpc_batch_check_draft(const krs_rpc_ask *ask, krs_rpc_fault *faul
 void krs_rpc_loads_drop(krs_rpc_session *session)
 {
     while (session->loads) {
-        unlink_load(session->loads); /* its post frees it */
+        unlink_load(session, session->loads); /* its post frees it */
     }
 }

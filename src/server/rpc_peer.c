@@ -252,14 +252,13 @@ static krs_status open_events(rpc_peer *p, krs_error *err)
     return KRS_OK;
 }
 
-/* Takes nothing: the descriptors stay the caller's on failure. */
-static krs_status open_peer(krs_io *io, int in_fd, int out_fd, bool is_stdio, rpc_peer **out,
-                            krs_error *err)
+/* NULL on failure: the descriptors stay the caller's then. */
+static rpc_peer *open_peer(krs_io *io, int in_fd, int out_fd, bool is_stdio, krs_error *err)
 {
     const krs_rpc_hub *hub = krs_rpc_hub_of(io, err);
     rpc_peer *p = hub ? krs_alloc_zero(io->server->alloc, sizeof(*p)) : NULL;
     if (!p) {
-        return krs_fail(err, KRS_ENOMEM, "rpc: no memory for a connection");
+        return NULL;
     }
     p->peer.ops = &krs_rpc_peer_ops;
     p->peer.io = io;
@@ -274,17 +273,16 @@ static krs_status open_peer(krs_io *io, int in_fd, int out_fd, bool is_stdio, rp
     }
     if (status != KRS_OK) {
         free_peer(&p->peer);
-        return status;
+        return NULL;
     }
     p->is_stdio = is_stdio;
-    *out = p;
-    return KRS_OK;
+    return p;
 }
 
 void krs_rpc_peer_open(krs_io *io, krs_accepted *accepted)
 {
-    rpc_peer *p = NULL;
-    if (open_peer(io, accepted->fd, accepted->fd, false, &p, NULL) != KRS_OK) {
+    rpc_peer *p = open_peer(io, accepted->fd, accepted->fd, false, NULL);
+    if (!p) {
         krs_accepted_close(accepted);
         (void)atomic_fetch_sub_explicit(&io->server->n_connections, 1, memory_order_relaxed);
         return;
@@ -295,10 +293,9 @@ void krs_rpc_peer_open(krs_io *io, krs_accepted *accepted)
 
 krs_status krs_rpc_peer_open_stdio(krs_io *io, krs_error *err)
 {
-    rpc_peer *p = NULL;
-    const krs_status status = open_peer(io, 0, 1, true, &p, err);
-    if (status != KRS_OK) {
-        return status;
+    rpc_peer *p = open_peer(io, 0, 1, true, err);
+    if (!p) {
+        return krs_fail(err, KRS_ENOMEM, "stdio: no memory, or no descriptor");
     }
     krs_os_stream_limit(1, KRS_STDIO_SEND_BYTES);
     (void)atomic_fetch_add_explicit(&io->server->n_connections, 1, memory_order_relaxed);
