@@ -89,32 +89,11 @@ typedef struct panel {
     size_t n_vectors; /* of a row */
 } panel;
 
-static _Thread_local unsigned char *panel_memory;
+static _Thread_local _Alignas(KRS_CPU_VECTOR_BYTES) unsigned char panel_memory[2 * PANEL_BYTES];
 
-static unsigned char *panel_room(void)
+WIDE static inline void multiply_tile(const panel *p, const unsigned char *const *x,
+                                      const unsigned char *w, __m512 sums[TILE_R][TILE_O])
 {
-    if (!panel_memory) { /* one per thread, for the life of the process */
-        panel_memory = aligned_alloc(KRS_CPU_VECTOR_BYTES, 2 * PANEL_BYTES);
-    }
-    if (!panel_memory) {
-        exit(EXIT_FAILURE);
-    }
-    return panel_memory;
-}
-
-WIDE static inline void dense_tile(const panel *p, const krs_cpu_linear *op, int64_t row,
-                                   int n_rows, const unsigned char *w, int64_t out)
-{
-    __m512 sums[TILE_R][TILE_O];
-    for (int r = 0; r < TILE_R; r++) {
-        for (int o = 0; o < TILE_O; o++) {
-            sums[r][o] = _mm512_setzero_ps();
-        }
-    }
-    const unsigned char *x[TILE_R];
-    for (int r = 0; r < TILE_R; r++) { /* a short tile computes its last row again */
-        x[r] = op->x + (size_t)(row + (r < n_rows ? r : n_rows - 1)) * op->x_row_bytes;
-    }
     for (size_t at = 0; at < p->n_vectors * 64; at += 64) {
 #pragma GCC unroll 8
         for (int o = 0; o < TILE_O; o++) {
@@ -126,6 +105,20 @@ WIDE static inline void dense_tile(const panel *p, const krs_cpu_linear *op, int
             }
         }
     }
+}
+
+WIDE static inline void dense_tile(const panel *p, const krs_cpu_linear *op, int64_t row,
+                                   int n_rows, const unsigned char *w, int64_t out)
+{
+    __m512 sums[TILE_R][TILE_O];
+    const unsigned char *x[TILE_R];
+    for (int r = 0; r < TILE_R; r++) { /* a short tile computes its last row again */
+        x[r] = op->x + (size_t)(row + (r < n_rows ? r : n_rows - 1)) * op->x_row_bytes;
+        for (int o = 0; o < TILE_O; o++) {
+            sums[r][o] = _mm512_setzero_ps();
+        }
+    }
+    multiply_tile(p, x, w, sums);
     for (int r = 0; r < n_rows; r++) {
         for (int o = 0; o < TILE_O; o++) {
             const float y = _mm512_reduce_add_ps(sums[r][o]);
@@ -212,7 +205,7 @@ WIDE static inline void widen_output(const krs_cpu_linear *op, int bits, int64_t
 WIDE static void widened(const krs_cpu_linear *op, int bits, int64_t out, int64_t n_outs)
 {
     const int n_vectors = bits == 4 ? 4 : 2;
-    const panel shape = {panel_room(), (size_t)(op->n_blocks * n_vectors * 64),
+    const panel shape = {panel_memory, (size_t)(op->n_blocks * n_vectors * 64),
                          (size_t)(op->n_blocks * n_vectors)};
     int64_t each = PANEL_BYTES / (int64_t)shape.row_bytes / TILE_O * TILE_O;
     each = each < TILE_O ? TILE_O : each > MAX_PANEL_OUTS ? MAX_PANEL_OUTS : each;
@@ -265,13 +258,18 @@ static void free_bf16(const krs_cpu_linear *op, int64_t row, int64_t n_rows, int
     }
 }
 
+/* Shapes that `widened` was written for: all of the models it is used on. */
+static bool is_widenable(const krs_cpu_linear *op, int64_t n_outs)
+{
+    return n_outs % TILE_O == 0 && op->tail_bytes == 0 && op->n_groups <= MAX_GROUPS &&
+           op->scale_dtype == KRS_DTYPE_BF16;
+}
+
 static void free_affine(const krs_cpu_linear *op, int bits, int64_t row, int64_t n_rows,
                         int64_t out, int64_t n_outs, float *scratch)
 {
     const bool is_head = n_rows < step_rows && row == 0 && n_rows <= FEW_ROWS;
-    const bool fits = n_outs % TILE_O == 0 && op->tail_bytes == 0 && op->n_groups <= MAX_GROUPS &&
-                      op->scale_dtype == KRS_DTYPE_BF16;
-    if (step_rows < MANY_ROWS || is_head || !fits) {
+    if (step_rows < MANY_ROWS || is_head || !is_widenable(op, n_outs)) {
         shipped[bits == 4 ? KRS_CPU_AFFINE4 : KRS_CPU_AFFINE8](op, row, n_rows, out, n_outs,
                                                                scratch);
     } else if (row == 0) {

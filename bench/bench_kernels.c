@@ -123,13 +123,34 @@ static void *new_array(size_t n, size_t item_bytes)
     return items;
 }
 
+/* Write K and V of the positions before n_past, n_rows at a time: a cache never written is one page of
+ * zeros to the processor, and would be read from the L1. */
+static void fill_cache(const rotation *rot, krs_step step, krs_step_seq seq)
+{
+    const uint32_t n_past = seq.n_past;
+    const uint32_t n_rows = step.n_rows;
+    krs_error err = KRS_ERROR_INIT;
+    krs_step_result result;
+    step.seqs = &seq;
+    step.n_logit_rows = 0;
+    for (uint32_t at = 0; at < n_past; at += n_rows) {
+        seq.n_past = at;
+        seq.n_rows = step.n_rows = n_past - at < n_rows ? n_past - at : n_rows;
+        for (uint32_t i = 0; i < rot->n; i++) {
+            must(krs_exec_submit(rot->execs[i], &step, &err), "fill", &err);
+            must(krs_exec_collect(rot->execs[i], &result, &err), "fill", &err);
+        }
+    }
+}
+
 /* Run the programs with n_rows new rows after n_past and give the best time. */
-static double time_programs(const settings *set, rotation *rot, uint32_t n_rows, uint32_t n_past)
+static double time_programs(const settings *set, rotation *rot, uint32_t n_rows, uint32_t n_past,
+                            krs_dtype kv_dtype)
 {
     krs_error err = KRS_ERROR_INIT;
     krs_backend *backend;
     const uint32_t n_blocks = (n_past + n_rows) / KRS_KV_BLOCK_TOKENS + 1;
-    const krs_exec_limits limits = {n_rows, 1, 1, 0, n_blocks, KRS_DTYPE_F16};
+    const krs_exec_limits limits = {n_rows, 1, 1, 0, n_blocks, kv_dtype};
     rot->execs = new_array(rot->n, sizeof(*rot->execs));
     must(krs_backend_open("cpu", &set->backend, NULL, &backend, &err), "open", &err);
     for (uint32_t i = 0; i < rot->n; i++) {
@@ -143,6 +164,7 @@ static double time_programs(const settings *set, rotation *rot, uint32_t n_rows,
     const krs_step_seq seq = {0, n_rows, n_past, n_blocks, blocks};
     const uint32_t last = n_rows - 1;
     const krs_step step = {n_rows, 1, 1, 0, tokens, &seq, &last, NULL};
+    fill_cache(rot, step, seq);
     const double best_s = time_steps(set, rot, &step);
     krs_alloc_free(NULL, tokens);
     krs_alloc_free(NULL, blocks);
@@ -248,7 +270,7 @@ static void bench_linear(const settings *set, const shape *sh, const layout *as,
     for (uint64_t i = 0; i < n_copies; i++) {
         add_linear_program(&rot.programs[i], sh, as, bytes + i * matrix_bytes);
     }
-    const double s = time_programs(set, &rot, n_rows, 0);
+    const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16);
     char name[64];
     (void)snprintf(name, sizeof(name), "%s %s", sh->name, as->name);
     const double n_ops = 2.0 * n_rows * (double)sh->n_in * (double)sh->n_out;
@@ -260,8 +282,9 @@ static void bench_linear(const settings *set, const shape *sh, const layout *as,
     krs_alloc_free(NULL, bytes);
 }
 
-/* Attention of a llama-1b layer (32 heads of 64 over 8) after n_past positions, KV in f16. */
-static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_past)
+/* Attention of a llama-1b layer (32 heads of 64 over 8) after n_past positions. */
+static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_past,
+                            krs_dtype kv_dtype)
 {
     enum { HEADS = 32, KV_HEADS = 8, DIM = 64, LAYERS = 4 };
     unsigned char *bytes = new_words(HEADS * DIM * 2);
@@ -287,11 +310,14 @@ static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_pas
     }
     finish_program(&program, out);
     rotation rot = {&program, NULL, 1};
-    const double s = time_programs(set, &rot, n_rows, n_past) / LAYERS;
+    const double s = time_programs(set, &rot, n_rows, n_past, kv_dtype) / LAYERS;
     char name[64];
-    (void)snprintf(name, sizeof(name), "attention llama-1b after %u", n_past);
+    (void)snprintf(name, sizeof(name), "attention llama-1b %s after %u", krs_dtype_name(kv_dtype),
+                   n_past);
+    const double scale_bytes = kv_dtype == KRS_DTYPE_I8 ? sizeof(float) : 0;
+    const double head_bytes = DIM * (double)krs_dtype_bytes(kv_dtype) + scale_bytes;
     const double seen = n_rows * ((double)n_past + (n_rows + 1) / 2.0);
-    report(set, name, n_rows, s, 2.0 * 2 * KV_HEADS * DIM * ((double)n_past + n_rows),
+    report(set, name, n_rows, s, 2.0 * KV_HEADS * head_bytes * ((double)n_past + n_rows),
            4.0 * HEADS * DIM * seen, set->f32_ops);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
@@ -328,7 +354,7 @@ static void bench_rows(const settings *set, krs_op_kind kind, uint32_t n_rows)
     }
     finish_program(&program, kind == KRS_OP_ROPE ? 0 : out);
     rotation rot = {&program, NULL, 1};
-    const double s = time_programs(set, &rot, n_rows, 0) / N;
+    const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16) / N;
     char name[64];
     (void)snprintf(name, sizeof(name), "%s of %lld", krs_op_name(kind), (long long)width);
     report(set, name, n_rows, s, 0, 4.0 * n_rows * (double)width, set->f32_ops);
@@ -361,8 +387,9 @@ static void bench_rest(const settings *set)
 {
     static const krs_op_kind kinds[] = {KRS_OP_RMS_NORM, KRS_OP_ROPE, KRS_OP_GLU, KRS_OP_ADD};
     for (size_t r = 0; is_wanted(set, "attention") && r < 4; r++) {
-        bench_attention(set, row_counts[r], 0);
-        bench_attention(set, row_counts[r], KV_POSITIONS);
+        bench_attention(set, row_counts[r], 0, KRS_DTYPE_F16);
+        bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_F16);
+        bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_I8);
     }
     for (size_t k = 0; k < 4; k++) {
         for (size_t r = 0; is_wanted(set, krs_op_name(kinds[k])) && r < 4; r++) {

@@ -316,6 +316,20 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
     return KRS_OK;
 }
 
+/* Are the slots that steps hand out written? */
+static krs_status check_results(const checker *c)
+{
+    const krs_program *program = c->program;
+    if (!is_read(c, program->logits) || rows_of(c, program->logits) != KRS_ROWS_LOGITS) {
+        return krs_fail(c->err, KRS_EINTERNAL, "program: no op writes the logits slot");
+    }
+    if (program->hidden != KRS_NO_SLOT &&
+        (!is_read(c, program->hidden) || rows_of(c, program->hidden) != KRS_ROWS_HIDDEN)) {
+        return krs_fail(c->err, KRS_EINTERNAL, "program: no op writes the hidden slot");
+    }
+    return KRS_OK;
+}
+
 krs_status krs_program_check(const krs_program *program, krs_error *err)
 {
     krs_status status = check_frame(program, err);
@@ -326,15 +340,5 @@ krs_status krs_program_check(const krs_program *program, krs_error *err)
             c.written |= UINT64_C(1) << op_of(&c)->out;
         }
     }
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (!is_read(&c, program->logits) || rows_of(&c, program->logits) != KRS_ROWS_LOGITS) {
-        return krs_fail(err, KRS_EINTERNAL, "program: no op writes the logits slot");
-    }
-    if (program->hidden != KRS_NO_SLOT &&
-        (!is_read(&c, program->hidden) || rows_of(&c, program->hidden) != KRS_ROWS_HIDDEN)) {
-        return krs_fail(err, KRS_EINTERNAL, "program: no op writes the hidden slot");
-    }
-    return KRS_OK;
+    return status == KRS_OK ? check_results(&c) : status;
 }

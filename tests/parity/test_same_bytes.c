@@ -334,7 +334,7 @@ static krs_step_result run(storm *s, const batch *b)
         .hidden_rows = b->hidden_rows,
     };
     krs_error err = KRS_ERROR_INIT;
-    krs_step_result result;
+    krs_step_result result = {0};
     if (krs_exec_submit(s->exec, &step, &err) != KRS_OK ||
         krs_exec_collect(s->exec, &result, &err) != KRS_OK) {
         fail_msg("%s: %s", s->c->name, err.message);

@@ -34,6 +34,18 @@ KRS_CPU_INLINE vf load_kv(krs_dtype dtype, const unsigned char *memory, int64_t 
                                     : vf_load_bf16(memory + index * 2);
 }
 
+/* Ask for one head of a block, `elements` of it from index at. Blocks lie anywhere, so hardware sees the
+ * next one too late; asked for while this one is computed, it is there. */
+KRS_CPU_INLINE void prefetch_head(const krs_cpu_attention *op, const unsigned char *memory,
+                                  int64_t at, int64_t elements)
+{
+    const size_t size = op->kv->element_bytes;
+    const unsigned char *from = memory + (size_t)(at - op->kv->scale_elements) * size;
+    for (size_t i = 0; i < (size_t)elements * size; i += KRS_CPU_VECTOR_BYTES) {
+        __builtin_prefetch(from + i);
+    }
+}
+
 typedef struct score_sums {
     vf even[MAX_HEADS][SCORE_VECTORS]; /* over even elements of the head, and odd ones */
     vf odd[MAX_HEADS][SCORE_VECTORS];
@@ -152,6 +164,11 @@ KRS_CPU_INLINE void sum_values(value_sum s, const krs_cpu_attention *op, int64_t
         const int64_t v_at =
             krs_kv_layout_v(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head) + s.d;
         const int64_t block_end = p / BLOCK * BLOCK + BLOCK;
+        if (s.d == 0 && block_end < end) { /* all of it: the later elements' turn comes soon */
+            const uint32_t next = op->blocks[block_end / BLOCK];
+            prefetch_head(op, op->v, krs_kv_layout_v(op->kv, op->layer, next, op->kv_head),
+                          op->kv->v_head_elements);
+        }
         add_values(s, op, v_at, p, block_end < end ? block_end : end, weights, sums);
     }
 #pragma GCC unroll 8
@@ -189,6 +206,11 @@ KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, co
     const int64_t first_block = begin / BLOCK * BLOCK;
     for (int64_t p = first_block; p < end; p += BLOCK) {
         const int64_t k_at = krs_kv_layout_k(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head);
+        if (p + BLOCK < end) {
+            const uint32_t next = op->blocks[p / BLOCK + 1];
+            prefetch_head(op, op->k, krs_kv_layout_k(op->kv, op->layer, next, op->kv_head),
+                          op->kv->k_head_elements);
+        }
         score_block(dtype, op, q, k_at, n_heads, scores, p - origin);
     }
     const int64_t n = (end - first_block + BLOCK - 1) / BLOCK * BLOCK;
