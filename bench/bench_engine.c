@@ -23,6 +23,7 @@
 #define DEFAULT_TOKENS 256
 #define DEFAULT_ROUNDS 5
 #define PROMPT_TOKENS  16
+#define N_PAUSED       16  /* readers that take nothing, of 32 streams */
 #define COPY_BYTES     256 /* of a token's text and ids, for each stream */
 
 typedef struct listener {
@@ -194,15 +195,22 @@ static bool measure(const char *dir, uint32_t n_streams, uint32_t n_tokens, bool
     return true;
 }
 
-/* Rounds of two engines in turns, each into its own listener; the first of each is not counted. */
-static bool take_turns(krs_runtime *const *runtimes, listener *l, uint32_t n_tokens,
-                       uint32_t n_rounds)
+/* Two ways to run a round, in turns and in changing order; the first round of each is not counted. */
+typedef struct pair {
+    listener *l; /* [2] */
+    uint32_t n_tokens;
+    void *ctx;
+    bool (*run)(struct pair *pair, uint32_t which);
+} pair;
+
+static bool take_turns(pair *p, uint32_t n_rounds)
 {
-    bool is_ok = runtimes[0] && runtimes[1];
+    bool is_ok = true;
     for (uint32_t round = 0; is_ok && round <= n_rounds; round++) {
         for (uint32_t i = 0; is_ok && i < 2; i++) {
-            is_ok = run_round(runtimes[i], &l[i], n_tokens, true);
-            l[i].n_gaps = round == 0 ? 0 : l[i].n_gaps;
+            const uint32_t which = (i + round) % 2;
+            is_ok = p->run(p, which);
+            p->l[which].n_gaps = round == 0 ? 0 : p->l[which].n_gaps;
         }
     }
     return is_ok;
@@ -219,6 +227,12 @@ static void print_pair(const char *what, listener *l)
            100.0 * (tail[1] - tail[0]) / tail[0]);
 }
 
+static bool run_either(pair *p, uint32_t which)
+{
+    krs_runtime *const *runtimes = p->ctx;
+    return run_round(runtimes[which], &p->l[which], p->n_tokens, true);
+}
+
 static bool compare_metrics(const char *dir, uint32_t n_tokens, uint32_t n_rounds)
 {
     static listener l[2];
@@ -228,7 +242,8 @@ static bool compare_metrics(const char *dir, uint32_t n_tokens, uint32_t n_round
     bool is_ok = krs_metrics_new(NULL, &metrics) == KRS_OK;
     krs_runtime *runtimes[2] = {is_ok ? open_engine(dir, 32, n_tokens, NULL) : NULL,
                                 is_ok ? open_engine(dir, 32, n_tokens, metrics) : NULL};
-    is_ok = take_turns(runtimes, l, n_tokens, n_rounds);
+    pair p = {l, n_tokens, runtimes, run_either};
+    is_ok = runtimes[0] && runtimes[1] && take_turns(&p, n_rounds);
     krs_runtime_free(runtimes[0]);
     krs_runtime_free(runtimes[1]);
     krs_metrics_free(metrics);
@@ -245,17 +260,16 @@ static void hear_nothing(void *ctx, const krs_stream_event *events, uint32_t n)
     (void)n;
 }
 
-/* Open streams that stop after two tokens, until all of them have. */
-static bool open_paused(krs_runtime *runtime, const krs_sink *sink, uint32_t n, uint32_t n_tokens)
+/* Open streams that stop after two tokens, until all of them have. ids[n]: to cancel them. */
+static bool open_paused(krs_runtime *runtime, const krs_sink *sink, uint32_t n, uint64_t *ids)
 {
-    uint64_t id = 0;
     for (uint32_t i = 0; i < n; i++) {
-        krs_request *r = make_request(100 + i, n_tokens, true);
+        krs_request *r = make_request(100 + i, PROMPT_TOKENS, true);
         if (!r) {
             return false;
         }
         r->credit = 2;
-        if (krs_runtime_open(runtime, r, sink, NULL, &id, NULL) != KRS_OK) {
+        if (krs_runtime_open(runtime, r, sink, NULL, &ids[i], NULL) != KRS_OK) {
             krs_request_free(r);
             return false;
         }
@@ -266,19 +280,34 @@ static bool open_paused(krs_runtime *runtime, const krs_sink *sink, uint32_t n, 
     return true;
 }
 
+/* One engine; every other round has neighbours that read nothing. */
+static bool run_beside(pair *p, uint32_t which)
+{
+    static const krs_sink nobody = {NULL, hear_nothing};
+    krs_runtime *runtime = p->ctx;
+    uint64_t ids[N_PAUSED];
+    if (which == 1 && !open_paused(runtime, &nobody, N_PAUSED, ids)) {
+        return false;
+    }
+    const bool is_ok = run_round(runtime, &p->l[which], p->n_tokens, true);
+    for (uint32_t i = 0; which == 1 && i < N_PAUSED; i++) {
+        krs_runtime_cancel(runtime, ids[i]);
+    }
+    while (krs_runtime_health_of(runtime).n_running > 0) {
+        krs_os_sleep_ns(KRS_NS_PER_MS);
+    }
+    return is_ok;
+}
+
 static bool compare_paused(const char *dir, uint32_t n_tokens, uint32_t n_rounds)
 {
     static listener l[2];
-    const krs_sink nobody = {NULL, hear_nothing};
     memset(l, 0, sizeof(l));
-    l[0].n_streams = l[1].n_streams = 16;
-    krs_runtime *runtimes[2] = {open_engine(dir, 32, n_tokens, NULL),
-                                open_engine(dir, 32, n_tokens, NULL)};
-    const bool is_ok = runtimes[0] && runtimes[1] &&
-                       open_paused(runtimes[1], &nobody, 16, n_tokens) &&
-                       take_turns(runtimes, l, n_tokens, n_rounds);
-    krs_runtime_free(runtimes[0]);
-    krs_runtime_free(runtimes[1]);
+    l[0].n_streams = l[1].n_streams = 32 - N_PAUSED;
+    krs_runtime *runtime = open_engine(dir, 32, n_tokens, NULL);
+    pair p = {l, n_tokens, runtime, run_beside};
+    const bool is_ok = runtime && take_turns(&p, n_rounds);
+    krs_runtime_free(runtime);
     if (is_ok) {
         print_pair("16 paused beside 16", l);
     }
