@@ -12,8 +12,8 @@
 static void end_all(krs_engine *engine, const krs_error *err)
 {
     for (krs_stream *stream = engine->active; stream; stream = stream->next) {
-        if (stream->is_ended) {
-            continue;
+        if (stream->is_ended || stream->is_left) {
+            continue; /* has its end in the outbox of this round */
         }
         krs_sched_finish(engine->sched, &stream->seq);
         krs_stream_end(stream, KRS_FINISH_ERROR, err);

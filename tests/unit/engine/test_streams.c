@@ -333,6 +333,34 @@ static void a_lost_device_ends_who_is_there_and_is_opened_anew_once(void **state
     krs_metrics_free(metrics);
 }
 
+/* One that was opened, prepared and cancelled while a step ran comes home in the round that ended it. */
+static void a_lost_device_leaves_alone_who_has_its_end_already(void **state)
+{
+    (void)state;
+    krs_engine_options options = fixture_options();
+    options.n_prep_threads = 1; /* in the order of opening */
+    engine_fixture f = fixture_open(&options);
+    static heard h[3];
+    memset(h, 0, sizeof(h));
+    h[0].shut_at = 2;
+    fixture_ask(&f, endless(), &h[0]);
+    fixture_wait_gate(&f);
+    fixture_ask(&f, endless(), &h[1]);
+    krs_request *r = question("Hello");
+    r->task = KRS_TASK_TOKENIZE;
+    fixture_ask(&f, r, &h[2]);
+    fixture_wait(&f, &h[2]); /* so the one before it is prepared */
+    krs_runtime_cancel(f.runtime, h[1].id);
+    krs_fault_arm(KRS_FAULT_DEVICE_STEP, 1);
+    fixture_open_gate(&f);
+    fixture_wait(&f, &h[0]);
+    fixture_wait(&f, &h[1]);
+    assert_int_equal(h[0].finish, KRS_FINISH_ERROR);
+    assert_int_equal(h[0].error.status, KRS_EDEVICE);
+    assert_int_equal(h[1].finish, KRS_FINISH_CANCELLED);
+    fixture_close(&f);
+}
+
 static void free_ends_every_stream_once(void **state)
 {
     (void)state;
@@ -392,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_busy),
         cmocka_unit_test(drain_finishes_what_runs_and_refuses_the_rest),
         cmocka_unit_test(a_lost_device_ends_who_is_there_and_is_opened_anew_once),
+        cmocka_unit_test(a_lost_device_leaves_alone_who_has_its_end_already),
         cmocka_unit_test(free_ends_every_stream_once),
         cmocka_unit_test(a_token_allocates_nothing),
     };
