@@ -90,7 +90,11 @@ static bool push(krs_exchange *exchange, bool is_last)
 static void flush_stream(krs_exchange *exchange, bool is_done)
 {
     krs_conn *conn = exchange->conn;
-    if ((conn->out.len == 0 && !is_done) || !push(exchange, is_done)) {
+    if (conn->out.len == 0 && !is_done) {
+        krs_conn_settle(conn); /* tokens without text use up credit, too */
+        return;
+    }
+    if (!push(exchange, is_done)) {
         return;
     }
     if (is_done) {

@@ -8,6 +8,7 @@
  *   "break"   ends with KRS_EDEVICE after two words
  *   "forever" never ends by itself
  *   "silent"  as forever, without a word
+ *   "mute"    gets its words, and none of them has text
  *   "flood"   as forever, with 16 KiB a word, as fast as it goes
  *   "burst"   128 words of 16 KiB in one delivery, then the end; takes no credit
  *
@@ -241,6 +242,9 @@ static inline void fake_word(fake_runtime *fake, fake_stream *s, krs_stream_even
     const int n = snprintf(s->word, sizeof(s->word), "w%u ", s->n_done);
     s->token = (krs_token){9, -0.25F, top, 2, {s->word, (size_t)n}};
     event->text = is_flood ? (krs_str){fake->flood, FAKE_FLOOD_BYTES} : s->token.bytes;
+    if (strcmp(s->prompt, "mute") == 0) {
+        event->text = s->token.bytes = KRS_STR("");
+    }
     event->tokens = &s->token;
     event->n_tokens = 1;
     s->n_done++;

@@ -115,6 +115,19 @@ static void only_streams_are_kept_on_credit(void **state)
     end_fixture(f);
 }
 
+static void tokens_without_text_do_not_use_the_credit_up(void **state)
+{
+    (void)state;
+    fixture_options options = defaults();
+    options.server.stream_window = 1;
+    fixture *f = start_fixture(&options);
+    client *c = client_open(f->port);
+    post_chat(c, "mute", ",\"stream\":true,\"max_tokens\":40");
+    assert_non_null(strstr(expect(f, c, 200), "[DONE]"));
+    client_close(c);
+    end_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +136,7 @@ int main(void)
         cmocka_unit_test(a_paused_stream_meets_its_deadline),
         cmocka_unit_test(a_reader_that_never_comes_back_is_cancelled),
         cmocka_unit_test(only_streams_are_kept_on_credit),
+        cmocka_unit_test(tokens_without_text_do_not_use_the_credit_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
