@@ -236,7 +236,8 @@ static void add_event(krs_rpc_stream *stream, const krs_stream_event *event, uin
     }
     krs_rpc_pack_add(&stream->pack, event);
     stream->n_waiting += event->n_tokens;
-    if (is_due(stream, now_ns)) {
+    /* An empty pack has been written already: of a continuous stream, token by token. */
+    if (is_due(stream, now_ns) || stream->pack.n == 0) {
         write_pack(stream);
     } else if (stream->waiting_ns + KRS_RPC_FLUSH_NS < session->due_ns) {
         session->due_ns = stream->waiting_ns + KRS_RPC_FLUSH_NS;

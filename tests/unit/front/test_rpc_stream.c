@@ -220,6 +220,21 @@ static void credit_follows_the_reader(void **state)
     tell_end(f, 0, KRS_FINISH_STOP);
 }
 
+/* Each of its tokens is a message of its own, however fast they come. */
+static void a_fast_continuous_stream_gets_its_credit_back(void **state)
+{
+    fixture *f = *state;
+    ask(f, "continuous_generate", GEN("c"));
+    sent_all(f);
+    for (uint32_t i = 0; i < KRS_RPC_WINDOW_TOKENS; i++) {
+        f->now_ns += MS;
+        tell_token(f, 0, i, "x");
+        sent_all(f);
+    }
+    assert_true(f->streams[0].n_granted >= KRS_RPC_WINDOW_TOKENS / 2);
+    tell_end(f, 0, KRS_FINISH_STOP);
+}
+
 static void the_clients_own_credit_is_exact(void **state)
 {
     fixture *f = *state;
@@ -366,6 +381,7 @@ int main(void)
         TEST(names_are_unique_while_they_live),
         TEST(parallel_replies_when_the_last_has_ended),
         TEST(credit_follows_the_reader),
+        TEST(a_fast_continuous_stream_gets_its_credit_back),
         TEST(the_clients_own_credit_is_exact),
         TEST(no_line_grows_with_the_answer),
         TEST(logprobs_are_those_of_the_token),
