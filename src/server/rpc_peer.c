@@ -109,6 +109,12 @@ static bool is_finished(const rpc_peer *p)
     return p->is_closing && is_waited && (is_said || krs_os_now_ns() >= p->grace_ns);
 }
 
+/* Does nothing run for it, and nothing wait? */
+static bool is_idle(const rpc_peer *p)
+{
+    return krs_rpc_streams(p->session) == 0 && krs_rpc_unanswered(p->session) == 0;
+}
+
 static void flush_peer(krs_peer *peer)
 {
     rpc_peer *p = peer_of(peer);
@@ -122,7 +128,7 @@ static void flush_peer(krs_peer *peer)
     if (!send_output(p)) {
         return;
     }
-    if (krs_rpc_is_over(p->session)) {
+    if (krs_rpc_is_over(p->session) || (peer->io->is_draining && is_idle(p))) {
         start_closing(p);
     }
     if (is_finished(p)) {
@@ -185,7 +191,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 static void drain_peer(krs_peer *peer)
 {
     rpc_peer *p = peer_of(peer);
-    if (!p->is_dead && krs_rpc_streams(p->session) == 0 && krs_rpc_unanswered(p->session) == 0) {
+    if (!p->is_dead && is_idle(p)) {
         (void)(send_output(p) && (die(p), true));
     }
 }

@@ -84,10 +84,11 @@ static inline fixture *start(const krs_server_options *options)
     so.opener = (krs_opener){f, open_model};
     so.metrics = f->metrics;
     assert_int_equal(krs_service_new(&so, NULL, &f->service, NULL), KRS_OK);
+    static const krs_server_options usual = KRS_SERVER_OPTIONS_INIT;
     krs_server_options full = *options;
     full.host = NULL;
     full.n_io_threads = 2;
-    full.drain_ms = 2000;
+    full.drain_ms = full.drain_ms == usual.drain_ms ? 2000 : full.drain_ms;
     full.version = "9.9.9";
     full.rpc.path = full.rpc.is_stdio ? NULL : f->path;
     krs_error err = KRS_ERROR_INIT;

@@ -190,6 +190,24 @@ static void a_stopping_server_ends_streams_and_says_so(void **state)
     client_close(c);
 }
 
+/* Nobody waits for the end of the drain when nothing is left to wait for. */
+static void a_stopping_server_leaves_with_the_last_stream(void **state)
+{
+    (void)state;
+    krs_server_options options = KRS_SERVER_OPTIONS_INIT;
+    options.drain_ms = 3600000;
+    fixture *f = start(&options);
+    client *c = client_open(f);
+    say(c, GEN("s", "hi", ",\"max_tokens\":200"));
+    (void)hear_until(c, "w0 ");
+    krs_server_stop(f->server);
+    (void)hear_until(c, "\"finish_reason\":\"length\"");
+    assert_null(hear(c));
+    client_close(c);
+    void *again = f;
+    (void)tear_down(&again); /* joins the server */
+}
+
 static void one_client_too_many_is_told_so(void **state)
 {
     (void)state;
@@ -223,6 +241,7 @@ int main(void)
         TEST(a_message_too_long_costs_only_itself),
         TEST(shutdown_ends_the_connection_only),
         TEST(a_stopping_server_ends_streams_and_says_so),
+        cmocka_unit_test(a_stopping_server_leaves_with_the_last_stream),
         cmocka_unit_test(one_client_too_many_is_told_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
