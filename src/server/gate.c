@@ -5,7 +5,7 @@
  * Origin: other pages are answered without CORS headers, which browsers read as no, unless their origin
  * was allowed by name. A browser asks first (OPTIONS), and what it asks then carries no key.
  * Key: every route but liveness needs one when there is a key file; administration needs an admin key, or,
- * without a key file, a Unix socket, which only this user can open.
+ * without a key file, a Unix socket, which only this user can open (not one of --unix-any).
  *
  * Source: W3C Fetch, CORS protocol; RFC 6750 (Bearer). */
 #include "server/server_priv.h"
@@ -138,7 +138,8 @@ static krs_status check_key(krs_conn *conn, bool needs_admin, krs_error *err)
 {
     krs_service *service = conn->io->server->service;
     if (!krs_service_has_keys(service)) {
-        conn->access.is_admin = conn->peer.listener->is_unix;
+        const krs_listener *listener = conn->peer.listener;
+        conn->access.is_admin = listener->is_unix && !listener->is_any_peer;
     } else {
         const krs_status status =
             krs_service_authenticate(service, key_of(&conn->parser.request), &conn->access, err);

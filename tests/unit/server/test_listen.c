@@ -76,6 +76,26 @@ static void a_unix_socket_serves_beside_tcp(void **state)
     drop_place(&p);
 }
 
+/* A proxy of another user brings strangers. */
+static void a_unix_socket_for_anyone_is_not_the_operators(void **state)
+{
+    (void)state;
+    place p;
+    make_place(&p);
+    fixture_options options = defaults();
+    options.server.unix_path = p.socket;
+    options.server.is_unix_any = true;
+    fixture *f = start_fixture(&options);
+    client *c = unix_open(p.socket);
+    client_get(c, "GET", "/v1/models");
+    (void)expect(f, c, 200);
+    client_get(c, "GET", "/admin/models");
+    (void)expect(f, c, 403);
+    client_close(c);
+    end_fixture(f);
+    drop_place(&p);
+}
+
 static void a_unix_socket_may_be_all_there_is(void **state)
 {
     (void)state;
@@ -357,6 +377,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_unix_socket_serves_beside_tcp),
+        cmocka_unit_test(a_unix_socket_for_anyone_is_not_the_operators),
         cmocka_unit_test(a_unix_socket_may_be_all_there_is),
         cmocka_unit_test(a_stale_socket_is_replaced_and_nothing_else),
         cmocka_unit_test(tls_carries_requests_and_streams),
