@@ -5,7 +5,7 @@
  * lie; otherwise grouping walks the outbox once per sink, of which there are few, so that is cheaper
  * than sorting.
  *
- * Thread: engine thread, but for krs_engine_give_place. */
+ * Thread: engine thread.  Memory: none. */
 #include "base/check.h"
 #include "engine/engine_priv.h"
 #include "os/clock.h"
@@ -63,7 +63,9 @@ void krs_engine_post(krs_engine *engine, krs_stream *stream, uint32_t n_tokens)
 
 void krs_engine_post_left(krs_engine *engine, krs_stream *stream, krs_finish finish)
 {
-    krs_engine_give_place(engine, stream);
+    if (krs_stream_has_steps(stream)) {
+        krs_engine_give_place(engine, stream);
+    }
     krs_stream_event_left(stream, finish, krs_os_now_ns(), take_event(engine, stream));
 }
 
@@ -104,6 +106,7 @@ void krs_engine_forget(krs_engine *engine, krs_stream *stream)
     krs_engine_unlink(&engine->active, stream);
     engine->by_slot[krs_controls_slot(stream->id)] = NULL;
     krs_controls_give(&engine->controls, stream->id);
+    krs_engine_give_place(engine, stream); /* of a text: its slot is free, not before */
     krs_stream_free(stream);
     (void)atomic_fetch_sub(&engine->shared.n_open, 1);
 }

@@ -26,6 +26,9 @@
 #define KRS_ENGINE_MAX_SEQS         KRS_EXEC_MAX_SEQS
 #define KRS_ENGINE_MAX_WAITING      65536u /* requests; each holds its prompt */
 #define KRS_ENGINE_MAX_PREP_THREADS 16
+/* Tasks without steps there may be beside max_waiting: answered ones hold a slot until the step that runs
+ * is over, and a client that asks for one after the other is not to hear of that. */
+#define KRS_ENGINE_TEXTS_BESIDE 256u
 /* Rows of a step: what a running answer waits for while a prompt is read, and how far a cancel is. */
 #define KRS_ENGINE_STEP_TOKENS 256u
 #define KRS_ENGINE_MIN_CONTEXT 64u /* tokens; less holds no template */

@@ -52,7 +52,7 @@ typedef struct krs_engine_shared {
     _Atomic uint64_t heartbeat_ns;
     _Atomic uint32_t n_open;    /* streams from open to their end event */
     _Atomic uint32_t n_waiting; /* of them, those no step has run a row of */
-    _Atomic uint32_t n_texts;   /* streams without steps that no prep thread has answered */
+    _Atomic uint32_t n_texts;   /* streams without steps, from open until they are home */
     _Atomic uint64_t n_waiting_tokens;
     _Atomic uint32_t n_running;
     _Atomic uint32_t n_paused;
@@ -157,7 +157,22 @@ void krs_engine_publish(krs_engine *engine);
 void krs_engine_tell_started(krs_engine *engine, const krs_stream *stream);
 void krs_engine_tell_preempted(krs_engine *engine, uint32_t n);
 
-/* deliver.c: the stream waits no longer; a second call is nothing. Whoever may post its end. */
+/* Tasks without steps there can be at a time. */
+static inline uint32_t krs_engine_max_texts(const krs_engine *engine)
+{
+    return engine->max_waiting + KRS_ENGINE_TEXTS_BESIDE;
+}
+
+/* Streams there can be: those, the scheduler's full house, and prompts that are being read. */
+static inline uint32_t krs_engine_max_streams(const krs_engine *engine)
+{
+    const krs_sched_limits *limits = &engine->limits;
+    return krs_engine_max_texts(engine) + limits->max_running + limits->max_waiting +
+           limits->max_parked + engine->max_waiting;
+}
+
+/* deliver.c: the stream waits no longer, or is home without having had steps; a second call is nothing.
+ * Engine thread. */
 void krs_engine_give_place(krs_engine *engine, krs_stream *stream);
 
 /* deliver.c: put a stream's event of this round, or the end of one that is away, into the outbox. */

@@ -301,9 +301,7 @@ krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options
     if (status != KRS_OK) {
         return status;
     }
-    /* Running, parked, waiting with steps and without, and those that have ended but are not delivered yet. */
-    const uint32_t n_streams =
-        2 * engine->max_waiting + engine->limits.max_parked + 2 * engine->limits.max_running;
+    const uint32_t n_streams = krs_engine_max_streams(engine);
     status = make_tables(engine, n_streams);
     if (status == KRS_OK) {
         status = make_queues(engine, n_streams);

@@ -30,8 +30,7 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
 /* The sampler, the step's arrays, the outbox and a request's arrays for every sequence there can be. */
 static uint64_t engine_bytes(const krs_engine *engine)
 {
-    const uint64_t n_streams =
-        3 * (uint64_t)engine->max_waiting + 2 * (uint64_t)engine->limits.max_running;
+    const uint64_t n_streams = krs_engine_max_streams(engine);
     const uint64_t context = engine->plan.context_tokens;
     const uint64_t table_bytes = context / KRS_KV_BLOCK_TOKENS * sizeof(krs_kv_block);
     return krs_sampler_bytes(engine->info.vocab) +

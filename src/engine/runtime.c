@@ -79,22 +79,26 @@ static krs_status check_state(const krs_engine *engine, krs_error *err)
     return krs_fail(err, KRS_EUNAVAILABLE, "engine: takes no new work, it is going down");
 }
 
-/* What counts a request while it waits. Tasks without steps have a queue of their own, so that neither
- * kind can keep the other out. */
-static _Atomic uint32_t *place_of(krs_engine *engine, const krs_request *request)
+static bool has_steps(const krs_request *request)
 {
-    const bool has_steps = request->task == KRS_TASK_GENERATE || request->task == KRS_TASK_EMBED;
-    return has_steps ? &engine->shared.n_waiting : &engine->shared.n_texts;
+    return request->task == KRS_TASK_GENERATE || request->task == KRS_TASK_EMBED;
 }
 
-/* A place in the queue: counted until its first step, or its answer when it takes none. */
+/* What counts a request while it waits. Tasks without steps have places of their own, as many as they
+ * have slots, so that neither kind can keep the other out. */
+static _Atomic uint32_t *place_of(krs_engine *engine, const krs_request *request)
+{
+    return has_steps(request) ? &engine->shared.n_waiting : &engine->shared.n_texts;
+}
+
+/* A place in the queue: counted until its first step, or until it is home when it takes none. */
 static krs_status take_place(krs_engine *engine, const krs_request *request, krs_error *err)
 {
     _Atomic uint32_t *n = place_of(engine, request);
-    if (atomic_fetch_add(n, 1) >= engine->max_waiting) {
+    const uint32_t max = has_steps(request) ? engine->max_waiting : krs_engine_max_texts(engine);
+    if (atomic_fetch_add(n, 1) >= max) {
         (void)atomic_fetch_sub(n, 1);
-        return krs_fail(err, KRS_EBUSY, "queue: %u requests wait, no more fit",
-                        engine->max_waiting);
+        return krs_fail(err, KRS_EBUSY, "queue: %u requests wait, no more fit", max);
     }
     return KRS_OK;
 }

@@ -48,7 +48,7 @@ struct krs_stream {
     bool is_posted; /* engine: has its event in this round */
     /* Tasks without a step may be ended by either thread: who sets this posts the end. */
     _Atomic bool is_answered;
-    bool has_place; /* counted as waiting; whoever posts the end, or the engine, gives it back */
+    bool has_place; /* engine: counted as waiting, or as a text until it is home */
 
     uint32_t *tokens; /* [max_tokens], prompt then answer */
     uint32_t n_prompt;

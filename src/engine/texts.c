@@ -76,13 +76,11 @@ static krs_status detokenize(const krs_engine *engine, const krs_request *reques
 }
 
 /* The whole answer in one event; nothing when the engine thread has ended the stream. */
-static void deliver(krs_engine *engine, krs_stream *stream, const text_answer *answer,
-                    krs_stream_event *event)
+static void deliver(krs_stream *stream, const text_answer *answer, krs_stream_event *event)
 {
     if (!krs_stream_claim(stream)) {
         return;
     }
-    krs_engine_give_place(engine, stream);
     const uint64_t total_ns = krs_os_now_ns() - stream->opened_ns;
     event->stream_id = stream->id;
     event->user = stream->user;
@@ -118,7 +116,7 @@ void krs_engine_answer_text(krs_engine *engine, krs_stream *stream, krs_encoder 
         event.finish = status == KRS_OK ? KRS_FINISH_STOP : KRS_FINISH_ERROR;
         event.error.status = status;
     }
-    deliver(engine, stream, &answer, &event);
+    deliver(stream, &answer, &event);
     krs_alloc_free(engine->alloc, answer.pieces);
     krs_buf_deinit(&answer.text);
 }

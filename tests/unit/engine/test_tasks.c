@@ -329,6 +329,45 @@ static void text_is_answered_while_a_step_is_running(void **state)
     fixture_close(&f);
 }
 
+/* Answered at once, but home only after the step: so many that a crowd of them would fill every slot. */
+static void a_crowd_of_texts_keeps_no_question_out(void **state)
+{
+    (void)state;
+    enum { CROWD = 600 };
+    krs_engine_options options = fixture_options();
+    options.max_waiting = 2;
+    engine_fixture f = fixture_open(&options);
+    const krs_sink quick = {&f, hear_only};
+    static heard slow;
+    static heard text;
+    static heard asked;
+    slow = (heard){.shut_at = 2};
+    asked = (heard){0};
+    fixture_ask(&f, question("What is 12 + 7?"), &slow);
+    fixture_wait_gate(&f); /* the engine thread is held, as by a long step */
+    krs_error err = KRS_ERROR_INIT;
+    krs_status status = KRS_OK;
+    int n = 0;
+    for (; status == KRS_OK && n < CROWD; n++) {
+        text = (heard){0};
+        krs_request *r = task(KRS_TASK_TOKENIZE, "Hello");
+        status = krs_runtime_open(f.runtime, r, &quick, &text, &text.id, &err);
+        if (status == KRS_OK) {
+            fixture_wait(&f, &text);
+        } else {
+            krs_request_free(r);
+        }
+    }
+    assert_int_equal(status, KRS_EBUSY);
+    assert_int_equal(n - 1, options.max_waiting + KRS_ENGINE_TEXTS_BESIDE);
+    ask_with(&f, question("What is 12 + 7?"), &quick, &asked);
+    fixture_open_gate(&f);
+    fixture_wait(&f, &slow);
+    fixture_wait(&f, &asked);
+    assert_string_equal(asked.text, "12 + 7 = 19.");
+    fixture_close(&f);
+}
+
 static void a_stream_ends_while_its_prompt_waits_to_be_read(void **state)
 {
     (void)state;
@@ -396,6 +435,7 @@ int main(void)
         cmocka_unit_test(an_embedding_does_not_depend_on_chunks_or_neighbours),
         cmocka_unit_test(the_models_own_pooling_is_kept),
         cmocka_unit_test(text_is_answered_while_a_step_is_running),
+        cmocka_unit_test(a_crowd_of_texts_keeps_no_question_out),
         cmocka_unit_test(a_stream_ends_while_its_prompt_waits_to_be_read),
         cmocka_unit_test(free_ends_what_prep_threads_hold),
     };
