@@ -5,6 +5,9 @@
 
 #include <msgpack.h>
 
+#define REPLACEMENT       "\xEF\xBF\xBD" /* U+FFFD, as in JSON */
+#define REPLACEMENT_BYTES 3u
+
 /* msgpack-c asks its caller for a write function; ours tells why it stopped. */
 static int append(void *ctx, const char *bytes, size_t n)
 {
@@ -28,11 +31,37 @@ krs_status krs_msgpack_put_array(krs_buf *out, uint32_t n_items)
     return (krs_status)msgpack_pack_array(&p, n_items);
 }
 
+/* What text takes when each byte that is no UTF-8 is written as U+FFFD: more than it has, if there are any. */
+static size_t clean_bytes(krs_str text)
+{
+    size_t n_bytes = 0;
+    for (size_t i = 0, n = 0; i < text.len; i += n ? n : 1) {
+        n = krs_utf8_length(text.ptr + i, text.len - i);
+        n_bytes += n ? n : REPLACEMENT_BYTES;
+    }
+    return n_bytes;
+}
+
+static krs_status put_clean(krs_buf *out, krs_str text)
+{
+    krs_status status = KRS_OK;
+    for (size_t i = 0, n = 0; status == KRS_OK && i < text.len; i += n ? n : 1) {
+        n = krs_utf8_length(text.ptr + i, text.len - i);
+        status = n ? krs_buf_append(out, text.ptr + i, n)
+                   : krs_buf_append(out, REPLACEMENT, REPLACEMENT_BYTES);
+    }
+    return status;
+}
+
 krs_status krs_msgpack_put_str(krs_buf *out, krs_str text)
 {
     msgpack_packer p = packer_of(out);
-    const krs_status status = (krs_status)msgpack_pack_str(&p, text.len);
-    return status == KRS_OK ? krs_buf_append_str(out, text) : status;
+    const size_t n_bytes = clean_bytes(text);
+    const krs_status status = (krs_status)msgpack_pack_str(&p, n_bytes);
+    if (status != KRS_OK) {
+        return status;
+    }
+    return n_bytes == text.len ? krs_buf_append_str(out, text) : put_clean(out, text);
 }
 
 krs_status krs_msgpack_put_uint(krs_buf *out, uint64_t n)

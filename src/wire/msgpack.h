@@ -24,6 +24,8 @@ KRS_MUST_USE krs_status krs_msgpack_parse(krs_str bytes, size_t max_values, json
 /* Append one value, or the head of a container. Errors: those of krs_buf. */
 KRS_MUST_USE krs_status krs_msgpack_put_map(krs_buf *out, uint32_t n_pairs);
 KRS_MUST_USE krs_status krs_msgpack_put_array(krs_buf *out, uint32_t n_items);
+/* Bytes that are no UTF-8, such as a token's part of a character, become U+FFFD: readers refuse a whole message
+ * for one of them. */
 KRS_MUST_USE krs_status krs_msgpack_put_str(krs_buf *out, krs_str text);
 KRS_MUST_USE krs_status krs_msgpack_put_uint(krs_buf *out, uint64_t n);
 KRS_MUST_USE krs_status krs_msgpack_put_int(krs_buf *out, int64_t n);

@@ -92,6 +92,19 @@ static void depth_is_bounded(void **state)
     json_decref(tree);
 }
 
+static void parts_of_characters_are_replaced(void **state)
+{
+    (void)state;
+    krs_buf out;
+    krs_buf_init(&out, NULL, 64);
+    assert_int_equal(krs_msgpack_put_str(&out, KRS_STR("a\xE2\x82z\xE2\x82\xAC")), KRS_OK);
+    json_t *tree = NULL;
+    assert_int_equal(krs_msgpack_parse(krs_buf_view(&out), 1, &tree, NULL), KRS_OK);
+    assert_string_equal(json_string_value(tree), "a\xEF\xBF\xBD\xEF\xBF\xBDz\xE2\x82\xAC");
+    json_decref(tree);
+    krs_buf_deinit(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +113,7 @@ int main(void)
         cmocka_unit_test(what_json_does_not_have_is_refused),
         cmocka_unit_test(lengths_that_lie_are_refused_before_memory_is_taken),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(parts_of_characters_are_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
