@@ -31,11 +31,15 @@ static const char *find_hub(rpc_options *storage, const krs_config *config)
     return NULL;
 }
 
-/* The text cut at its colons. */
+/* The text cut at its colons. One that names no folder, or is too long to be read whole, trusts none: no entry
+ * would mean any. */
 static uint32_t cut_trusted(rpc_options *storage, const char *text)
 {
+    static const char nowhere[] = "";
     uint32_t n = 0;
-    (void)snprintf(storage->trusted_text, sizeof(storage->trusted_text), "%s", text);
+    const bool is_whole = strlen(text) < sizeof(storage->trusted_text);
+    (void)snprintf(storage->trusted_text, sizeof(storage->trusted_text), "%s",
+                   is_whole ? text : "");
     char *at = storage->trusted_text;
     while (*at && n < RPC_MAX_TRUSTED) {
         const size_t length = strcspn(at, ":");
@@ -45,6 +49,9 @@ static uint32_t cut_trusted(rpc_options *storage, const char *text)
             storage->trusted[n++] = at;
         }
         at = next;
+    }
+    if (n == 0) {
+        storage->trusted[n++] = nowhere;
     }
     return n;
 }

@@ -364,6 +364,16 @@ await test('3: local_path stays within the trusted folders, links included', asy
     );
 });
 
+await test('3: --trusted-dirs that names no folder trusts none', async () => {
+    await withChild(
+        async (c) => {
+            const error = await c.error('load_model', { model_id: 'm', local_path: demo });
+            assert.match(error.message, /not within trusted directories/);
+        },
+        { args: ['stdio', '--trusted-dirs', ':'] },
+    );
+});
+
 // ---- 4. methods ----
 
 await test('4: load_model answers as the contract says, without cached_path', async () => {
