@@ -181,6 +181,11 @@ static void advance(krs_conn *conn)
     krs_http_parser *parser = &conn->parser;
     switch (parser->phase) {
     case KRS_HTTP_BODY:
+        if (!krs_gate_takes_body(conn)) {
+            begin_response(conn); /* the last: its body is in the way of another */
+            krs_routes_dispatch(conn);
+            return;
+        }
         krs_conn_arm(conn, times_of(conn)->body_ms);
         if (parser->request.expects_continue &&
             !krs_conn_send(conn, KRS_STR("HTTP/1.1 100 Continue\r\n\r\n"))) {

@@ -4,6 +4,7 @@
  * loopback as if it were the page's own. Its requests carry the page's name in Host, so that is looked at.
  * Origin: other pages are answered without CORS headers, which browsers read as no, unless their origin
  * was allowed by name. A browser asks first (OPTIONS), and what it asks then carries no key.
+ * Body: a stranger's is not read, so that strangers cannot fill the memory that all bodies share.
  * Key: every route but liveness needs one when there is a key file; administration needs an admin key, or,
  * without a key file, a Unix socket, which only this user can open (not one of --unix-any).
  *
@@ -132,6 +133,11 @@ static krs_str key_of(const krs_http_request *request)
     }
     const krs_str key = krs_http_header_of(request, "x-api-key");
     return key.ptr ? key : KRS_STR("");
+}
+
+bool krs_gate_takes_body(const krs_conn *conn)
+{
+    return krs_service_knows_key(conn->io->server->service, key_of(&conn->parser.request));
 }
 
 static krs_status check_key(krs_conn *conn, bool needs_admin, krs_error *err)

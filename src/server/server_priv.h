@@ -215,6 +215,8 @@ KRS_MUST_USE krs_status krs_conn_stream_head(krs_conn *conn, krs_buf *out);
 
 /* gate.c: who may come in. False: the answer has been given. */
 KRS_MUST_USE bool krs_gate_pass(krs_conn *conn, bool is_open, bool needs_admin);
+/* May the request, of which the head is there, send its body? Strangers may not when there are keys. */
+bool krs_gate_takes_body(const krs_conn *conn);
 /* Is this an API call of a page elsewhere that asks first? Then it has been answered. */
 KRS_MUST_USE bool krs_gate_preflight(krs_conn *conn, const char *allow);
 /* One call of the tenant: within its rate? */

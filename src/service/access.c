@@ -114,14 +114,10 @@ static uint32_t find_row(const krs_keyfile *file, const uint8_t digest[KRS_SHA25
     return found;
 }
 
-krs_status krs_service_authenticate(krs_service *service, krs_str key, krs_access *out,
-                                    krs_error *err)
+/* Fills out when the key is a known one. */
+static bool look_up(krs_service *service, krs_str key, krs_access *out)
 {
     krs_keys *keys = &service->keys;
-    *out = (krs_access){.is_admin = true, .best_priority = KRS_PRIORITY_URGENT};
-    if (!keys->path) {
-        return KRS_OK;
-    }
     uint8_t digest[KRS_SHA256_BYTES];
     krs_sha256(key, digest);
     krs_os_mutex_lock(keys->mutex);
@@ -136,7 +132,20 @@ krs_status krs_service_authenticate(krs_service *service, krs_str key, krs_acces
     }
     krs_os_mutex_unlock(keys->mutex);
     krs_secret_wipe(digest, sizeof(digest));
-    if (!is_known) {
+    return is_known;
+}
+
+bool krs_service_knows_key(krs_service *service, krs_str key)
+{
+    krs_access access;
+    return !service->keys.path || look_up(service, key, &access);
+}
+
+krs_status krs_service_authenticate(krs_service *service, krs_str key, krs_access *out,
+                                    krs_error *err)
+{
+    *out = (krs_access){.is_admin = true, .best_priority = KRS_PRIORITY_URGENT};
+    if (service->keys.path && !look_up(service, key, out)) {
         *out = (krs_access){.best_priority = KRS_PRIORITY_BACKGROUND};
         krs_metrics_add(service->options.metrics, KRS_METRIC_AUTH_FAILURES, 1);
         return krs_fail(err, KRS_EAUTH, "A valid API key is required.");

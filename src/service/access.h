@@ -29,6 +29,9 @@ bool krs_service_has_keys(krs_service *service);
 KRS_MUST_USE krs_status krs_service_authenticate(krs_service *service, krs_str key, krs_access *out,
                                                  krs_error *err);
 
+/* Would it be let in? Counts nothing: for a look before a large body is read. */
+bool krs_service_knows_key(krs_service *service, krs_str key);
+
 /* Read the key file again. On failure the old keys stay. KRS_OK and nothing done without a key file.
  * Errors: KRS_EFORMAT (line), KRS_ENOENT, KRS_EPERM, KRS_EIO, KRS_ETOOLARGE (KRS_MAX_TENANTS names since the
  * start), KRS_ENOMEM. */

@@ -59,6 +59,24 @@ static const char *ask(fixture *f, const char *method, const char *path, const c
     return answer;
 }
 
+/* The answer is there although most of the body is still to come. */
+static void a_strangers_body_is_not_waited_for(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Type: application/json\r\nContent-Length: 60000\r\n"
+                               "Expect: 100-continue\r\n\r\n";
+    keys k;
+    fixture *f = start_with_keys(&k);
+    client *c = client_open(f->port);
+    client_send(c, head);
+    assert_non_null(strstr(expect(f, c, 401), "invalid_api_key"));
+    assert_non_null(strstr(f->r.head, "Connection: close\r\n"));
+    assert_int_equal(krs_metrics_read(f->metrics, KRS_METRIC_AUTH_FAILURES), 1);
+    client_close(c);
+    end_with_keys(f, &k);
+}
+
 #define ALICE "Authorization: Bearer alice-key\r\n"
 #define OPS   "X-Api-Key: ops-key\r\n"
 
@@ -284,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_route_but_liveness_needs_a_key),
+        cmocka_unit_test(a_strangers_body_is_not_waited_for),
         cmocka_unit_test(administration_needs_an_admin_key),
         cmocka_unit_test_setup_teardown(without_a_key_file_tcp_may_not_administrate, set_up,
                                         tear_down),
