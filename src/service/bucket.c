@@ -16,6 +16,26 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint64_t latest_of(krs_bucket_rate rate, uint64_t now_ns)
+{
+    return now_ns + worth_of(rate, rate.burst) + KRS_BUCKET_MAX_DEBT_NS;
+}
+
+/* When it will be full. The rate may have got another burst meanwhile: what the old one allowed to be spent is no
+ * debt beyond the bound. */
+static uint64_t full_ns_of(krs_bucket *bucket, krs_bucket_rate rate, uint64_t now_ns)
+{
+    const uint64_t latest_ns = latest_of(rate, now_ns);
+    uint64_t full_ns = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
+    while (full_ns > latest_ns) {
+        if (atomic_compare_exchange_weak_explicit(&bucket->full_ns, &full_ns, latest_ns,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            full_ns = latest_ns;
+        }
+    }
+    return full_ns;
+}
+
 bool krs_bucket_take(krs_bucket *bucket, krs_bucket_rate rate, uint32_t n, uint64_t now_ns,
                      uint64_t *retry_after_ns)
 {
@@ -25,7 +45,7 @@ bool krs_bucket_take(krs_bucket *bucket, krs_bucket_rate rate, uint32_t n, uint6
     }
     const uint64_t holds_ns = worth_of(rate, rate.burst);
     const uint64_t takes_ns = worth_of(rate, n);
-    uint64_t full_ns = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
+    uint64_t full_ns = full_ns_of(bucket, rate, now_ns);
     uint64_t next_ns;
     do {
         next_ns = later(full_ns, now_ns) + takes_ns;
@@ -45,7 +65,7 @@ bool krs_bucket_has_any(krs_bucket *bucket, krs_bucket_rate rate, uint64_t now_n
     if (rate.per_minute == 0) {
         return true;
     }
-    const uint64_t full_ns = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
+    const uint64_t full_ns = full_ns_of(bucket, rate, now_ns);
     const uint64_t next_ns = later(full_ns, now_ns) + worth_of(rate, 1);
     const uint64_t holds_ns = worth_of(rate, rate.burst);
     if (next_ns <= now_ns + holds_ns) {
@@ -61,7 +81,7 @@ void krs_bucket_charge(krs_bucket *bucket, krs_bucket_rate rate, uint32_t n, uin
         return;
     }
     const uint64_t takes_ns = worth_of(rate, n);
-    const uint64_t latest_ns = now_ns + worth_of(rate, rate.burst) + KRS_BUCKET_MAX_DEBT_NS;
+    const uint64_t latest_ns = latest_of(rate, now_ns);
     uint64_t full_ns = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
     uint64_t next_ns;
     do {

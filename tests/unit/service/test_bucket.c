@@ -62,6 +62,24 @@ static void a_charge_may_go_into_debt_which_is_bounded(void **state)
     assert_in_range(retry_ns, KRS_BUCKET_MAX_DEBT_NS, KRS_BUCKET_MAX_DEBT_NS + S);
 }
 
+/* A reload may take a large burst away that has been used up. */
+static void a_smaller_burst_leaves_no_more_than_the_bounded_debt(void **state)
+{
+    (void)state;
+    const krs_bucket_rate large = {1000, 1000000}; /* a thousand minutes' worth */
+    const krs_bucket_rate small = {1000, 1000};
+    krs_bucket bucket = {0};
+    uint64_t retry_ns;
+    krs_bucket_charge(&bucket, large, 1000000, S);
+    assert_false(krs_bucket_has_any(&bucket, small, S, &retry_ns));
+    assert_in_range(retry_ns, 1, KRS_BUCKET_MAX_DEBT_NS + S);
+    assert_true(krs_bucket_has_any(&bucket, small, S + retry_ns, &retry_ns));
+    krs_bucket calls = {0};
+    assert_true(krs_bucket_take(&calls, large, 1000000, S, &retry_ns));
+    assert_false(krs_bucket_take(&calls, small, 1, S, &retry_ns));
+    assert_true(krs_bucket_take(&calls, small, 1, S + retry_ns, &retry_ns));
+}
+
 static void no_rate_is_no_limit_and_extremes_do_not_wrap(void **state)
 {
     (void)state;
@@ -152,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_burst_passes_and_then_the_rate),
         cmocka_unit_test(retry_after_is_when_it_passes),
         cmocka_unit_test(a_charge_may_go_into_debt_which_is_bounded),
+        cmocka_unit_test(a_smaller_burst_leaves_no_more_than_the_bounded_debt),
         cmocka_unit_test(no_rate_is_no_limit_and_extremes_do_not_wrap),
         cmocka_unit_test(threads_take_no_more_than_there_is),
         cmocka_unit_test(a_window_forgets_what_is_old),
