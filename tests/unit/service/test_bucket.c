@@ -69,7 +69,6 @@ static void a_smaller_burst_leaves_no_more_than_the_bounded_debt(void **state)
     const krs_bucket_rate large = {1000, 1000000}; /* a thousand minutes' worth */
     const krs_bucket_rate small = {1000, 1000};
     krs_bucket bucket = {0};
-    uint64_t retry_ns;
     krs_bucket_charge(&bucket, large, 1000000, S);
     assert_false(krs_bucket_has_any(&bucket, small, S, &retry_ns));
     assert_in_range(retry_ns, 1, KRS_BUCKET_MAX_DEBT_NS + S);
