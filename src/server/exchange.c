@@ -144,8 +144,8 @@ static void end_take(void *ctx, uint32_t index, krs_status status, bool is_over)
 
 static const krs_stream_reader reader = {.add = add_event, .done = end_take};
 
-/* Open what may run now. Choices of one answer all find a place at once, or the call is refused; of more
- * inputs than that, the later ones take the places of those that ended, and wait while the queue is full. */
+/* Open what may run now. Choices of one answer all find a place at once, or the call is refused; of inputs the
+ * later ones take the places of those that ended, and wait while there is none. */
 static krs_status open_streams(krs_exchange *exchange, krs_error *err)
 {
     krs_io *io = exchange->conn->io;
@@ -159,7 +159,8 @@ static krs_status open_streams(krs_exchange *exchange, krs_error *err)
         options.index = i;
         const krs_status status =
             krs_stream_open(io, exchange->call->requests[i], &options, &exchange->streams[i], err);
-        if (status == KRS_EBUSY && i >= KRS_EXCHANGE_MAX_OPEN && exchange->n_open > 0) {
+        if (status == KRS_EBUSY && exchange->call->kind == KRS_CALL_EMBEDDINGS &&
+            exchange->n_open > 0) {
             return KRS_OK;
         }
         if (status != KRS_OK) {

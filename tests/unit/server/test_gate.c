@@ -12,17 +12,19 @@ typedef struct keys {
 
 static void write_keys(const keys *k, const char *alice)
 {
-    char hex[2][KRS_SHA256_HEX_BYTES];
-    const char *const texts[] = {alice, "ops-key"};
-    for (int i = 0; i < 2; i++) {
+    char hex[3][KRS_SHA256_HEX_BYTES];
+    const char *const texts[] = {alice, "ops-key", "bob-key"};
+    for (int i = 0; i < 3; i++) {
         uint8_t digest[KRS_SHA256_BYTES];
         krs_sha256(krs_str_of(texts[i]), digest);
         krs_sha256_write(digest, hex[i]);
     }
     FILE *file = fopen(k->path, "w");
     assert_non_null(file);
-    assert_true(fprintf(file, "alice sha256:%s rpm=3 best=normal\nops sha256:%s admin\n", hex[0],
-                        hex[1]) > 0);
+    assert_true(fprintf(file,
+                        "alice sha256:%s rpm=3 best=normal\nops sha256:%s admin\n"
+                        "bob sha256:%s concurrent=2\n",
+                        hex[0], hex[1], hex[2]) > 0);
     assert_int_equal(fclose(file), 0);
 }
 
@@ -113,6 +115,22 @@ static void every_route_but_liveness_needs_a_key(void **state)
     (void)ask(f, "GET", "/version", ALICE, "", 200);
     (void)ask(f, "GET", "/version", "x-api-key: alice-key\r\n", "", 200);
     assert_int_equal(atomic_load(&f->fake->n_opened), 0);
+    end_with_keys(f, &k);
+}
+
+/* Inputs take the places that there are, one after the other; choices of an answer need theirs at once. */
+static void many_inputs_fit_a_tenant_of_few_places(void **state)
+{
+    (void)state;
+    static const char bob[] = "X-Api-Key: bob-key\r\n";
+    keys k;
+    fixture *f = start_with_keys(&k);
+    const char *answer = ask(f, "POST", "/v1/embeddings", bob,
+                             "{\"model\":\"fake\",\"input\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}", 200);
+    assert_non_null(strstr(answer, "\"index\":4"));
+    (void)ask(f, "POST", "/v1/chat/completions", bob,
+              "{\"model\":\"fake\",\"n\":3,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+              429);
     end_with_keys(f, &k);
 }
 
@@ -303,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_route_but_liveness_needs_a_key),
         cmocka_unit_test(a_strangers_body_is_not_waited_for),
+        cmocka_unit_test(many_inputs_fit_a_tenant_of_few_places),
         cmocka_unit_test(administration_needs_an_admin_key),
         cmocka_unit_test_setup_teardown(without_a_key_file_tcp_may_not_administrate, set_up,
                                         tear_down),
