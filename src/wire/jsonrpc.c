@@ -257,8 +257,9 @@ json_t *krs_rpc_find_id(krs_encoding encoding, krs_str head, krs_str tail)
     if (encoding == KRS_ENCODING_MSGPACK) {
         return find_packed_id(tail);
     }
-    json_t *id = find_last_id(tail);
-    return id ? id : find_first_id(head);
+    /* What stands first is the request's own; what stands last may be a parameter's, when a bracket is missing. */
+    json_t *id = find_first_id(head);
+    return id ? id : find_last_id(tail);
 }
 
 static krs_status parse_tree(krs_encoding encoding, krs_str message, json_t **out, krs_error *err)

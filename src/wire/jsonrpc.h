@@ -51,7 +51,7 @@ void krs_framer_deinit(krs_framer *framer);
  * Blank lines are no messages. Never fails: what cannot be kept is told as a dropped message. */
 bool krs_framer_next(krs_framer *framer, krs_str *input, krs_frame *out);
 
-/* The id at the end (or, failing that, near the beginning) of a message of which only the edges are
+/* The id near the beginning (or, failing that, at the end) of a message of which only the edges are
  * known; of longer texts only the edges are looked at. A new reference, or NULL. */
 json_t *krs_rpc_find_id(krs_encoding encoding, krs_str head, krs_str tail);
 

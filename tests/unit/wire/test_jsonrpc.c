@@ -130,6 +130,8 @@ static void the_id_of_what_is_too_long_is_found(void **state)
         {"{\"params\":{\"t\":\"", "\"},\"id\":\"a\\\"b\"}", "\"a\\\"b\""},
         {"{\"params\":{\"t\":\"", "\"}, \"id\" : -7 } \r", "-7"},
         {"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"m\",\"params\":{\"t\":\"", "\"}}", "9"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"m\",\"params\":{\"t\":\"",
+         "\",\"p\":{\"id\":5}", "9"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":{\"t\":\"", "\"}}", NULL},
         {"{\"params\":{\"t\":\"", "\",\"id\":5}}", NULL},
         {"{\"params\":{\"t\":\"", "\\\"id\\\":5}\"}}", NULL},
