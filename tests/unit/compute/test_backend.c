@@ -133,9 +133,14 @@ static void names_are_known_or_refused(void **state)
     (void)state;
     krs_backend *backend;
     krs_error err = KRS_ERROR_INIT;
-    assert_int_equal(krs_backend_open("cuda:0", NULL, NULL, &backend, &err), KRS_EUNSUPPORTED);
-    assert_non_null(strstr(err.message, "this build has no CUDA backend"));
-    assert_null(backend);
+    const krs_status cuda = krs_backend_open("cuda:0", NULL, NULL, &backend, &err);
+    if (cuda == KRS_OK) { /* built with it, on a machine that has one */
+        krs_backend_close(backend);
+    } else {
+        assert_int_equal(cuda, KRS_EUNSUPPORTED);
+        assert_non_null(strstr(err.message, "CUDA"));
+        assert_null(backend);
+    }
     assert_int_equal(krs_backend_open("gpu", NULL, NULL, &backend, &err), KRS_EINVAL);
     assert_non_null(strstr(err.message, "gpu"));
     krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
