@@ -13,9 +13,12 @@
 void krs_engine_give_place(krs_engine *engine, krs_stream *stream)
 {
     if (stream->has_place) {
+        const bool has_steps = krs_stream_has_steps(stream);
         stream->has_place = false;
-        (void)atomic_fetch_sub(
-            krs_stream_has_steps(stream) ? &engine->shared.n_waiting : &engine->shared.n_texts, 1);
+        (void)atomic_fetch_sub(has_steps ? &engine->shared.n_waiting : &engine->shared.n_texts, 1);
+        if (has_steps && stream->request->tenant != 0) {
+            (void)atomic_fetch_sub(&engine->shared.tenant_waiting[stream->request->tenant], 1);
+        }
     }
 }
 

@@ -53,6 +53,7 @@ typedef struct krs_engine_shared {
     _Atomic uint32_t n_open;    /* streams from open to their end event */
     _Atomic uint32_t n_waiting; /* of them, those no step has run a row of */
     _Atomic uint32_t n_texts;   /* streams without steps, from open until they are home */
+    _Atomic uint32_t tenant_waiting[KRS_MAX_TENANTS]; /* n_waiting, each tenant's but 0's */
     _Atomic uint64_t n_waiting_tokens;
     _Atomic uint32_t n_running;
     _Atomic uint32_t n_paused;
@@ -161,6 +162,12 @@ void krs_engine_tell_preempted(krs_engine *engine, uint32_t n);
 static inline uint32_t krs_engine_max_texts(const krs_engine *engine)
 {
     return engine->max_waiting + KRS_ENGINE_TEXTS_BESIDE;
+}
+
+/* Waiting requests of one tenant with a number: three quarters, so that another always finds a place. */
+static inline uint32_t krs_engine_max_tenant_waiting(const krs_engine *engine)
+{
+    return engine->max_waiting - engine->max_waiting / 4;
 }
 
 /* Streams there can be: those, the scheduler's full house, and prompts that are being read. */

@@ -91,6 +91,32 @@ static _Atomic uint32_t *place_of(krs_engine *engine, const krs_request *request
     return has_steps(request) ? &engine->shared.n_waiting : &engine->shared.n_texts;
 }
 
+static bool is_counted_by_tenant(const krs_request *request)
+{
+    return has_steps(request) && request->tenant != 0;
+}
+
+/* One tenant's part of the queue, so that its crowd does not stand in everybody's way. */
+static krs_status take_tenant_place(krs_engine *engine, const krs_request *request, krs_error *err)
+{
+    const uint32_t max = krs_engine_max_tenant_waiting(engine);
+    _Atomic uint32_t *n = &engine->shared.tenant_waiting[request->tenant];
+    if (is_counted_by_tenant(request) && atomic_fetch_add(n, 1) >= max) {
+        (void)atomic_fetch_sub(n, 1);
+        return krs_fail(err, KRS_EBUSY, "queue: %u requests of this key wait, which is its part",
+                        max);
+    }
+    return KRS_OK;
+}
+
+static void give_place(krs_engine *engine, const krs_request *request)
+{
+    (void)atomic_fetch_sub(place_of(engine, request), 1);
+    if (is_counted_by_tenant(request)) {
+        (void)atomic_fetch_sub(&engine->shared.tenant_waiting[request->tenant], 1);
+    }
+}
+
 /* A place in the queue: counted until its first step, or until it is home when it takes none. */
 static krs_status take_place(krs_engine *engine, const krs_request *request, krs_error *err)
 {
@@ -100,7 +126,11 @@ static krs_status take_place(krs_engine *engine, const krs_request *request, krs
         (void)atomic_fetch_sub(n, 1);
         return krs_fail(err, KRS_EBUSY, "queue: %u requests wait, no more fit", max);
     }
-    return KRS_OK;
+    const krs_status status = take_tenant_place(engine, request, err);
+    if (status != KRS_OK) {
+        (void)atomic_fetch_sub(n, 1);
+    }
+    return status;
 }
 
 /* The engine thread hears of the stream first, so that it can end it from now on; then it is the prep
@@ -144,7 +174,7 @@ static krs_status runtime_open(krs_runtime *self, krs_request *request, const kr
         if (status == KRS_OK) {
             status = start_stream(engine, request, sink, user, stream_id, err);
             if (status != KRS_OK) {
-                (void)atomic_fetch_sub(place_of(engine, request), 1);
+                give_place(engine, request);
             }
         }
     }

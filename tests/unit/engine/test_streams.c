@@ -264,6 +264,45 @@ static void a_full_queue_says_busy(void **state)
     fixture_close(&f);
 }
 
+static krs_request *question_of(uint32_t tenant)
+{
+    krs_request *request = question("What is 12 + 7?");
+    request->tenant = tenant;
+    return request;
+}
+
+static void one_tenant_cannot_fill_the_queue(void **state)
+{
+    (void)state;
+    krs_engine_options options = fixture_options();
+    options.max_seqs = 1;
+    options.max_waiting = 4;
+    engine_fixture f = fixture_open(&options);
+    static heard h[6];
+    memset(h, 0, sizeof(h));
+    h[0].shut_at = 1;
+    fixture_ask(&f, question_of(1), &h[0]);
+    fixture_wait_gate(&f);
+    for (int i = 1; i < 4; i++) {
+        fixture_ask(&f, question_of(1), &h[i]);
+    }
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(fixture_try(&f, question_of(1), &h[5], &err), KRS_EBUSY);
+    assert_non_null(strstr(err.message, "3 requests of this key wait"));
+    fixture_ask(&f, question_of(2), &h[4]);
+    fixture_open_gate(&f);
+    for (int i = 0; i < 5; i++) {
+        fixture_wait(&f, &h[i]);
+        assert_string_equal(h[i].text, "12 + 7 = 19.");
+    }
+    static heard again; /* every place was given back */
+    for (int i = 0; i < 5; i++) {
+        fixture_answer(&f, question_of(1), &again);
+        memset(&again, 0, sizeof(again));
+    }
+    fixture_close(&f);
+}
+
 static void drain_finishes_what_runs_and_refuses_the_rest(void **state)
 {
     (void)state;
@@ -418,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_deadline_ends_a_stream_wherever_it_is),
         cmocka_unit_test(credit_pauses_a_stream_and_lets_it_go_on),
         cmocka_unit_test(a_full_queue_says_busy),
+        cmocka_unit_test(one_tenant_cannot_fill_the_queue),
         cmocka_unit_test(drain_finishes_what_runs_and_refuses_the_rest),
         cmocka_unit_test(a_lost_device_ends_who_is_there_and_is_opened_anew_once),
         cmocka_unit_test(a_lost_device_leaves_alone_who_has_its_end_already),
