@@ -14,24 +14,37 @@ struct krs_tls {
 };
 
 /* OpenSSL keeps a queue of reasons for each thread; the first is where it began. */
-static krs_status fail_openssl(krs_error *err, const char *field, const char *path)
+static krs_status fail_openssl(krs_error *err, const char *field, const char *path,
+                               const char *wanted)
 {
     char reason[REASON_BYTES];
     ERR_error_string_n(ERR_peek_error(), reason, sizeof(reason));
     ERR_clear_error();
-    return krs_fail_field(err, KRS_EFORMAT, field, "%s: \"%s\": %s", field, path, reason);
+    return krs_fail_field(err, KRS_EFORMAT, field, "%s: \"%s\": want %s: %s", field, path, wanted,
+                          reason);
 }
 
 static krs_status load(SSL_CTX *context, const krs_tls *tls, krs_error *err)
 {
     if (SSL_CTX_use_certificate_chain_file(context, tls->cert_path) != 1) {
-        return fail_openssl(err, "tls-cert", tls->cert_path);
+        return fail_openssl(err, "tls-cert", tls->cert_path, "a certificate chain, PEM");
     }
     if (SSL_CTX_use_PrivateKey_file(context, tls->key_path, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context) != 1) {
-        return fail_openssl(err, "tls-key", tls->key_path);
+        return fail_openssl(err, "tls-key", tls->key_path,
+                            "the certificate's private key, PEM without a passphrase");
     }
     return KRS_OK;
+}
+
+/* Without this OpenSSL asks at the terminal, and a reload would hold all connections until someone answers. */
+static int no_passphrase(char *out, int size, int is_writing, void *ctx)
+{
+    (void)out;
+    (void)size;
+    (void)is_writing;
+    (void)ctx;
+    return -1;
 }
 
 static SSL_CTX *new_context(void)
@@ -40,6 +53,7 @@ static SSL_CTX *new_context(void)
     if (!context) {
         return NULL;
     }
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* What could not be written is offered again from where libevent keeps it by then. */

@@ -17,7 +17,7 @@ struct ssl_st;
 
 /* Read a certificate chain and its private key, both PEM. The paths are borrowed and outlive it.
  * Errors: KRS_EINVAL (one without the other), KRS_EFORMAT (unreadable, no PEM, key of another
- * certificate; OpenSSL's reason), KRS_ENOMEM. */
+ * certificate or under a passphrase; OpenSSL's reason), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_tls_open(const char *cert_path, const char *key_path,
                                      const krs_alloc *alloc, krs_tls **out, krs_error *err);
 void krs_tls_close(krs_tls *tls);

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "os/dir.h"
 #include "os/socket.h"
+#include "server/tls.h"
 #include "server_fixture.h"
 
 #include <openssl/pem.h>
@@ -316,6 +317,30 @@ static void a_paused_reader_of_tls_loses_nothing(void **state)
     drop_place(&p);
 }
 
+static void nobody_is_asked_for_a_keys_passphrase(void **state)
+{
+    (void)state;
+    place p;
+    make_place(&p);
+    write_certificate(&p, 1);
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    FILE *file = fopen(p.key, "wb");
+    assert_true(key && file);
+    static const unsigned char secret[] = "open sesame";
+    assert_int_equal(PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), secret,
+                                          (int)sizeof(secret) - 1, NULL, NULL),
+                     1);
+    (void)fclose(file);
+    EVP_PKEY_free(key);
+    krs_tls *tls;
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(krs_tls_open(p.cert, p.key, NULL, &tls, &err), KRS_EFORMAT);
+    assert_string_equal(err.field, "tls-key");
+    assert_non_null(strstr(err.message, "PEM without a passphrase"));
+    assert_null(strstr(err.message, "UI routines")); /* OpenSSL's questions at the terminal */
+    drop_place(&p);
+}
+
 static void the_certificate_is_read_again_on_reload(void **state)
 {
     (void)state;
@@ -383,6 +408,7 @@ int main(void)
         cmocka_unit_test(tls_carries_requests_and_streams),
         cmocka_unit_test(old_versions_and_plain_text_are_refused),
         cmocka_unit_test(a_paused_reader_of_tls_loses_nothing),
+        cmocka_unit_test(nobody_is_asked_for_a_keys_passphrase),
         cmocka_unit_test(the_certificate_is_read_again_on_reload),
         cmocka_unit_test(faulty_certificates_are_refused_at_open),
     };
