@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define MAX_QUOTED 32 /* bytes of an unknown word in a message */
+
 typedef struct parser {
     krs_keyfile *file;
     uint32_t capacity;
@@ -39,6 +41,17 @@ static krs_str next_word(krs_str *rest)
 static krs_status refuse(const parser *p, const char *what)
 {
     return krs_fail(p->err, KRS_EFORMAT, "line %u: %s", p->line, what);
+}
+
+/* Quotes a word only up to its '=': without one it may be a key that someone pasted. */
+static krs_status refuse_unknown(const parser *p, krs_str key)
+{
+    static const char wanted[] =
+        "want admin, rpm=N, tpm=N, concurrent=N, weight=N or best=urgent|normal|background";
+    return key.len == 0
+               ? refuse(p, wanted)
+               : krs_fail(p->err, KRS_EFORMAT, "line %u: \"%.*s\": %s", p->line,
+                          (int)(key.len < MAX_QUOTED ? key.len : MAX_QUOTED), key.ptr, wanted);
 }
 
 static bool is_name_char(char c)
@@ -130,15 +143,13 @@ static bool read_limit(krs_str key, krs_str value, krs_tenant_limits *limits, co
 
 static krs_status read_word(const parser *p, krs_str word, krs_key_row *row)
 {
-    static const char unknown[] =
-        "want admin, rpm=N, tpm=N, concurrent=N, weight=N or best=urgent|normal|background";
     if (krs_str_equal(word, KRS_STR("admin"))) {
         row->is_admin = true;
         return KRS_OK;
     }
     const size_t equals = krs_str_find(word, KRS_STR("="), 0);
     if (equals == SIZE_MAX) {
-        return refuse(p, unknown);
+        return refuse_unknown(p, KRS_STR(""));
     }
     const krs_str key = {word.ptr, equals + 1};
     const krs_str value = {word.ptr + equals + 1, word.len - equals - 1};
@@ -150,14 +161,14 @@ static krs_status read_word(const parser *p, krs_str word, krs_key_row *row)
     static const char *const limits[] = {"rpm=", "tpm=", "concurrent=", "weight="};
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         if (krs_str_equal(key, krs_str_of(limits[i]))) {
-            const char *wanted = unknown;
+            const char *wanted = NULL;
             if (!row->is_first) {
                 return refuse(p, "limits stand on the first line of a name only");
             }
             return read_limit(key, value, &row->limits, &wanted) ? KRS_OK : refuse(p, wanted);
         }
     }
-    return refuse(p, unknown);
+    return refuse_unknown(p, key);
 }
 
 /* Is it the first of its name, and a key of its own? */

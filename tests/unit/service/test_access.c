@@ -155,6 +155,18 @@ static void wrong_lines_are_refused_by_number(void **state)
     }
 }
 
+static void a_message_quotes_a_limits_name_but_nothing_that_may_be_a_key(void **state)
+{
+    (void)state;
+    krs_keyfile file;
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(parse("alice sha256:@ rpm=5 rpx=77", &file, &err), KRS_EFORMAT);
+    assert_non_null(strstr(err.message, "line 1: \"rpx=\": want admin"));
+    assert_null(strstr(err.message, "77"));
+    assert_int_equal(parse("alice sha256:@ krs-0123", &file, &err), KRS_EFORMAT);
+    assert_null(strstr(err.message, "krs-0123"));
+}
+
 static void limits_belong_to_a_names_first_line(void **state)
 {
     (void)state;
@@ -353,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_is_read_in_full),
         cmocka_unit_test(wrong_lines_are_refused_by_number),
+        cmocka_unit_test(a_message_quotes_a_limits_name_but_nothing_that_may_be_a_key),
         cmocka_unit_test(limits_belong_to_a_names_first_line),
         cmocka_unit_test(no_memory_for_keys_is_clean),
         cmocka_unit_test(without_a_file_everyone_is_nobody_in_particular),
