@@ -14,6 +14,7 @@
 #include "service/models.h"
 
 #define PLAN_TEXT_BYTES 256 /* one line */
+#define URL_BYTES       320 /* scheme, brackets, port and a DNS name of 253 bytes */
 
 /* What serving takes, in the order it is opened. */
 typedef struct serving {
@@ -203,6 +204,22 @@ static void close_all(serving *s)
     krs_config_deinit(&s->current);
 }
 
+/* A line to paste: with what the server will ask for. */
+static void say_try(const krs_config *config, const char *url, const char *model)
+{
+    const char *key = krs_config_is_given(config, KRS_OPTION_API_KEYS)
+                          ? "    -H \"Authorization: Bearer $KEY\" \\\n"
+                          : "";
+    const bool is_tls = krs_config_is_given(config, KRS_OPTION_TLS_CERT);
+    krs_say_note(config,
+                 "try:\n  curl -N %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+                 "%s%s%s%s    -d '{\"model\":\"%s\",\"stream\":true,\"messages\":"
+                 "[{\"role\":\"user\",\"content\":\"What is 12 + 7?\"}]}'",
+                 url, key, is_tls ? "    --cacert '" : "",
+                 is_tls ? krs_config_text(config, KRS_OPTION_TLS_CERT) : "", is_tls ? "' \\\n" : "",
+                 model);
+}
+
 /* "http://[::1]:8080": an IPv6 address stands in brackets. */
 static void say_ready(const serving *s, const char *model)
 {
@@ -221,13 +238,11 @@ static void say_ready(const serving *s, const char *model)
     const char *host = krs_config_text(config, KRS_OPTION_HOST);
     const char *left = strchr(host, ':') ? "[" : "";
     const char *right = *left ? "]" : "";
-    const unsigned port = krs_server_port(s->server);
-    krs_say_note(config, "listening on %s://%s%s%s:%u", scheme, left, host, right, port);
-    krs_say_note(config,
-                 "try:\n  curl -N %s://%s%s%s:%u/v1/chat/completions -H 'Content-Type: "
-                 "application/json' \\\n    -d '{\"model\":\"%s\",\"stream\":true,\"messages\":"
-                 "[{\"role\":\"user\",\"content\":\"What is 12 + 7?\"}]}'",
-                 scheme, left, host, right, port, model);
+    char url[URL_BYTES];
+    (void)snprintf(url, sizeof(url), "%s://%s%s%s:%u", scheme, left, host, right,
+                   (unsigned)krs_server_port(s->server));
+    krs_say_note(config, "listening on %s", url);
+    say_try(config, url, model);
 }
 
 /* The loader's thread says how it went; a server without its model has nothing to serve. */
