@@ -137,7 +137,7 @@ static krs_status check_topic(const char *topic, krs_error *err)
     if (topic && strlen(topic) < TOPIC_BYTES && krs_event_is_topic(topic)) {
         return KRS_OK;
     }
-    return krs_fail_field(err, KRS_EINVAL, "topic", "topic: no event is called \"%.*s\"",
+    return krs_fail_field(err, KRS_EINVAL, "topics", "topics: no event is called \"%.*s\"",
                           TOPIC_BYTES, topic ? topic : "");
 }
 
