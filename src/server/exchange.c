@@ -223,7 +223,8 @@ static krs_status new_exchange(krs_conn *conn, krs_call *call, krs_exchange **ou
     if (!exchange || krs_answer_new(call, &exchange->answer) != KRS_OK) {
         krs_call_free(call);
         krs_alloc_free(alloc, exchange);
-        return krs_fail(err, KRS_ENOMEM, "no memory for the answer");
+        (void)krs_fail(err, KRS_ENOMEM, "no memory for the answer");
+        return KRS_ENOMEM; /* said plainly, for the analyzer */
     }
     exchange->conn = conn;
     exchange->call = call;
