@@ -162,6 +162,9 @@ static bool take_event(void *ctx, krs_str data)
     const feeding *f = ctx;
     load_stream *s = f->stream;
     load_event event;
+    if (s->n_texts >= s->leave_at) {
+        return false; /* it has left: later events of the same read would follow a gap */
+    }
     if (s->is_done || load_event_read(data, &event, &s->text) != KRS_OK) {
         s->answer.state = LOAD_ANSWER_BAD;
         s->answer.bad = s->is_done ? "an event after [DONE]" : "an event that is not JSON";

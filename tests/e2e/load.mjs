@@ -92,6 +92,9 @@ await good_case("refusals are counted apart", () => whole(429, "{}"), (r) =>
   r.requests.refused > 0 && r.requests.whole === 0 ? null : JSON.stringify(r.requests));
 await good_case("answers that are left are counted apart", () => stream(...good()), (r) =>
   r.requests.left > 5 ? null : JSON.stringify(r.requests), "--kill-percent", "100");
+await good_case("who leaves within a read takes nothing behind it", () =>
+  stream(text("a") + text("b"), text("c") + text("d"), text("e"), finish, usage, done),
+(r) => (r.requests.left > 5 ? null : JSON.stringify(r.requests)), "--kill-percent", "100");
 
 await bad_case("no [DONE]", "no_done", () => stream(text("a"), finish, usage));
 await bad_case("no finish_reason", "no_finish", () => stream(text("a"), usage, done));
