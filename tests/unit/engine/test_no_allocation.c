@@ -6,6 +6,7 @@
  *
  * Not under sanitizers, whose runtimes bring their own malloc. */
 #include "support/engine_fixture.h"
+#include "support/malloc_count.h"
 #include "support/synth_folder.h"
 
 #include <stdatomic.h>
@@ -21,52 +22,6 @@
     "\"hidden_act\": \"silu\", \"eos_token_id\": 2029, \"tie_word_embeddings\": true,"             \
     "\"torch_dtype\": \"bfloat16\"}"
 #define MAX_LOG_LINES 200 /* a record a request at most, and the start's */
-
-static _Atomic bool is_counting;
-static _Atomic uint64_t n_allocations;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool has_interposed = false;
-#else
-static const bool has_interposed = true;
-
-/* The C library's own, under the names it keeps for this. */
-extern void *__libc_malloc(size_t n_bytes);
-extern void *__libc_calloc(size_t n, size_t n_bytes);
-extern void *__libc_realloc(void *ptr, size_t n_bytes);
-extern void *__libc_memalign(size_t alignment, size_t n_bytes);
-
-static void count(void)
-{
-    if (atomic_load_explicit(&is_counting, memory_order_relaxed)) {
-        (void)atomic_fetch_add(&n_allocations, 1);
-    }
-}
-
-void *malloc(size_t n_bytes)
-{
-    count();
-    return __libc_malloc(n_bytes);
-}
-
-void *calloc(size_t n, size_t n_bytes)
-{
-    count();
-    return __libc_calloc(n, n_bytes);
-}
-
-void *realloc(void *ptr, size_t n_bytes)
-{
-    count();
-    return __libc_realloc(ptr, n_bytes);
-}
-
-void *aligned_alloc(size_t alignment, size_t n_bytes)
-{
-    count();
-    return __libc_memalign(alignment, n_bytes);
-}
-#endif
 
 /* All on the engine thread. */
 typedef struct listener {

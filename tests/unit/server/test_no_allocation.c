@@ -7,6 +7,7 @@
  * Not counted under sanitizers, whose runtimes bring their own malloc; the streams run there all the same. */
 #define _POSIX_C_SOURCE 200809L
 #include "server_fixture.h"
+#include "support/malloc_count.h"
 
 #include <poll.h>
 
@@ -14,52 +15,6 @@
 #define N_WARM_STEPS 200
 #define N_STEPS      1000 /* counted */
 #define N_WINDOWS    20   /* tries to see N_STEPS steps without an allocation */
-
-static _Atomic bool is_counting;
-static _Atomic uint64_t n_allocations;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool has_interposed = false;
-#else
-static const bool has_interposed = true;
-
-/* The C library's own, under the names it keeps for this. */
-extern void *__libc_malloc(size_t n_bytes);
-extern void *__libc_calloc(size_t n, size_t n_bytes);
-extern void *__libc_realloc(void *ptr, size_t n_bytes);
-extern void *__libc_memalign(size_t alignment, size_t n_bytes);
-
-static void count(void)
-{
-    if (atomic_load_explicit(&is_counting, memory_order_relaxed)) {
-        (void)atomic_fetch_add(&n_allocations, 1);
-    }
-}
-
-void *malloc(size_t n_bytes)
-{
-    count();
-    return __libc_malloc(n_bytes);
-}
-
-void *calloc(size_t n, size_t n_bytes)
-{
-    count();
-    return __libc_calloc(n, n_bytes);
-}
-
-void *realloc(void *ptr, size_t n_bytes)
-{
-    count();
-    return __libc_realloc(ptr, n_bytes);
-}
-
-void *aligned_alloc(size_t alignment, size_t n_bytes)
-{
-    count();
-    return __libc_memalign(alignment, n_bytes);
-}
-#endif
 
 /* The kinds of streams there are, and what changes their way. */
 static void ask(client *c, int i)
