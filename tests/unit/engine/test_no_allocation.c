@@ -14,6 +14,7 @@
 #define N_STREAMS    32
 #define N_WARM_STEPS 20   /* with all streams in them */
 #define N_STEPS      1000 /* counted */
+#define MAX_TOKENS   (N_WARM_STEPS + N_STEPS + 40)
 /* What it computes does not matter here, so it is small. */
 #define MODEL                                                                                      \
     "{\"model_type\": \"llama\", \"vocab_size\": 2048, \"hidden_size\": 32,"                       \
@@ -23,11 +24,24 @@
     "\"torch_dtype\": \"bfloat16\"}"
 #define MAX_LOG_LINES 200 /* a record a request at most, and the start's */
 
-/* All on the engine thread. */
+/* All on the engine thread. Each stream may say one token until every one has said it: they go on together,
+ * however long the machine took to open them. */
 typedef struct listener {
+    krs_runtime *runtime;
+    uint64_t ids[N_STREAMS];
+    uint32_t n_begun;
     uint32_t n_full; /* steps that brought something to every stream */
     _Atomic uint32_t n_ended;
 } listener;
+
+static void begin(listener *l, uint64_t id)
+{
+    assert_true(l->n_begun < N_STREAMS);
+    l->ids[l->n_begun++] = id;
+    for (uint32_t i = 0; l->n_begun == N_STREAMS && i < N_STREAMS; i++) {
+        krs_runtime_grant(l->runtime, l->ids[i], MAX_TOKENS);
+    }
+}
 
 static void listen_to(void *ctx, const krs_stream_event *events, uint32_t n)
 {
@@ -35,6 +49,9 @@ static void listen_to(void *ctx, const krs_stream_event *events, uint32_t n)
     uint32_t n_ended = 0;
     for (uint32_t i = 0; i < n; i++) {
         n_ended += events[i].is_end;
+        if (l->n_begun < N_STREAMS) {
+            begin(l, events[i].stream_id);
+        }
     }
     if (n == N_STREAMS && n_ended == 0) {
         l->n_full++;
@@ -70,10 +87,10 @@ static krs_request *long_answer(uint32_t i)
     r->sampling.n_logprobs = i % 8 == 5 ? 5 : -1;
     r->sampling.seed = i;
     r->stopping.is_eos_ignored = true;
-    r->stopping.max_tokens = N_WARM_STEPS + N_STEPS + 40;
+    r->stopping.max_tokens = MAX_TOKENS;
     r->stopping.stops = i % 3 == 0 ? &stop : NULL;
     r->stopping.n_stops = i % 3 == 0;
-    r->credit = i % 5 == 0 ? N_WARM_STEPS + N_STEPS + 60 : KRS_CREDIT_UNLIMITED;
+    r->credit = 1;
     return r;
 }
 
@@ -98,7 +115,7 @@ static void a_thousand_steps_of_32_streams_allocate_nothing(void **state)
     options.metrics = metrics;
     options.log = &log;
     engine_fixture f = fixture_open(&options);
-    listener l = {0};
+    listener l = {.runtime = f.runtime};
     const krs_sink sink = {&l, listen_to};
     uint64_t id = 0;
     for (uint32_t i = 0; i < N_STREAMS; i++) {
