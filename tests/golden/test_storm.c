@@ -7,7 +7,7 @@
  * probabilities, vectors and ends must be equal bit for bit.
  *
  * KRS_STORM_SEEDS: storms of each model, instead of the default. KRS_STORM_FIRST: the first seed, to see
- * one again. KRS_TEST_DEVICE: the device. */
+ * one again. KRS_STORM_TEST: the tests to run, a pattern with * and ?. KRS_TEST_DEVICE: the device. */
 #include "support/storm.h"
 #include "support/synth_folder.h"
 
@@ -347,5 +347,6 @@ int main(void)
         cmocka_unit_test(biased_projections_say_the_same_in_a_storm),
         cmocka_unit_test(normed_heads_say_the_same_in_a_storm),
     };
+    cmocka_set_test_filter(getenv("KRS_STORM_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
