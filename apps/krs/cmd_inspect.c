@@ -84,11 +84,11 @@ static json_t *shape_json(const krs_model_config *c)
 }
 
 /* Bytes of tensors by element type, largest types first as dtype.def has them. */
-static json_t *dtypes_json(const krs_safetensors *tensors)
+static json_t *dtypes_json(const krs_tensor_dir *tensors)
 {
     uint64_t n_bytes[KRS_DTYPE_COUNT] = {0};
-    for (uint32_t i = 0; i < krs_safetensors_count(tensors); i++) {
-        const krs_tensor *tensor = krs_safetensors_at(tensors, i);
+    for (uint32_t i = 0; i < tensors->n_tensors; i++) {
+        const krs_tensor *tensor = &tensors->tensors[i];
         n_bytes[tensor->dtype] += tensor->n_bytes;
     }
     json_t *out = json_object();

@@ -1,6 +1,5 @@
 /* format/safetensors.c - see safetensors.h.
- * Names are found by binary search in the sorted table: twenty comparisons in the largest model, done
- * once per tensor at load, no second table, and nothing a file could choose to make slow. */
+ * The sorted table is the directory: no second one, and nothing a file could choose to make slow. */
 #include "format/safetensors_priv.h"
 
 #include "base/checked.h"
@@ -14,6 +13,7 @@ struct krs_safetensors {
     st_table table;
     krs_os_map *maps; /* [n_maps] one per shard */
     uint32_t n_maps;
+    krs_tensor_dir dir; /* what open leaves behind */
 };
 
 void krs_st_table_init(st_table *table, const krs_alloc *alloc)
@@ -24,7 +24,7 @@ void krs_st_table_init(st_table *table, const krs_alloc *alloc)
 
 void krs_st_table_deinit(st_table *table)
 {
-    krs_alloc_free(table->alloc, table->entries);
+    krs_alloc_free(table->alloc, table->tensors);
     krs_arena_deinit(&table->arena);
     *table = (st_table){.alloc = table->alloc};
 }
@@ -40,27 +40,19 @@ bool krs_st_is_plain(krs_str text)
     return true;
 }
 
-int krs_st_name_order(krs_str a, krs_str b)
-{
-    const size_t n = a.len < b.len ? a.len : b.len;
-    const int order = memcmp(a.ptr, b.ptr, n);
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int by_name(const void *a, const void *b)
 {
-    return krs_st_name_order(((const st_entry *)a)->tensor.name,
-                             ((const st_entry *)b)->tensor.name);
+    return krs_tensor_name_order(((const krs_tensor *)a)->name, ((const krs_tensor *)b)->name);
 }
 
 krs_status krs_st_table_sort(st_table *table, krs_error *err)
 {
-    if (table->n_entries > 1) {
-        qsort(table->entries, table->n_entries, sizeof(table->entries[0]), by_name);
+    if (table->n_tensors > 1) {
+        qsort(table->tensors, table->n_tensors, sizeof(table->tensors[0]), by_name);
     }
-    for (uint32_t i = 1; i < table->n_entries; i++) {
-        if (by_name(&table->entries[i - 1], &table->entries[i]) == 0) {
-            const krs_str name = table->entries[i].tensor.name;
+    for (uint32_t i = 1; i < table->n_tensors; i++) {
+        if (by_name(&table->tensors[i - 1], &table->tensors[i]) == 0) {
+            const krs_str name = table->tensors[i].name;
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: its name stands twice",
                             ST_NAME_ARGS(name));
         }
@@ -210,6 +202,10 @@ krs_status krs_safetensors_open(const char *path, krs_os_map_mode mode, const kr
         krs_safetensors_close(st);
         return status;
     }
+    st->dir = (krs_tensor_dir){.tensors = st->table.tensors, .n_tensors = st->table.n_tensors};
+    for (uint32_t i = 0; i < st->n_maps; i++) {
+        st->dir.file_bytes += st->maps[i].n_bytes;
+    }
     *out = st;
     return KRS_OK;
 }
@@ -227,41 +223,27 @@ void krs_safetensors_close(krs_safetensors *st)
     krs_alloc_free(st->alloc, st);
 }
 
+const krs_tensor_dir *krs_safetensors_dir(const krs_safetensors *st)
+{
+    return &st->dir;
+}
+
 const krs_tensor *krs_safetensors_find(const krs_safetensors *st, krs_str name)
 {
-    uint32_t low = 0;
-    uint32_t high = st->table.n_entries;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        const krs_tensor *tensor = &st->table.entries[middle].tensor;
-        const int order = krs_st_name_order(name, tensor->name);
-        if (order == 0) {
-            return tensor;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
+    return krs_tensor_dir_find(&st->dir, name);
 }
 
 uint32_t krs_safetensors_count(const krs_safetensors *st)
 {
-    return st->table.n_entries;
+    return st->dir.n_tensors;
 }
 
 const krs_tensor *krs_safetensors_at(const krs_safetensors *st, uint32_t i)
 {
-    return i < st->table.n_entries ? &st->table.entries[i].tensor : NULL;
+    return i < st->dir.n_tensors ? &st->dir.tensors[i] : NULL;
 }
 
 uint64_t krs_safetensors_file_bytes(const krs_safetensors *st)
 {
-    uint64_t n_bytes = 0;
-    for (uint32_t i = 0; i < st->n_maps; i++) {
-        n_bytes += st->maps[i].n_bytes;
-    }
-    return n_bytes;
+    return st->dir.file_bytes;
 }

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "os/file.h"
-#include "tensor/tensor.h"
+#include "tensor/directory.h"
 
 #define KRS_ST_MAX_HEADER_BYTES (100u << 20) /* the reference implementation's own limit */
 #define KRS_ST_MAX_TENSORS      (1u << 20) /* a 61-layer, 256-expert model has about 50 thousand */
@@ -29,6 +29,9 @@ KRS_MUST_USE krs_status krs_safetensors_open(const char *path, krs_os_map_mode m
                                              const krs_alloc *alloc, krs_safetensors **out,
                                              krs_error *err);
 void krs_safetensors_close(krs_safetensors *st);
+
+/* The tensors by name; valid until _close. */
+const krs_tensor_dir *krs_safetensors_dir(const krs_safetensors *st);
 
 /* NULL when there is none. The view is valid until _close. Cost: a binary search, O(log n). */
 const krs_tensor *krs_safetensors_find(const krs_safetensors *st, krs_str name);

@@ -15,24 +15,24 @@
 #include <stdlib.h>
 
 #define LENGTH_BYTES   8u
-#define FIRST_CAP      64u   /* entries of the first growth */
+#define FIRST_CAP      64u   /* tensors of the first growth */
 #define MAX_NAME_BYTES 1024u /* the longest real names stay under 200 */
 
 static krs_status grow(st_table *table, krs_error *err)
 {
-    if (table->n_entries < table->n_cap) {
+    if (table->n_tensors < table->n_cap) {
         return KRS_OK;
     }
-    if (table->n_entries >= KRS_ST_MAX_TENSORS) {
+    if (table->n_tensors >= KRS_ST_MAX_TENSORS) {
         return krs_fail(err, KRS_ETOOLARGE, "more than %u tensors", KRS_ST_MAX_TENSORS);
     }
     const uint32_t n_cap = table->n_cap ? table->n_cap * 2 : FIRST_CAP;
-    st_entry *entries =
-        krs_alloc_resize(table->alloc, table->entries, n_cap, sizeof(table->entries[0]));
-    if (!entries) {
+    krs_tensor *tensors =
+        krs_alloc_resize(table->alloc, table->tensors, n_cap, sizeof(table->tensors[0]));
+    if (!tensors) {
         return krs_fail(err, KRS_ENOMEM, "table of %u tensors", n_cap);
     }
-    table->entries = entries;
+    table->tensors = tensors;
     table->n_cap = n_cap;
     return KRS_OK;
 }
@@ -218,15 +218,15 @@ static krs_status add_tensor(st_table *table, krs_scan *scan, krs_str name,
     if (status != KRS_OK) {
         return status;
     }
-    st_entry *entry = &table->entries[table->n_entries++];
-    *entry = (st_entry){.shard = section->shard};
-    entry->tensor = (krs_tensor){.name = name,
-                                 .dtype = dtype,
-                                 .rank = (int32_t)said.rank,
-                                 .data = section->data + said.begin,
-                                 .n_bytes = (size_t)(said.end - said.begin)};
+    krs_tensor *tensor = &table->tensors[table->n_tensors++];
+    *tensor = (krs_tensor){.name = name,
+                           .dtype = dtype,
+                           .rank = (int32_t)said.rank,
+                           .data = section->data + said.begin,
+                           .n_bytes = (size_t)(said.end - said.begin),
+                           .shard = section->shard};
     for (uint32_t i = 0; i < said.rank; i++) {
-        entry->tensor.dims[i] = (int64_t)said.dims[i];
+        tensor->dims[i] = (int64_t)said.dims[i];
     }
     return KRS_OK;
 }
@@ -275,33 +275,33 @@ static krs_status read_header(st_table *table, krs_str header, const st_section 
 
 static int by_offset(const void *a, const void *b)
 {
-    const krs_tensor *x = &((const st_entry *)a)->tensor;
-    const krs_tensor *y = &((const st_entry *)b)->tensor;
+    const krs_tensor *x = a;
+    const krs_tensor *y = b;
     if (x->data != y->data) {
         return (uintptr_t)x->data < (uintptr_t)y->data ? -1 : 1;
     }
     return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
 }
 
-/* Do entries[first ..] tile the section? */
+/* Do tensors[first ..] tile the section? */
 static krs_status check_layout(st_table *table, uint32_t first, const st_section *section,
                                krs_error *err)
 {
-    const uint32_t n = table->n_entries - first;
-    st_entry *entries = n > 0 ? table->entries + first : NULL;
+    const uint32_t n = table->n_tensors - first;
+    krs_tensor *tensors = n > 0 ? table->tensors + first : NULL;
     if (n > 1) {
-        qsort(entries, n, sizeof(entries[0]), by_offset);
+        qsort(tensors, n, sizeof(tensors[0]), by_offset);
     }
     uint64_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const krs_tensor *tensor = &entries[i].tensor;
+        const krs_tensor *tensor = &tensors[i];
         const uint64_t begin = (uint64_t)((uintptr_t)tensor->data - (uintptr_t)section->data);
         if (begin < at) {
             return krs_fail(err, KRS_EFORMAT,
                             "tensor %.*s: starts at %llu, inside %.*s, "
                             "which ends at %llu",
                             ST_NAME_ARGS(tensor->name), (unsigned long long)begin,
-                            ST_NAME_ARGS(entries[i - 1].tensor.name), (unsigned long long)at);
+                            ST_NAME_ARGS(tensors[i - 1].name), (unsigned long long)at);
         }
         if (begin > at) {
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: starts at %llu, a hole of %llu bytes",
@@ -342,13 +342,13 @@ krs_status krs_st_table_add(st_table *table, const unsigned char *file, size_t n
     const krs_str header = {(const char *)file + LENGTH_BYTES, (size_t)header_bytes};
     const st_section section = {file + LENGTH_BYTES + header_bytes,
                                 n_bytes - LENGTH_BYTES - header_bytes, shard};
-    const uint32_t first = table->n_entries;
+    const uint32_t first = table->n_tensors;
     krs_status status = read_header(table, header, &section, err);
     if (status == KRS_OK) {
         status = check_layout(table, first, &section, err);
     }
     if (status != KRS_OK) {
-        table->n_entries = first;
+        table->n_tensors = first;
     }
     return status;
 }

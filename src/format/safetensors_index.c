@@ -113,12 +113,12 @@ static krs_status read_document(krs_scan *scan, st_index *out, bool *has_map, kr
 
 static int by_file(const void *a, const void *b)
 {
-    return krs_st_name_order(((const st_place *)a)->file, ((const st_place *)b)->file);
+    return krs_tensor_name_order(((const st_place *)a)->file, ((const st_place *)b)->file);
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return krs_st_name_order(((const st_place *)a)->name, ((const st_place *)b)->name);
+    return krs_tensor_name_order(((const st_place *)a)->name, ((const st_place *)b)->name);
 }
 
 /* Number the distinct files; places are sorted by file. */
@@ -174,21 +174,21 @@ krs_status krs_st_index_parse(krs_str text, krs_arena *arena, st_index *out, krs
 }
 
 /* Which name comes first; a list that has ended (NULL) comes last. */
-static int order_of(const st_place *place, const st_entry *entry)
+static int order_of(const st_place *place, const krs_tensor *entry)
 {
     if (!place || !entry) {
         return entry ? 1 : -1;
     }
-    return krs_st_name_order(place->name, entry->tensor.name);
+    return krs_tensor_name_order(place->name, entry->name);
 }
 
 krs_status krs_st_index_compare(const st_index *index, const st_table *table, krs_error *err)
 {
     uint32_t i = 0;
     uint32_t t = 0;
-    while (i < index->n_places || t < table->n_entries) {
+    while (i < index->n_places || t < table->n_tensors) {
         const st_place *place = i < index->n_places ? &index->places[i] : NULL;
-        const st_entry *entry = t < table->n_entries ? &table->entries[t] : NULL;
+        const krs_tensor *entry = t < table->n_tensors ? &table->tensors[t] : NULL;
         const int order = order_of(place, entry);
         if (order < 0) {
             KRS_DCHECK(place); /* one of the two lists goes on, or the loop had ended */
@@ -199,14 +199,14 @@ krs_status krs_st_index_compare(const st_index *index, const st_table *table, kr
         if (order > 0) {
             KRS_DCHECK(entry);
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: in %.*s, but not in %s",
-                            ST_NAME_ARGS(entry->tensor.name),
-                            ST_NAME_ARGS(index->files[entry->shard]), KRS_ST_INDEX_NAME);
+                            ST_NAME_ARGS(entry->name), ST_NAME_ARGS(index->files[entry->shard]),
+                            KRS_ST_INDEX_NAME);
         }
         KRS_DCHECK(place && entry); /* equal names: neither list has ended */
         if (place->shard != entry->shard) {
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s: in %.*s, but %s puts it elsewhere",
-                            ST_NAME_ARGS(entry->tensor.name),
-                            ST_NAME_ARGS(index->files[entry->shard]), KRS_ST_INDEX_NAME);
+                            ST_NAME_ARGS(entry->name), ST_NAME_ARGS(index->files[entry->shard]),
+                            KRS_ST_INDEX_NAME);
         }
         i++;
         t++;

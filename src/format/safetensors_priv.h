@@ -3,7 +3,7 @@
  * One file at a time is appended (safetensors_header.c), the whole is sorted by name and compared with
  * the index, if there is one (safetensors_index.c), and frozen (safetensors.c).
  *
- * Thread: one owner until open returns.  Memory: entries and arena from the table's allocator. */
+ * Thread: one owner until open returns.  Memory: tensors and arena from the table's allocator. */
 #pragma once
 
 #include "base/arena.h"
@@ -16,16 +16,11 @@
 #define ST_NAME_ARGS(s)                                                                            \
     (int)((s).len > ST_SHOWN_NAME_BYTES ? ST_SHOWN_NAME_BYTES : (s).len), (s).ptr
 
-typedef struct st_entry {
-    krs_tensor tensor;
-    uint32_t shard;
-} st_entry;
-
 typedef struct st_table {
     const krs_alloc *alloc;
     krs_arena arena;
-    st_entry *entries; /* [n_cap], n_entries used */
-    uint32_t n_entries;
+    krs_tensor *tensors; /* [n_cap], n_tensors used */
+    uint32_t n_tensors;
     uint32_t n_cap;
 } st_table;
 
@@ -33,15 +28,12 @@ void krs_st_table_init(st_table *table, const krs_alloc *alloc);
 void krs_st_table_deinit(st_table *table);
 
 /* Append the tensors of one whole file in memory, which must outlive the table, as shard number
- * `shard`. Errors as krs_safetensors_open; entries before this call are untouched. */
+ * `shard`. Errors as krs_safetensors_open; tensors before this call are untouched. */
 KRS_MUST_USE krs_status krs_st_table_add(st_table *table, const unsigned char *file, size_t n_bytes,
                                          uint32_t shard, krs_error *err);
 
-/* Sort all entries by name; a name that stands twice is KRS_EFORMAT. */
+/* Sort all tensors by name; a name that stands twice is KRS_EFORMAT. */
 KRS_MUST_USE krs_status krs_st_table_sort(st_table *table, krs_error *err);
-
-/* Order of two names by their bytes: < 0, 0, > 0. */
-int krs_st_name_order(krs_str a, krs_str b);
 
 /* May this text stand in a message, and is it no control sequence for a terminal? */
 bool krs_st_is_plain(krs_str text);

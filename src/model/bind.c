@@ -16,7 +16,7 @@ typedef struct tensor_name {
 } tensor_name;
 
 void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_model_config *config,
-                     const krs_safetensors *tensors, krs_program *program, krs_model_stats *stats)
+                     const krs_tensor_dir *tensors, krs_program *program, krs_model_stats *stats)
 {
     *binder = (krs_binder){
         .family = family,
@@ -27,8 +27,8 @@ void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_mod
         .stats = stats,
         .embed_matrix = KRS_NO_MATRIX,
     };
-    if (krs_safetensors_find(tensors, KRS_STR("model.embed_tokens.weight")) == NULL &&
-        krs_safetensors_find(tensors, KRS_STR("embed_tokens.weight")) != NULL) {
+    if (krs_tensor_dir_find(tensors, KRS_STR("model.embed_tokens.weight")) == NULL &&
+        krs_tensor_dir_find(tensors, KRS_STR("embed_tokens.weight")) != NULL) {
         binder->prefix = "";
     }
 }
@@ -50,7 +50,7 @@ static const krs_tensor *find(const krs_binder *binder, tensor_name *name, const
     const size_t room = sizeof(name->text) - name->len;
     const int n = snprintf(name->text + name->len, room, "%s", suffix);
     KRS_CHECK(n >= 0 && (size_t)n < room);
-    return krs_safetensors_find(binder->tensors, krs_str_of(name->text));
+    return krs_tensor_dir_find(binder->tensors, krs_str_of(name->text));
 }
 
 /* "[64, 160]" */

@@ -11,7 +11,6 @@
  * Thread: one owner.  Memory: none of its own. */
 #pragma once
 
-#include "format/safetensors.h"
 #include "model/family.h"
 #include "model/model.h"
 
@@ -21,7 +20,7 @@
 typedef struct krs_binder {
     const krs_family *family;
     const krs_model_config *config;
-    const krs_safetensors *tensors;
+    const krs_tensor_dir *tensors;
     const char *prefix; /* "model." or "" */
     krs_program *program;
     krs_model_stats *stats;
@@ -35,7 +34,7 @@ typedef struct krs_bound {
 
 /* All arguments borrowed for the binder's life. */
 void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_model_config *config,
-                     const krs_safetensors *tensors, krs_program *program, krs_model_stats *stats);
+                     const krs_tensor_dir *tensors, krs_program *program, krs_model_stats *stats);
 
 /* Does the family have this weight? */
 bool krs_binder_has(const krs_binder *binder, krs_role role);

@@ -6,6 +6,7 @@
  * Memory: the model owns configuration, mappings and program, and frees them in reverse. */
 #include "model/model.h"
 
+#include "format/safetensors.h"
 #include "model/bind.h"
 #include "model/decoder.h"
 
@@ -45,10 +46,10 @@ static uint64_t kv_bytes_per_token(const krs_model_config *config)
 static krs_status build(krs_model *model, const krs_family *family, krs_error *err)
 {
     krs_binder binder;
-    krs_binder_init(&binder, family, &model->config, model->tensors, &model->program,
+    krs_binder_init(&binder, family, &model->config, krs_model_tensors(model), &model->program,
                     &model->stats);
     const krs_status status = krs_decoder_build(&binder, err);
-    model->stats.file_bytes = krs_safetensors_file_bytes(model->tensors);
+    model->stats.file_bytes = krs_model_tensors(model)->file_bytes;
     model->stats.kv_bytes_per_token_f16 = kv_bytes_per_token(&model->config);
     return status;
 }
@@ -106,9 +107,9 @@ const krs_model_config *krs_model_config_of(const krs_model *model)
     return &model->config;
 }
 
-const krs_safetensors *krs_model_tensors(const krs_model *model)
+const krs_tensor_dir *krs_model_tensors(const krs_model *model)
 {
-    return model->tensors;
+    return krs_safetensors_dir(model->tensors);
 }
 
 krs_model_stats krs_model_stats_of(const krs_model *model)

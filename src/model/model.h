@@ -9,7 +9,8 @@
 
 #include "compute/program.h"
 #include "format/config.h"
-#include "format/safetensors.h"
+#include "os/file.h"
+#include "tensor/directory.h"
 
 typedef struct krs_model krs_model;
 
@@ -33,7 +34,8 @@ void krs_model_close(krs_model *model);
 
 const krs_program *krs_model_program(const krs_model *model);
 const krs_model_config *krs_model_config_of(const krs_model *model);
-const krs_safetensors *krs_model_tensors(const krs_model *model);
+/* What the files hold, used or not; valid until _close. */
+const krs_tensor_dir *krs_model_tensors(const krs_model *model);
 
 /* What `krs inspect` prints and the planner needs. */
 typedef struct krs_model_stats {

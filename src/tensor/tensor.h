@@ -15,4 +15,5 @@ typedef struct krs_tensor {
     int64_t dims[KRS_TENSOR_MAX_RANK]; /* row-major, last index fastest */
     const void *data;                  /* [n_bytes]; may be unaligned for its dtype */
     size_t n_bytes;
+    uint32_t shard; /* which of the model's files holds it, from 0 */
 } krs_tensor;

@@ -238,7 +238,7 @@ static void the_file_decides_which_modules_are_quantised(void **state)
     assert_int_equal(q->quant.bits, 4);
     assert_int_equal(q->quant.group, 32);
     assert_int_equal(q->scale_dtype, KRS_DTYPE_BF16);
-    const krs_tensor *scales = krs_safetensors_find(krs_model_tensors(model), KRS_STR(Q ".scales"));
+    const krs_tensor *scales = krs_tensor_dir_find(krs_model_tensors(model), KRS_STR(Q ".scales"));
     assert_ptr_equal(q->scales, scales->data);
     krs_model_close(model);
 }
