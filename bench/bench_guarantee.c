@@ -333,9 +333,12 @@ static uint64_t now_ns(const bench *b)
 static double run_step(bench *b, const bench_case *c, float *out)
 {
     for (uint32_t s = 0; s < c->n_seqs; s++) {
-        b->seqs[s] =
-            (krs_step_seq){s * c->n_rows_each, c->n_rows_each, c->n_rows_each == 1 ? CONTEXT : 0,
-                           BLOCKS_EACH, b->blocks + s * BLOCKS_EACH};
+        b->seqs[s] = (krs_step_seq){s * c->n_rows_each,
+                                    c->n_rows_each,
+                                    c->n_rows_each == 1 ? CONTEXT : 0,
+                                    BLOCKS_EACH,
+                                    b->blocks + s * BLOCKS_EACH,
+                                    0};
         b->rows[s] = (s + 1) * c->n_rows_each - 1;
     }
     const krs_step step = {
@@ -450,7 +453,7 @@ static void open_bench(bench *b, const krs_program *program)
 static void fill_context(bench *b)
 {
     for (uint32_t s = 0; s < MAX_BATCH; s++) {
-        const krs_step_seq seq = {0, CONTEXT, 0, BLOCKS_EACH, b->blocks + s * BLOCKS_EACH};
+        const krs_step_seq seq = {0, CONTEXT, 0, BLOCKS_EACH, b->blocks + s * BLOCKS_EACH, 0};
         const krs_step step = {.n_rows = CONTEXT, .n_seqs = 1, .tokens = b->tokens, .seqs = &seq};
         krs_error err = KRS_ERROR_INIT;
         krs_step_result result;

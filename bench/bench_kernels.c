@@ -150,7 +150,7 @@ static double time_programs(const settings *set, rotation *rot, uint32_t n_rows,
     krs_error err = KRS_ERROR_INIT;
     krs_backend *backend;
     const uint32_t n_blocks = (n_past + n_rows) / KRS_KV_BLOCK_TOKENS + 1;
-    const krs_exec_limits limits = {n_rows, 1, 1, 0, n_blocks, kv_dtype};
+    const krs_exec_limits limits = {n_rows, 1, 1, 0, n_blocks, kv_dtype, 0};
     rot->execs = new_array(rot->n, sizeof(*rot->execs));
     must(krs_backend_open("cpu", &set->backend, NULL, &backend, &err), "open", &err);
     for (uint32_t i = 0; i < rot->n; i++) {
@@ -161,9 +161,9 @@ static double time_programs(const settings *set, rotation *rot, uint32_t n_rows,
     for (uint32_t i = 0; i < n_blocks; i++) {
         blocks[i] = i;
     }
-    const krs_step_seq seq = {0, n_rows, n_past, n_blocks, blocks};
+    const krs_step_seq seq = {0, n_rows, n_past, n_blocks, blocks, 0};
     const uint32_t last = n_rows - 1;
-    const krs_step step = {n_rows, 1, 1, 0, tokens, &seq, &last, NULL};
+    const krs_step step = {n_rows, 1, 1, 0, tokens, &seq, &last, NULL, 0, NULL};
     fill_cache(rot, step, seq);
     const double best_s = time_steps(set, rot, &step);
     krs_alloc_free(NULL, tokens);

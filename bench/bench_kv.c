@@ -101,7 +101,7 @@ static void run(krs_backend *backend, const krs_program *program, krs_dtype kv_d
     const size_t vocab = (size_t)program->slots[program->logits].width;
     for (uint32_t at = 0; at < n; at += CHUNK) {
         const uint32_t n_rows = n - at < CHUNK ? n - at : CHUNK;
-        const krs_step_seq seq = {0, n_rows, at, n_blocks, blocks};
+        const krs_step_seq seq = {0, n_rows, at, n_blocks, blocks, 0};
         const krs_step step = {
             .n_rows = n_rows,
             .n_seqs = 1,

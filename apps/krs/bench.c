@@ -39,6 +39,7 @@ static krs_status open_exec(krs_bench *b, krs_backend *backend, const krs_model 
         .max_logit_rows = n_streams,
         .n_kv_blocks = fill_tables(b),
         .kv_dtype = kv_dtype,
+        .n_state_slots = n_streams,
     };
     return krs_exec_new(backend, krs_model_program(model), &limits, &b->exec, err);
 }
@@ -113,7 +114,7 @@ static krs_status prefill(krs_bench *b, krs_error *err)
             b->tokens[i] = some_token(b, n_past + i);
         }
         const uint32_t last = n - 1;
-        const krs_step_seq seq = {0, n, n_past, b->n_blocks_each, b->tables};
+        const krs_step_seq seq = {0, n, n_past, b->n_blocks_each, b->tables, 0};
         const krs_step step = {
             .n_rows = n,
             .n_seqs = 1,
@@ -148,8 +149,12 @@ static krs_status decode(krs_bench *b, krs_error *err)
     }
     for (uint32_t i = 0; status == KRS_OK && i < b->options.n_gen_tokens; i++) {
         for (uint32_t s = 0; s < n_streams; s++) {
-            b->seqs[s] = (krs_step_seq){s, 1, b->options.n_prompt_tokens + i, b->n_blocks_each,
-                                        b->tables + (size_t)s * b->n_blocks_each};
+            b->seqs[s] = (krs_step_seq){s,
+                                        1,
+                                        b->options.n_prompt_tokens + i,
+                                        b->n_blocks_each,
+                                        b->tables + (size_t)s * b->n_blocks_each,
+                                        s};
         }
         const krs_step step = {
             .n_rows = n_streams,

@@ -137,6 +137,7 @@ static krs_status plan_of(const krs_model *model, int64_t n_ctx, krs_exec_plan *
         .max_logit_rows = 1,
         .n_kv_blocks = (uint32_t)((n_ctx + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS),
         .kv_dtype = krs_backend_kv_dtype(backend),
+        .n_state_slots = 1,
     };
     status = krs_exec_plan_of(backend, krs_model_program(model), &limits, out, err);
     krs_backend_close(backend);

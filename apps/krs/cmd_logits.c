@@ -181,6 +181,7 @@ static krs_status open_exec(const krs_config *config, run *r, krs_error *err)
         .max_logit_rows = r->chunk,
         .n_kv_blocks = r->n_blocks,
         .kv_dtype = kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(r->backend) : kv_dtype,
+        .n_state_slots = 1,
     };
     return krs_exec_new(r->backend, krs_model_program(r->model), &limits, &r->exec, err);
 }
@@ -188,7 +189,7 @@ static krs_status open_exec(const krs_config *config, run *r, krs_error *err)
 /* Tokens [at, at + n) in one step; their logits appended to file. */
 static krs_status write_chunk(run *r, uint32_t at, uint32_t n, krs_os_writer *file, krs_error *err)
 {
-    const krs_step_seq seq = {0, n, at, r->n_blocks, r->blocks};
+    const krs_step_seq seq = {0, n, at, r->n_blocks, r->blocks, 0};
     const krs_step step = {
         .n_rows = n,
         .n_seqs = 1,

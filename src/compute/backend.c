@@ -138,6 +138,10 @@ static krs_status check_exec(const krs_program *program, const krs_exec_limits *
     if (status == KRS_OK) {
         status = krs_program_check(program, err);
     }
+    if (status == KRS_OK && program->state_floats > 0) {
+        status =
+            check_range("n_state_slots", limits->n_state_slots, 1, KRS_EXEC_MAX_STATE_SLOTS, err);
+    }
     if (status == KRS_OK && limits->max_hidden_rows > 0 && program->hidden == KRS_NO_SLOT) {
         return krs_fail_field(err, KRS_EUNSUPPORTED, "max_hidden_rows",
                               "max_hidden_rows: %u, but this model names no hidden state",

@@ -19,9 +19,10 @@
 #define KRS_EXEC_MAX_IN_FLIGHT 2
 #define KRS_KV_BLOCK_TOKENS                                                                        \
     16 /* tokens of one KV block: small waste at the end, few table entries */
-#define KRS_EXEC_MAX_ROWS       8192 /* tokens of one step */
-#define KRS_EXEC_MAX_SEQS       1024 /* sequences of one step */
-#define KRS_BACKEND_MAX_THREADS 512
+#define KRS_EXEC_MAX_ROWS        8192  /* tokens of one step */
+#define KRS_EXEC_MAX_SEQS        1024  /* sequences of one step */
+#define KRS_EXEC_MAX_STATE_SLOTS 65536 /* states kept: running sequences and checkpoints */
+#define KRS_BACKEND_MAX_THREADS  512
 
 typedef struct krs_backend krs_backend;
 typedef struct krs_exec krs_exec;
@@ -35,6 +36,8 @@ typedef struct krs_exec_limits {
     uint32_t max_hidden_rows;
     uint32_t n_kv_blocks; /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
     krs_dtype kv_dtype;   /* F32, F16, BF16, or I8 (kv_int8.h) */
+    /* Sequence states kept, 1 .. KRS_EXEC_MAX_STATE_SLOTS; not looked at when the program has none. */
+    uint32_t n_state_slots;
 } krs_exec_limits;
 
 /* What an exec will take, before it takes it. */
@@ -43,6 +46,7 @@ typedef struct krs_exec_plan {
         weight_bytes; /* bytes the program's matrices occupy in files: read through the mapping */
     uint64_t copied_bytes; /* of device copies or repacked weights, beyond the mapping */
     uint64_t kv_bytes;
+    uint64_t state_bytes;   /* of all state slots; 0 when the program has no state */
     uint64_t scratch_bytes; /* activations, tables, logits */
 } krs_exec_plan;
 
@@ -54,7 +58,17 @@ typedef struct krs_step_seq {
     uint32_t n_past;
     uint32_t n_blocks;
     const uint32_t *blocks; /* [n_blocks], each below n_kv_blocks */
+    /* The slot that holds the sequence's state as it was after n_past tokens, and holds it as it is after
+     * n_past + n_rows when the step is done; n_past 0 begins with zeros. Below n_state_slots, and no
+     * two sequences of a step share one. Not looked at when the program has no state. */
+    uint32_t state;
 } krs_step_seq;
+
+/* Copy the whole state in slot `from` to slot `to`: to keep a checkpoint, or to go back to one. */
+typedef struct krs_state_copy {
+    uint32_t from;
+    uint32_t to;
+} krs_state_copy;
 
 /* One step. All arrays borrowed until the matching collect returns. */
 typedef struct krs_step {
@@ -62,10 +76,12 @@ typedef struct krs_step {
     uint32_t n_seqs;
     uint32_t n_logit_rows;
     uint32_t n_hidden_rows;
-    const uint32_t *tokens;      /* [n_rows], each below the vocabulary */
-    const krs_step_seq *seqs;    /* [n_seqs], in row order, covering all rows */
-    const uint32_t *logit_rows;  /* [n_logit_rows], ascending */
-    const uint32_t *hidden_rows; /* the same; a row may be in both lists, or in none */
+    const uint32_t *tokens;       /* [n_rows], each below the vocabulary */
+    const krs_step_seq *seqs;     /* [n_seqs], in row order, covering all rows */
+    const uint32_t *logit_rows;   /* [n_logit_rows], ascending */
+    const uint32_t *hidden_rows;  /* the same; a row may be in both lists, or in none */
+    uint32_t n_copies;            /* at most n_state_slots; 0 when the program has no state */
+    const krs_state_copy *copies; /* [n_copies], done in this order before the step's first op */
 } krs_step;
 
 typedef struct krs_step_result {

@@ -61,6 +61,14 @@ static bool kv_bytes_of(const krs_kv_layout *kv, size_t *out)
            *out <= INT64_MAX;
 }
 
+/* n_state_slots is looked at only here, where there is a state. */
+static bool state_bytes_of(const krs_program *program, const krs_exec_limits *limits, size_t *out)
+{
+    size_t n_slots = program->state_floats > 0 ? limits->n_state_slots : 0;
+    return krs_size_mul(n_slots, (size_t)program->state_floats, out) &&
+           krs_size_mul(*out, sizeof(float), out) && *out <= INT64_MAX;
+}
+
 krs_status krs_host_layout_of(const krs_program *program, const krs_exec_limits *limits,
                               size_t struct_bytes, size_t extra_bytes, krs_host_layout *out,
                               krs_error *err)
@@ -68,13 +76,13 @@ krs_status krs_host_layout_of(const krs_program *program, const krs_exec_limits 
     *out = (krs_host_layout){.kv = krs_kv_layout_of(program, limits)};
     size_t end = 0;
     size_t self;
-    const bool fits = place(&end, 1, struct_bytes, &self) &&
-                      place(&end, limits->max_rows, sizeof(uint32_t), &out->positions) &&
-                      place(&end, limits->max_rows, sizeof(uint32_t), &out->row_seqs) &&
-                      place_slots(program, limits, &end, out) &&
-                      place(&end, 1, extra_bytes, &out->extra) &&
-                      krs_size_add(end, KRS_HOST_ALIGN_BYTES, &out->total_bytes) &&
-                      kv_bytes_of(&out->kv, &out->kv_bytes);
+    const bool fits =
+        place(&end, 1, struct_bytes, &self) &&
+        place(&end, limits->max_rows, sizeof(uint32_t), &out->positions) &&
+        place(&end, limits->max_rows, sizeof(uint32_t), &out->row_seqs) &&
+        place_slots(program, limits, &end, out) && place(&end, 1, extra_bytes, &out->extra) &&
+        krs_size_add(end, KRS_HOST_ALIGN_BYTES, &out->total_bytes) &&
+        kv_bytes_of(&out->kv, &out->kv_bytes) && state_bytes_of(program, limits, &out->state_bytes);
     if (!fits) {
         return krs_fail(err, KRS_ETOOLARGE,
                         "a step of %u rows with %u KV blocks is larger than the address space",
@@ -85,7 +93,11 @@ krs_status krs_host_layout_of(const krs_program *program, const krs_exec_limits 
 
 krs_exec_plan krs_host_plan_of(const krs_program *program, const krs_host_layout *layout)
 {
-    krs_exec_plan plan = {.kv_bytes = layout->kv_bytes, .scratch_bytes = layout->total_bytes};
+    krs_exec_plan plan = {
+        .kv_bytes = layout->kv_bytes,
+        .state_bytes = layout->state_bytes,
+        .scratch_bytes = layout->total_bytes,
+    };
     for (uint32_t i = 0; i < program->n_matrices; i++) {
         plan.weight_bytes += krs_matrix_data_bytes(&program->matrices[i]);
         plan.weight_bytes += krs_matrix_scale_bytes(&program->matrices[i]);
@@ -122,14 +134,18 @@ krs_status krs_host_exec_new(krs_backend *backend, const krs_program *program,
                              size_t struct_bytes, krs_host_exec **out, krs_error *err)
 {
     *out = NULL;
-    /* Neither block is cleared: that would touch every page of a cache that may never fill. Kernels
-     * read only what was written, or mask what they read. */
+    /* No block is cleared: that would touch every page of a cache that may never fill. Kernels read
+     * only what was written, or mask what they read; a state is cleared when its sequence begins. */
     void *block = krs_alloc_bytes(backend->alloc, layout->total_bytes);
     void *kv = block ? krs_alloc_bytes(backend->alloc, layout->kv_bytes) : NULL;
-    if (!kv) {
+    void *states =
+        kv && layout->state_bytes ? krs_alloc_bytes(backend->alloc, layout->state_bytes) : NULL;
+    if (!kv || (layout->state_bytes && !states)) {
+        krs_alloc_free(backend->alloc, kv);
         krs_alloc_free(backend->alloc, block);
-        return krs_fail(err, KRS_ENOMEM, "%zu bytes of scratch and %zu bytes of KV cache",
-                        layout->total_bytes, layout->kv_bytes);
+        return krs_fail(err, KRS_ENOMEM,
+                        "%zu bytes of scratch, %zu bytes of KV cache and %zu bytes of states",
+                        layout->total_bytes, layout->kv_bytes, layout->state_bytes);
     }
     unsigned char *scratch = aligned(block);
     memset(scratch, 0, struct_bytes);
@@ -139,6 +155,7 @@ krs_status krs_host_exec_new(krs_backend *backend, const krs_program *program,
     exec->limits = *limits;
     exec->scratch_block = block;
     exec->kv_block = kv;
+    exec->states = states;
     wire_up(exec, scratch, layout);
     *out = exec;
     return KRS_OK;
@@ -148,6 +165,7 @@ void krs_host_exec_free(krs_exec *base)
 {
     krs_host_exec *exec = (krs_host_exec *)base;
     const krs_alloc *alloc = base->backend->alloc;
+    krs_alloc_free(alloc, exec->states);
     krs_alloc_free(alloc, exec->kv_block);
     krs_alloc_free(alloc, exec->scratch_block); /* exec lies in it */
 }

@@ -2,6 +2,7 @@
  *
  *   one scratch block:  [exec struct | row tables | slots ... | logits and hidden states 0, 1 | the backend's own]
  *   one KV block:       [K of all layers | V of all layers]        (kv_layout.h)
+ *   one state block:    [slot 0 | slot 1 | ...], each f32 [state_floats]; none without state
  *
  * `ref` and `cpu` differ in how they compute, not in what surrounds computing; so the surroundings are
  * here once, and a backend adds a function that runs all ops of the current step. Sizes come from one
@@ -9,7 +10,7 @@
  * Work is done inside submit, yet up to KRS_EXEC_MAX_IN_FLIGHT results wait to be collected, so
  * callers written for an asynchronous device behave the same here.
  *
- * Thread: one owner per exec.  Memory: two allocations in _new, none after. */
+ * Thread: one owner per exec.  Memory: two or three allocations in _new, none after. */
 #pragma once
 
 #include "compute/backend_priv.h"
@@ -29,6 +30,7 @@ typedef struct krs_host_layout {
     size_t extra;
     size_t total_bytes;
     size_t kv_bytes;
+    size_t state_bytes; /* 0: no state */
     krs_kv_layout kv;
 } krs_host_layout;
 
@@ -39,6 +41,7 @@ struct krs_host_exec {
     krs_kv_layout kv;
     void *scratch_block; /* as allocated; this struct lies in it */
     void *kv_block;
+    float *states; /* [n_state_slots][state_floats], or NULL */
     unsigned char *k;
     unsigned char *v;
     void *extra;                         /* the backend's own scratch, aligned */
@@ -76,6 +79,12 @@ void krs_host_exec_free(krs_exec *exec);
 /* As backend.h. */
 KRS_MUST_USE krs_status krs_host_submit(krs_exec *exec, const krs_step *step, krs_error *err);
 KRS_MUST_USE krs_status krs_host_collect(krs_exec *exec, krs_step_result *out, krs_error *err);
+
+/* State slot `slot` from element `first` on. */
+static inline float *krs_host_state(const krs_host_exec *exec, uint32_t slot, int64_t first)
+{
+    return exec->states + (int64_t)slot * exec->program->state_floats + first;
+}
 
 /* Rows of a slot in the current step. */
 static inline int64_t krs_host_n_rows(const krs_host_exec *exec, krs_slot slot)

@@ -24,9 +24,11 @@
 #define KRS_PROGRAM_MAX_MATRICES (1u << 20)
 #define KRS_PROGRAM_MAX_FLOATS   (1u << 20) /* 4 MiB: a few tables of inverse frequencies */
 #define KRS_PROGRAM_MAX_HEAD_DIM 1024 /* kernels keep a head's sums on the stack; models use 256 */
-#define KRS_PROGRAM_MAX_WIDTH    (1 << 24) /* elements of a row; the largest vocabularies have 2^18 */
-#define KRS_NO_MATRIX            UINT32_MAX
-#define KRS_NO_SLOT              UINT32_MAX
+#define KRS_PROGRAM_MAX_STATE                                                                      \
+    (INT64_C(1) << 32) /* f32 of one sequence's state: 16 GiB; the largest models have 2^25 */
+#define KRS_PROGRAM_MAX_WIDTH (1 << 24) /* elements of a row; the largest vocabularies have 2^18 */
+#define KRS_NO_MATRIX         UINT32_MAX
+#define KRS_NO_SLOT           UINT32_MAX
 
 typedef uint32_t krs_slot; /* index into krs_program.slots */
 
@@ -124,6 +126,9 @@ typedef struct krs_program {
     int32_t n_kv_layers; /* layers that keep KV; attention.layer is below it */
     int32_t n_kv_heads;
     int32_t head_dim;
+    /* f32 of state that a sequence carries from row to row, all layers together; 0: none. It lies in a
+     * slot of the exec (backend.h); ops name their part by its first element. */
+    int64_t state_floats;
     int64_t max_positions; /* tokens of one sequence, 1 .. UINT32_MAX */
     krs_slot logits;       /* a KRS_ROWS_LOGITS slot of width vocab */
     krs_slot hidden; /* a KRS_ROWS_HIDDEN slot, or KRS_NO_SLOT: hidden states are not offered */

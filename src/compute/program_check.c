@@ -309,6 +309,10 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
         return krs_fail(err, KRS_EINTERNAL, "program: %d KV layers of %d heads of %d elements",
                         program->n_kv_layers, program->n_kv_heads, program->head_dim);
     }
+    if (program->state_floats < 0 || program->state_floats > KRS_PROGRAM_MAX_STATE) {
+        return krs_fail(err, KRS_EINTERNAL, "program: state of %lld floats, want 0..%lld",
+                        (long long)program->state_floats, (long long)KRS_PROGRAM_MAX_STATE);
+    }
     if (program->max_positions < 1 || program->max_positions > UINT32_MAX) {
         return krs_fail(err, KRS_EINTERNAL, "program: max_positions %lld, want 1..%u",
                         (long long)program->max_positions, UINT32_MAX);

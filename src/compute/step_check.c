@@ -1,6 +1,8 @@
 /* compute/step_check.c - see step_check.h. */
 #include "compute/step_check.h"
 
+#include <string.h>
+
 uint32_t krs_step_vocab_of(const krs_program *program)
 {
     uint32_t vocab = UINT32_MAX;
@@ -83,6 +85,46 @@ static krs_status check_seqs(const krs_program *program, const krs_exec_limits *
     return KRS_OK;
 }
 
+/* Is every state slot there, and nobody's but its sequence's? */
+static krs_status check_state_slots(uint32_t n_slots, const krs_step *step, krs_error *err)
+{
+    uint64_t taken[KRS_EXEC_MAX_STATE_SLOTS / 64];
+    memset(taken, 0, (n_slots + 63) / 64 * sizeof(taken[0]));
+    for (uint32_t i = 0; i < step->n_seqs; i++) {
+        const uint32_t slot = step->seqs[i].state;
+        if (slot >= n_slots) {
+            return krs_fail(err, KRS_EINVAL, "step: sequence %u has state slot %u, want below %u",
+                            i, slot, n_slots);
+        }
+        const uint64_t bit = UINT64_C(1) << slot % 64;
+        if (taken[slot / 64] & bit) {
+            return krs_fail(err, KRS_EINVAL, "step: sequence %u shares state slot %u with another",
+                            i, slot);
+        }
+        taken[slot / 64] |= bit;
+    }
+    return KRS_OK;
+}
+
+static krs_status check_states(const krs_program *program, const krs_exec_limits *limits,
+                               const krs_step *step, krs_error *err)
+{
+    const uint32_t n_slots = program->state_floats > 0 ? limits->n_state_slots : 0;
+    if (step->n_copies > n_slots) {
+        return krs_fail(err, KRS_EINVAL, "step: %u copies of states, want at most %u",
+                        step->n_copies, n_slots);
+    }
+    for (uint32_t i = 0; i < step->n_copies; i++) {
+        const krs_state_copy *copy = &step->copies[i];
+        if (copy->from >= n_slots || copy->to >= n_slots) {
+            return krs_fail(err, KRS_EINVAL,
+                            "step: copy %u of states is from %u to %u, want below %u", i,
+                            copy->from, copy->to, n_slots);
+        }
+    }
+    return program->state_floats > 0 ? check_state_slots(n_slots, step, err) : KRS_OK;
+}
+
 /* rows[n]: ascending and below n_rows? what: "logit" or "hidden", for the message. */
 static krs_status check_wanted(const char *what, const uint32_t *rows, uint32_t n, uint32_t n_rows,
                                krs_error *err)
@@ -117,6 +159,9 @@ krs_status krs_step_check(const krs_program *program, const krs_exec_limits *lim
     krs_status status = check_counts(limits, step, err);
     if (status == KRS_OK) {
         status = check_seqs(program, limits, step, err);
+    }
+    if (status == KRS_OK) {
+        status = check_states(program, limits, step, err);
     }
     return status == KRS_OK ? check_rows(vocab, step, err) : status;
 }

@@ -36,8 +36,13 @@ static krs_step build_step(krs_engine *engine, const krs_sched_step *plan)
         const krs_stream *stream = (const krs_stream *)item->seq;
         memcpy(room->tokens + step.n_rows, stream->tokens + item->n_past,
                item->n_rows * sizeof(*room->tokens));
-        room->seqs[i] = (krs_step_seq){step.n_rows, item->n_rows, item->n_past,
-                                       item->seq->table.n_blocks, item->seq->table.blocks};
+        room->seqs[i] = (krs_step_seq){
+            .row_begin = step.n_rows,
+            .n_rows = item->n_rows,
+            .n_past = item->n_past,
+            .n_blocks = item->seq->table.n_blocks,
+            .blocks = item->seq->table.blocks,
+        };
         step.n_rows += item->n_rows;
         uint32_t *wanted = stream->embedding.n > 0 ? room->hidden_rows + step.n_hidden_rows
                                                    : room->logit_rows + step.n_logit_rows;

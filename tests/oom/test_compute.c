@@ -31,8 +31,8 @@ static krs_status run_step(krs_exec *exec)
     const uint32_t tokens[] = {1, 2, 3};
     const uint32_t block = 0;
     const uint32_t row = 2;
-    const krs_step_seq seq = {0, 3, 0, 1, &block};
-    const krs_step step = {3, 1, 1, 1, tokens, &seq, &row, &row};
+    const krs_step_seq seq = {0, 3, 0, 1, &block, 0};
+    const krs_step step = {3, 1, 1, 1, tokens, &seq, &row, &row, 0, NULL};
     krs_step_result result;
     krs_status status = krs_exec_submit(exec, &step, NULL);
     if (status == KRS_OK) {
@@ -43,7 +43,7 @@ static krs_status run_step(krs_exec *exec)
 
 static krs_status use_backend(const krs_alloc *alloc, void *ctx)
 {
-    static const krs_exec_limits limits = {4, 1, 4, 4, 2, KRS_DTYPE_F16};
+    static const krs_exec_limits limits = {4, 1, 4, 4, 2, KRS_DTYPE_F16, 0};
     const char *name = ctx;
     tiny_decoder tiny;
     const tiny_shape shape = tiny_shape_default();

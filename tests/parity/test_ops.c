@@ -48,7 +48,7 @@ static void open_runner(runner *run, const krs_program *program, machine on)
     krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
     options.isa = on.isa;
     options.n_threads = on.n_threads;
-    const krs_exec_limits limits = {1024, 1, 1024, 0, N_BLOCKS, on.kv_dtype};
+    const krs_exec_limits limits = {1024, 1, 1024, 0, N_BLOCKS, on.kv_dtype, 1};
     krs_error err = KRS_ERROR_INIT;
     krs_status status =
         krs_backend_open(on.isa ? "cpu" : "ref", &options, NULL, &run->backend, &err);
@@ -79,8 +79,8 @@ static void step(runner *run, uint32_t n_vocab, uint32_t n_past, uint32_t n, flo
         tokens[i] = (n_past + i) % n_vocab;
         rows[i] = i;
     }
-    const krs_step_seq seq = {0, n, n_past, N_BLOCKS, blocks};
-    const krs_step one = {n, 1, n, 0, tokens, &seq, rows, NULL};
+    const krs_step_seq seq = {0, n, n_past, N_BLOCKS, blocks, 0};
+    const krs_step one = {n, 1, n, 0, tokens, &seq, rows, NULL, 0, NULL};
     krs_step_result result;
     krs_error err = KRS_ERROR_INIT;
     if (krs_exec_submit(run->exec, &one, &err) != KRS_OK) {

@@ -47,6 +47,7 @@ static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const 
         .max_logit_rows = KRS_ONE_SEQ_MAX_TOKENS,
         .n_kv_blocks = KRS_ONE_SEQ_BLOCKS,
         .kv_dtype = kv_dtype == KRS_DTYPE_COUNT ? krs_backend_kv_dtype(seq->backend) : kv_dtype,
+        .n_state_slots = 1,
     };
     krs_one_seq_must(krs_exec_new(seq->backend, program, &limits, &seq->exec, &err), &err);
     seq->vocab = program->slots[program->logits].width;

@@ -56,7 +56,7 @@ typedef struct fixture {
 static void set_up(fixture *f, const char *name)
 {
     const tiny_shape shape = tiny_shape_default();
-    *f = (fixture){.limits = {N_TOKENS, 3, N_TOKENS, N_TOKENS, N_BLOCKS, KRS_DTYPE_F32}};
+    *f = (fixture){.limits = {N_TOKENS, 3, N_TOKENS, N_TOKENS, N_BLOCKS, KRS_DTYPE_F32, 0}};
     f->counted.alloc = (krs_alloc){&f->counted, count_take, count_resize, count_give};
     tiny_decoder_init(&f->tiny, &shape);
     for (uint32_t i = 0; i < N_TOKENS; i++) {
@@ -81,8 +81,8 @@ static void tear_down(fixture *f)
 /* Run tokens [n_past, n_past + n_rows) of the one sequence; logits of all of them into out. */
 static void run_rows(fixture *f, uint32_t n_past, uint32_t n_rows, float *out)
 {
-    const krs_step_seq seq = {0, n_rows, n_past, N_BLOCKS, f->blocks};
-    const krs_step step = {n_rows, 1, n_rows, 0, f->tokens + n_past, &seq, f->rows, NULL};
+    const krs_step_seq seq = {0, n_rows, n_past, N_BLOCKS, f->blocks, 0};
+    const krs_step step = {n_rows, 1, n_rows, 0, f->tokens + n_past, &seq, f->rows, NULL, 0, NULL};
     krs_step_result result;
     assert_int_equal(krs_exec_submit(f->exec, &step, NULL), KRS_OK);
     assert_int_equal(krs_exec_collect(f->exec, &result, NULL), KRS_OK);
@@ -197,35 +197,35 @@ static void bad_steps_are_refused_and_leave_the_exec_usable(void **state)
         const uint32_t bad_block[] = {N_BLOCKS};
         const uint32_t bad_token[] = {0, 101, 0};
         const uint32_t falling[] = {1, 0, 2};
-        const krs_step_seq good = {0, 3, 0, N_BLOCKS, f.blocks};
+        const krs_step_seq good = {0, 3, 0, N_BLOCKS, f.blocks, 0};
         const krs_step_seq seqs[] = {
-            {1, 3, 0, N_BLOCKS, f.blocks},    /* rows do not start at 0 */
-            {0, 2, 0, N_BLOCKS, f.blocks},    /* a row of nobody */
-            {0, 4, 0, N_BLOCKS, f.blocks},    /* more rows than the step has */
-            {0, 0, 0, N_BLOCKS, f.blocks},    /* no rows */
-            {0, 3, 14, 1, f.blocks},          /* blocks for 16 tokens, 17 needed */
-            {0, 3, 0, 1, bad_block},          /* block out of range */
-            {0, 3, 1022, N_BLOCKS, f.blocks}, /* past max_positions */
-            {0, 3, UINT32_MAX, N_BLOCKS, f.blocks},
+            {1, 3, 0, N_BLOCKS, f.blocks, 0},    /* rows do not start at 0 */
+            {0, 2, 0, N_BLOCKS, f.blocks, 0},    /* a row of nobody */
+            {0, 4, 0, N_BLOCKS, f.blocks, 0},    /* more rows than the step has */
+            {0, 0, 0, N_BLOCKS, f.blocks, 0},    /* no rows */
+            {0, 3, 14, 1, f.blocks, 0},          /* blocks for 16 tokens, 17 needed */
+            {0, 3, 0, 1, bad_block, 0},          /* block out of range */
+            {0, 3, 1022, N_BLOCKS, f.blocks, 0}, /* past max_positions */
+            {0, 3, UINT32_MAX, N_BLOCKS, f.blocks, 0},
         };
         const size_t n_seqs = sizeof(seqs) / sizeof(seqs[0]);
         krs_error err = KRS_ERROR_INIT;
         for (size_t k = 0; k < n_seqs; k++) {
-            const krs_step step = {3, 1, 3, 0, f.tokens, &seqs[k], f.rows, NULL};
+            const krs_step step = {3, 1, 3, 0, f.tokens, &seqs[k], f.rows, NULL, 0, NULL};
             assert_int_equal(krs_exec_submit(f.exec, &step, &err), KRS_EINVAL);
         }
         const krs_step steps[] = {
-            {0, 1, 0, 0, f.tokens, &good, f.rows, NULL},
-            {N_TOKENS + 1, 1, 3, 0, f.tokens, &good, f.rows, NULL},
-            {3, 0, 3, 0, f.tokens, &good, f.rows, NULL},
-            {3, 4, 3, 0, f.tokens, &good, f.rows, NULL},
-            {3, 1, N_TOKENS + 1, 0, f.tokens, &good, f.rows, NULL},
-            {3, 1, 3, 0, bad_token, &good, f.rows, NULL},
-            {3, 1, 3, 0, f.tokens, &good, falling, NULL},
-            {3, 1, 1, 0, f.tokens, &good, f.rows + 3, NULL},
-            {3, 1, 3, N_TOKENS + 1, f.tokens, &good, f.rows, f.rows},
-            {3, 1, 3, 3, f.tokens, &good, f.rows, falling},
-            {3, 1, 3, 1, f.tokens, &good, f.rows, f.rows + 3},
+            {0, 1, 0, 0, f.tokens, &good, f.rows, NULL, 0, NULL},
+            {N_TOKENS + 1, 1, 3, 0, f.tokens, &good, f.rows, NULL, 0, NULL},
+            {3, 0, 3, 0, f.tokens, &good, f.rows, NULL, 0, NULL},
+            {3, 4, 3, 0, f.tokens, &good, f.rows, NULL, 0, NULL},
+            {3, 1, N_TOKENS + 1, 0, f.tokens, &good, f.rows, NULL, 0, NULL},
+            {3, 1, 3, 0, bad_token, &good, f.rows, NULL, 0, NULL},
+            {3, 1, 3, 0, f.tokens, &good, falling, NULL, 0, NULL},
+            {3, 1, 1, 0, f.tokens, &good, f.rows + 3, NULL, 0, NULL},
+            {3, 1, 3, N_TOKENS + 1, f.tokens, &good, f.rows, f.rows, 0, NULL},
+            {3, 1, 3, 3, f.tokens, &good, f.rows, falling, 0, NULL},
+            {3, 1, 3, 1, f.tokens, &good, f.rows, f.rows + 3, 0, NULL},
         };
         for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
             assert_int_equal(krs_exec_submit(f.exec, &steps[k], &err), KRS_EINVAL);
@@ -246,9 +246,9 @@ static void two_steps_may_be_in_flight_and_come_back_in_order(void **state)
         set_up(&f, names[i]);
         static float expected[2 * 101];
         run_rows(&f, 0, 2, expected);
-        const krs_step_seq seqs[] = {{0, 1, 0, 1, f.blocks}, {0, 1, 1, 1, f.blocks}};
-        const krs_step steps[] = {{1, 1, 1, 0, f.tokens, &seqs[0], f.rows, NULL},
-                                  {1, 1, 1, 0, f.tokens + 1, &seqs[1], f.rows, NULL}};
+        const krs_step_seq seqs[] = {{0, 1, 0, 1, f.blocks, 0}, {0, 1, 1, 1, f.blocks, 0}};
+        const krs_step steps[] = {{1, 1, 1, 0, f.tokens, &seqs[0], f.rows, NULL, 0, NULL},
+                                  {1, 1, 1, 0, f.tokens + 1, &seqs[1], f.rows, NULL, 0, NULL}};
         krs_step_result result;
         assert_int_equal(krs_exec_submit(f.exec, &steps[0], NULL), KRS_OK);
         assert_int_equal(krs_exec_submit(f.exec, &steps[1], NULL), KRS_OK);
@@ -268,8 +268,8 @@ static void a_step_may_want_no_logits(void **state)
     for (size_t i = 0; i < N_NAMES; i++) {
         fixture f;
         set_up(&f, names[i]);
-        const krs_step_seq seq = {0, 5, 0, 1, f.blocks};
-        const krs_step step = {5, 1, 0, 0, f.tokens, &seq, NULL, NULL};
+        const krs_step_seq seq = {0, 5, 0, 1, f.blocks, 0};
+        const krs_step step = {5, 1, 0, 0, f.tokens, &seq, NULL, NULL, 0, NULL};
         krs_step_result result;
         assert_int_equal(krs_exec_submit(f.exec, &step, NULL), KRS_OK);
         assert_int_equal(krs_exec_collect(f.exec, &result, NULL), KRS_OK);
@@ -282,7 +282,7 @@ static void a_step_may_want_no_logits(void **state)
  * n_logits. */
 static krs_step_result run_hidden(fixture *f, uint32_t n_past, uint32_t n_rows, uint32_t n_logits)
 {
-    const krs_step_seq seq = {0, n_rows, n_past, N_BLOCKS, f->blocks};
+    const krs_step_seq seq = {0, n_rows, n_past, N_BLOCKS, f->blocks, 0};
     const krs_step step = {
         .n_rows = n_rows,
         .n_seqs = 1,
@@ -367,8 +367,8 @@ static void hidden_states_not_asked_for_at_the_start_cost_nothing(void **state)
                          KRS_OK);
         krs_exec_free(f.exec);
         assert_int_equal(krs_exec_new(f.backend, &f.tiny.program, &limits, &f.exec, NULL), KRS_OK);
-        const krs_step_seq seq = {0, 3, 0, N_BLOCKS, f.blocks};
-        const krs_step step = {3, 1, 1, 1, f.tokens, &seq, f.rows, f.rows};
+        const krs_step_seq seq = {0, 3, 0, N_BLOCKS, f.blocks, 0};
+        const krs_step step = {3, 1, 1, 1, f.tokens, &seq, f.rows, f.rows, 0, NULL};
         krs_error err = KRS_ERROR_INIT;
         assert_int_equal(krs_exec_submit(f.exec, &step, &err), KRS_EINVAL);
         assert_non_null(strstr(err.message, "hidden"));
