@@ -25,7 +25,8 @@ typedef struct scratch {
     const krs_alloc *alloc;
     krs_bpe_room room;
     krs_idlist symbols;
-    krs_buf spelled; /* a byte-level piece in its alphabet, for whole-word look-up */
+    krs_buf
+        spelled; /* a byte-level piece in its alphabet, for whole-word look-up; a marked symbol */
     cached_word *cache;
 } scratch;
 
@@ -122,25 +123,62 @@ static krs_status add_symbol(const krs_bpe *bpe, int64_t id, krs_str c, unknown 
     return status;
 }
 
-static krs_status first_symbols(const krs_bpe *bpe, krs_str word, krs_idlist *out, krs_error *err)
+/* The symbol c with the marks of its place, which become *c. */
+static krs_status mark(const krs_bpe *bpe, krs_buf *spelled, bool is_first, bool is_last,
+                       krs_str *c)
 {
-    out->n = 0;
-    krs_status status = krs_idlist_reserve(out, word.len);
-    unknown u = {false};
-    for (size_t i = 0, n = 0; status == KRS_OK && i < word.len; i += n) {
-        krs_str c = {word.ptr + i, word.len - i};
-        int64_t id;
-        if (bpe->options.is_byte_level) {
-            n = 1;
-            id = bpe->byte_ids[(unsigned char)word.ptr[i]];
-        } else {
-            (void)krs_utf8_decode(c, &n);
-            id = krs_vocab_find(bpe->vocab, (krs_str){c.ptr, n});
-        }
-        c.len = n;
-        status = add_symbol(bpe, id, c, &u, out, err);
+    krs_buf_reset(spelled);
+    krs_status status =
+        is_first ? KRS_OK : krs_buf_append_str(spelled, bpe->options.continuing_prefix);
+    if (status == KRS_OK) {
+        status = krs_buf_append_str(spelled, *c);
     }
-    return status == KRS_OK ? close_unknown(bpe, &u, out) : status;
+    if (status == KRS_OK && is_last) {
+        status = krs_buf_append_str(spelled, bpe->options.word_suffix);
+    }
+    *c = krs_buf_view(spelled);
+    return status;
+}
+
+/* The first n bytes of rest as a symbol: its text with marks to *c, its id or -1 to *id. */
+static krs_status look_up(const krs_bpe *bpe, scratch *s, bool is_first, krs_str rest, size_t n,
+                          krs_str *c, int64_t *id)
+{
+    *c = (krs_str){rest.ptr, n};
+    *id = -1;
+    if (bpe->options.is_byte_level) {
+        *id = bpe->byte_ids[(unsigned char)rest.ptr[0]];
+        return KRS_OK;
+    }
+    if (krs_bpe_has_affixes(bpe)) {
+        const krs_status status = mark(bpe, &s->spelled, is_first, n == rest.len, c);
+        if (status != KRS_OK) {
+            return status;
+        }
+    }
+    *id = krs_vocab_find(bpe->vocab, *c);
+    return KRS_OK;
+}
+
+/* The word's symbols before any merge, to s->symbols. */
+static krs_status first_symbols(const krs_bpe *bpe, scratch *s, krs_str word, krs_error *err)
+{
+    s->symbols.n = 0;
+    krs_status status = krs_idlist_reserve(&s->symbols, word.len);
+    unknown u = {false};
+    for (size_t i = 0, n = 1; status == KRS_OK && i < word.len; i += n) {
+        const krs_str rest = {word.ptr + i, word.len - i};
+        krs_str c;
+        int64_t id;
+        if (!bpe->options.is_byte_level) {
+            (void)krs_utf8_decode(rest, &n);
+        }
+        status = look_up(bpe, s, i == 0, rest, n, &c, &id);
+        if (status == KRS_OK) {
+            status = add_symbol(bpe, id, c, &u, &s->symbols, err);
+        }
+    }
+    return status == KRS_OK ? close_unknown(bpe, &u, &s->symbols) : status;
 }
 
 /* The piece as one token, or -1. */
@@ -167,7 +205,7 @@ static krs_status encode_uncached(const krs_bpe *bpe, scratch *s, krs_str word, 
     if (id >= 0) {
         return krs_idlist_push(out, (uint32_t)id);
     }
-    krs_status status = first_symbols(bpe, word, &s->symbols, err);
+    krs_status status = first_symbols(bpe, s, word, err);
     if (status == KRS_OK) {
         status = krs_bpe_merge(bpe, &s->room, s->symbols.ids, &s->symbols.n);
     }

@@ -8,6 +8,10 @@
  * in the alphabet of text/bytelevel.h: the first symbols come from a table of 256. Otherwise symbols
  * start as characters, with byte fallback ("<0x0A>") and the unknown token behind them.
  *
+ * A file may mark where a word goes on (continuing_prefix before all symbols but the first) or ends
+ * (word_suffix, CLIP's "</w>"). Symbols are then looked up with their marks; merges join them with the
+ * right side's prefix left out.
+ *
  * SentencePiece-style files have no pre-tokeniser, so the whole text is one piece. When no merge can
  * make "x U+2581" out of anything, the text falls apart before every U+2581 without changing a result
  * (see bpe.c), and the word cache works again.
@@ -29,13 +33,15 @@ typedef struct krs_bpe_options {
     int64_t unk_id; /* -1: none */
     bool is_byte_level;
     bool has_byte_fallback;
-    bool has_fused_unk;    /* a run of unknown characters is one unknown token */
-    bool is_whole_word_ok; /* ignore_merges: a piece that is a token needs no merging */
+    bool has_fused_unk;        /* a run of unknown characters is one unknown token */
+    bool is_whole_word_ok;     /* ignore_merges: a piece that is a token needs no merging */
+    krs_str continuing_prefix; /* borrowed for krs_bpe_new; empty with is_byte_level */
+    krs_str word_suffix;
 } krs_bpe_options;
 
 #define KRS_BPE_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        sizeof(krs_bpe_options), -1, false, false, false, false                                    \
+        .size = sizeof(krs_bpe_options), .unk_id = -1                                              \
     }
 
 /* vocab: borrowed, complete, outlives the model. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */

@@ -25,6 +25,27 @@ static int64_t byte_id(const krs_vocab *vocab, const krs_bpe_options *options, u
     return n > 0 ? krs_vocab_find(vocab, (krs_str){text, n}) : -1;
 }
 
+/* Own copies of the marks of a word's symbols. */
+static krs_status keep_affixes(krs_bpe *bpe)
+{
+    krs_str *prefix = &bpe->options.continuing_prefix;
+    krs_str *suffix = &bpe->options.word_suffix;
+    KRS_CHECK(!bpe->options.is_byte_level || !krs_bpe_has_affixes(bpe));
+    bpe->affixes = krs_alloc_bytes(bpe->alloc, prefix->len + suffix->len);
+    if (!bpe->affixes) {
+        return KRS_ENOMEM;
+    }
+    char *to = bpe->affixes;
+    for (krs_str *s = prefix; s; s = s == prefix ? suffix : NULL) {
+        if (s->len > 0) {
+            memcpy(to, s->ptr, s->len);
+        }
+        s->ptr = to;
+        to += s->len;
+    }
+    return KRS_OK;
+}
+
 krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, size_t n_merges,
                        const krs_alloc *alloc, krs_bpe **out, krs_error *err)
 {
@@ -58,6 +79,12 @@ krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, s
     }
     bpe->can_split = !options->is_byte_level && krs_vocab_find(vocab, KRS_STR("\xE2\x96\x81")) >= 0;
     krs_buf_init(&bpe->joined, alloc, KRS_BPE_MAX_WORD_BYTES);
+    if (keep_affixes(bpe) != KRS_OK) {
+        krs_bpe_free(bpe);
+        return krs_fail(err, KRS_ENOMEM, "tokenizer: out of memory");
+    }
+    /* A symbol's marks depend on the whole word's ends, so such a word must not fall apart. */
+    bpe->can_split = bpe->can_split && !krs_bpe_has_affixes(bpe);
     *out = bpe;
     return KRS_OK;
 }
@@ -67,6 +94,7 @@ void krs_bpe_free(krs_bpe *bpe)
     if (bpe) {
         krs_buf_deinit(&bpe->joined);
         krs_alloc_free(bpe->alloc, bpe->pairs);
+        krs_alloc_free(bpe->alloc, bpe->affixes);
         krs_alloc_free(bpe->alloc, bpe);
     }
 }
@@ -93,11 +121,18 @@ static void put_pair(krs_bpe *bpe, uint64_t key, uint32_t id)
 
 krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
 {
+    const size_t n_prefix = bpe->options.continuing_prefix.len;
     KRS_CHECK(bpe->n_merges < bpe->max_merges);
+    if (right.len < n_prefix) {
+        return krs_fail(
+            err, KRS_EFORMAT,
+            "tokenizer: model.merges[%zu]: \"%.*s\" is shorter than the prefix \"%.*s\"",
+            bpe->n_merges, KRS_STR_ARGS(right), KRS_STR_ARGS(bpe->options.continuing_prefix));
+    }
     krs_buf_reset(&bpe->joined);
     krs_status status = krs_buf_append_str(&bpe->joined, left);
     if (status == KRS_OK) {
-        status = krs_buf_append_str(&bpe->joined, right);
+        status = krs_buf_append(&bpe->joined, right.ptr + n_prefix, right.len - n_prefix);
     }
     if (status != KRS_OK) {
         return krs_fail(err, status, "tokenizer: model.merges[%zu]: no room", bpe->n_merges);

@@ -24,6 +24,7 @@ struct krs_bpe {
     size_t max_merges;
     int64_t byte_ids[256]; /* byte-level: the symbol of a byte; else "<0xXX>"; -1: none */
     bool can_split;        /* no merge makes "x U+2581" */
+    char *affixes;         /* owned: what options.continuing_prefix and word_suffix point to */
     krs_buf joined;        /* while adding: the sum of the two halves */
 };
 
@@ -36,6 +37,11 @@ typedef struct krs_bpe_room {
     size_t cap;
     size_t n_heap;
 } krs_bpe_room;
+
+static inline bool krs_bpe_has_affixes(const krs_bpe *bpe)
+{
+    return bpe->options.continuing_prefix.len + bpe->options.word_suffix.len > 0;
+}
 
 static inline uint64_t krs_bpe_key(uint32_t left, uint32_t right)
 {

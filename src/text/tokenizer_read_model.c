@@ -91,25 +91,16 @@ static krs_status add_merge(krs_bpe *bpe, const json_t *merge, size_t i, krs_err
     return krs_bpe_add_merge(bpe, left, right, err);
 }
 
-static krs_status refuse_filled(const json_t *model, const char *field, krs_error *err)
-{
-    krs_str text = {NULL, 0};
-    const krs_status status = krs_json_get_str(model, field, MAX_TOKEN_BYTES, &text, err);
-    if (status == KRS_OK && text.len > 0) {
-        return krs_fail(err, KRS_EUNSUPPORTED, "model.%s \"%.*s\" is not supported", field,
-                        KRS_STR_ARGS(text));
-    }
-    return status;
-}
-
 static krs_status read_options(const krs_tokenizer *t, const json_t *model,
                                krs_bpe_options *options, krs_error *err)
 {
     krs_str unk = {NULL, 0};
     double dropout = 0;
-    krs_status status = refuse_filled(model, "continuing_subword_prefix", err);
+    krs_status status = krs_json_get_str(model, "continuing_subword_prefix", MAX_TOKEN_BYTES,
+                                         &options->continuing_prefix, err);
     if (status == KRS_OK) {
-        status = refuse_filled(model, "end_of_word_suffix", err);
+        status = krs_json_get_str(model, "end_of_word_suffix", MAX_TOKEN_BYTES,
+                                  &options->word_suffix, err);
     }
     if (status == KRS_OK) {
         status = krs_json_get_double(model, "dropout", 0, 1, &dropout, err);
@@ -145,10 +136,11 @@ static krs_status read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err
         return status;
     }
     /* A last BYTES step becomes the model's own table (pretokenize.h). Bytes to fall back to would
-     * be those of the spelled text, so such a file keeps its step. */
+     * be those of the spelled text, and marks go with characters of it, so such files keep the step. */
     krs_pretokenizer *pre = &t->pretokenizer;
     if (pre->n_steps > 0 && pre->steps[pre->n_steps - 1].kind == KRS_PRETOKENIZER_BYTES &&
-        !options.has_byte_fallback) {
+        !options.has_byte_fallback &&
+        options.continuing_prefix.len + options.word_suffix.len == 0) {
         pre->n_steps--;
         options.is_byte_level = true;
     }

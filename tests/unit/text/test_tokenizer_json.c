@@ -238,6 +238,28 @@ static void merges_are_read_in_both_spellings(void **state)
     krs_tokenizer_free(t);
 }
 
+/* "lower" as in Sennrich's paper: the last symbol carries the suffix, and so do its merges. */
+static void symbols_carry_the_marks_of_their_place(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer_of(
+        "{\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\",\"unk_token\":\"?\","
+        "\"vocab\":{\"l\":0,\"o\":1,\"w\":2,\"w</w>\":3,\"lo\":4,\"low</w>\":5,\"low\":6,\"?\":7},"
+        "\"merges\":[\"l o\",\"lo w</w>\",\"lo w\"]}}");
+    check_ids(t, "low", "5");
+    check_ids(t, "lowlow", "6 5");
+    check_ids(t, "wol", "2 1 7"); /* no "l</w>" */
+    krs_tokenizer_free(t);
+    t = krs_test_tokenizer_of(
+        "{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"unk_token\":\"?\","
+        "\"vocab\":{\"a\":0,\"##a\":1,\"##b\":2,\"ab\":3,\"##ab\":4,\"?\":5},"
+        "\"merges\":[\"a ##b\",\"##a ##b\"]}}");
+    check_ids(t, "abab", "3 4");
+    check_ids(t, "aab", "0 4");
+    check_ids(t, "ba", "5 1"); /* no "b" to begin with */
+    krs_tokenizer_free(t);
+}
+
 #define MODEL(fields) "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0}" fields "}}"
 #define OTHER(member) "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0}}," member "}"
 
@@ -264,8 +286,10 @@ static void wrong_files_are_refused_with_the_reason(void **state)
          "\"x\" is no token"},
         {MODEL(",\"dropout\":0.1"), KRS_EUNSUPPORTED, "dropout"},
         {MODEL(",\"dropout\":7"), KRS_EFORMAT, "dropout"},
-        {MODEL(",\"end_of_word_suffix\":\"</w>\""), KRS_EUNSUPPORTED, "</w>"},
-        {MODEL(",\"continuing_subword_prefix\":\"##\""), KRS_EUNSUPPORTED, "##"},
+        {MODEL(",\"end_of_word_suffix\":1"), KRS_EFORMAT, "end_of_word_suffix"},
+        {"{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"merges\":[\"a b\"],"
+         "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}}}",
+         KRS_EFORMAT, "shorter than the prefix \"##\""},
         {MODEL(",\"byte_fallback\":1"), KRS_EFORMAT, "byte_fallback"},
         {OTHER("\"normalizer\":{\"type\":\"Nmt\"}"), KRS_EUNSUPPORTED, "normalizer \"Nmt\""},
         {OTHER("\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"), KRS_EUNSUPPORTED,
@@ -358,6 +382,7 @@ int main(void)
         cmocka_unit_test(normalized_added_tokens_are_sought_in_the_normal_form),
         cmocka_unit_test(templates_put_ids_around_the_text),
         cmocka_unit_test(merges_are_read_in_both_spellings),
+        cmocka_unit_test(symbols_carry_the_marks_of_their_place),
         cmocka_unit_test(wrong_files_are_refused_with_the_reason),
         cmocka_unit_test(a_text_that_cannot_be_said_is_an_error_not_a_gap),
         cmocka_unit_test(a_hostile_regex_ends),
