@@ -301,6 +301,7 @@ static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_pas
         krs_op op = {.kind = KRS_OP_KV_WRITE,
                      .in = k,
                      .in2 = k,
+                     .matrix = KRS_NO_MATRIX,
                      .attention = {layer, HEADS, KV_HEADS, DIM, 0, 0.125f}};
         add_op(&program, op);
         op.kind = KRS_OP_ATTENTION;
@@ -339,9 +340,12 @@ static void bench_rows(const settings *set, krs_op_kind kind, uint32_t n_rows)
     must(krs_program_add_floats(&program, freqs, 32, &first), "program", &err);
     for (int i = 0; i < N; i++) {
         krs_op op = {.kind = kind, .in = 0, .in2 = 0, .out = out, .matrix = weight};
-        op.norm.eps = 1e-5f;
-        op.norm.n_groups = 1;
-        if (kind == KRS_OP_ROPE) {
+        if (kind == KRS_OP_RMS_NORM) {
+            op.norm.eps = 1e-5f;
+            op.norm.n_groups = 1;
+        } else if (kind == KRS_OP_ADD) {
+            op.add.scale = 1.0f;
+        } else if (kind == KRS_OP_ROPE) {
             op.rope.n_heads = 32;
             op.rope.head_dim = 64;
             op.rope.n_freqs = 32;

@@ -6,7 +6,8 @@
  *
  * K is transposed so that q.k for 16 positions runs along vector lanes with no horizontal sums, and a
  * position's score never depends on its neighbours; V is row-wise so that the weighted sum of rows
- * does the same along elements. V rows are padded to whole vectors; the padding is written as zeros.
+ * does the same along elements. V rows are padded to whole vectors; the padding is written as zeros. A
+ * head of V may be narrower or wider than one of K (latent attention: 512 and 576).
  *
  * Thread: values; pure. */
 #pragma once
@@ -18,8 +19,9 @@
 typedef struct krs_kv_layout {
     size_t element_bytes;
     int64_t scale_elements; /* in front of a head's codes: 16 f32, counted in elements; 0 if none */
-    int64_t head_dim;
-    int64_t padded_dim;      /* head_dim rounded up to KRS_KV_LANES */
+    int64_t head_dim;       /* elements of a head of K */
+    int64_t value_dim;      /* of V */
+    int64_t padded_dim;     /* value_dim rounded up to KRS_KV_LANES */
     int64_t k_head_elements; /* of one (block, head) in K */
     int64_t v_head_elements; /* the same in V */
     int64_t n_heads;
@@ -31,7 +33,8 @@ static inline krs_kv_layout krs_kv_layout_of(const krs_program *program,
                                              const krs_exec_limits *limits)
 {
     const int64_t dim = program->head_dim;
-    const int64_t padded = (dim + KRS_KV_LANES - 1) / KRS_KV_LANES * KRS_KV_LANES;
+    const int64_t value_dim = krs_program_value_dim(program);
+    const int64_t padded = (value_dim + KRS_KV_LANES - 1) / KRS_KV_LANES * KRS_KV_LANES;
     /* An element of int8 is a byte. */
     const int64_t scales =
         limits->kv_dtype == KRS_DTYPE_I8 ? KRS_KV_BLOCK_TOKENS * (int64_t)sizeof(float) : 0;
@@ -39,6 +42,7 @@ static inline krs_kv_layout krs_kv_layout_of(const krs_program *program,
         .element_bytes = krs_dtype_bytes(limits->kv_dtype),
         .scale_elements = scales,
         .head_dim = dim,
+        .value_dim = value_dim,
         .padded_dim = padded,
         .k_head_elements = scales + dim * KRS_KV_BLOCK_TOKENS,
         .v_head_elements = scales + padded * KRS_KV_BLOCK_TOKENS,

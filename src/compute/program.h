@@ -47,31 +47,68 @@ typedef enum krs_activation {
     KRS_ACT_SILU,      /* x * sigmoid(x) */
     KRS_ACT_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)) */
     KRS_ACT_GELU_TANH, /* the tanh approximation */
+    KRS_ACT_RELU,
+    KRS_ACT_RELU2, /* relu(x)^2 */
+    KRS_ACT_SIGMOID,
+    KRS_ACT_TANH,
+    KRS_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) */
+    KRS_ACT_COUNT
 } krs_activation;
 
+/* A gated activation. limit 0: act(gate) * up. limit > 0 (act SILU; gpt-oss), with gate clamped to at
+ * most limit and up to +-limit: gate * sigmoid(alpha * gate) * (up + 1). */
+typedef struct krs_gate {
+    krs_activation act;
+    float limit;
+    float alpha;
+} krs_gate;
+
+/* A new kind goes before the count, with a row in program_check.c and in each backend's table. */
 typedef enum krs_op_kind {
-    /* out[r] = scale * matrix row token[r] */
+    /* out[r] = embed.scale * matrix row token[r] */
     KRS_OP_EMBED,
     /* RMS norm: in is cut into norm.n_groups equal parts, each divided by sqrt(mean(x^2) + eps) and
-     * multiplied by the vector (width of one part). n_groups 1: the whole row; n_heads: qk-norm. */
+     * multiplied by norm.weight_offset + the vector (width of one part, or of the row: then each part
+     * has its own). n_groups 1: the whole row; n_heads: qk-norm. No matrix: no multiplication. */
     KRS_OP_RMS_NORM,
     /* out[r] = matrix * in[r] (+ bias) */
     KRS_OP_LINEAR,
-    /* Rotate, in place, the first 2 * n_freqs elements of each head of in, HF "half" layout: pairs
-     * (i, i + n_freqs), angle = position * inv_freq[i] in f32, cos and sin times rope.scale. */
+    /* Rotate, in place, 2 * n_freqs elements of each head of in, from rope.offset on: pairs
+     * (i, i + n_freqs), the "half" layout of HF, or (2 i, 2 i + 1) when rope.is_interleaved;
+     * angle = position * inv_freq[i] in f32, cos and sin times rope.scale. */
     KRS_OP_ROPE,
     /* Append K (in) and V (in2) of every row to its sequence's KV of attention.layer. */
     KRS_OP_KV_WRITE,
-    /* out = softmax(scale * q K^T) V per head, over positions (p - window, p] of the row's own
-     * sequence (window 0: all up to p); q in `in`, K and V from the KV of attention.layer. */
+    /* out = softmax(s) V per head, s = scale * q K^T, over positions (p - window, p] of the row's own
+     * sequence (window 0: all up to p); q in `in`, K and V from the KV of attention.layer. softcap > 0:
+     * s = softcap * tanh(scale * q K^T / softcap). matrix (a vector of n_heads, or KRS_NO_MATRIX): the
+     * head's sink, one more s in the softmax, whose value is zero. */
     KRS_OP_ATTENTION,
-    /* out = act(in) * in2 */
+    /* out = the gate op.glu of in by in2; out may be either. SIGMOID: gated attention. */
     KRS_OP_GLU,
-    /* out = in + in2; out may be in */
+    /* out = in + add.scale * in2; out may be in */
     KRS_OP_ADD,
     /* out (a KRS_ROWS_LOGITS or KRS_ROWS_HIDDEN slot) = the rows of in that its kind of rows names. Two
      * of these after the last norm keep the vocabulary projection off rows wanted as embeddings. */
     KRS_OP_TAKE_ROWS,
+    /* As RMS_NORM, with the part's mean taken off first, and the bias (shaped as the matrix; or
+     * KRS_NO_MATRIX) added last. */
+    KRS_OP_LAYER_NORM,
+    /* out = scale.factor * in; softcap > 0: softcap * tanh(factor * in / softcap). out may be in */
+    KRS_OP_SCALE,
+    /* out = act(in); out may be in */
+    KRS_OP_ACTIVATE,
+    /* out[r] = in[r] + matrix row (position[r] + embed.offset): learned positions. out may be in */
+    KRS_OP_ADD_POSITION,
+    /* out[r] = in[r] + the vector. out may be in */
+    KRS_OP_ADD_VECTOR,
+    /* in and out are each cut into copy.n_groups equal parts; elements [out_at, out_at + n) of each
+     * part of out = elements [in_at, in_at + n) of that of in. Splits fused projections, joins parts. A
+     * slot that only COPYs write is written once those of one n_groups cover it. */
+    KRS_OP_COPY,
+    /* out part h = M_h * in part h, for head_linear.n_heads parts; M_h = rows
+     * [h * n_out_of_a_head, ...) of the matrix [n_heads * n_out_of_a_head, n_in_of_a_head] */
+    KRS_OP_HEAD_LINEAR,
     KRS_OP_KIND_COUNT
 } krs_op_kind;
 
@@ -85,29 +122,51 @@ typedef struct krs_op {
     union {
         struct {
             float scale;
+            int32_t offset; /* of ADD_POSITION, not negative: roberta's positions begin at 2 */
         } embed;
         struct {
             float eps;
             int32_t n_groups;
-        } norm;
+            float weight_offset; /* gemma: 1; with a matrix only */
+        } norm;                  /* also of LAYER_NORM */
         struct {
             int32_t n_heads;
             int32_t head_dim;
             int32_t n_freqs; /* rotated elements / 2, at most head_dim / 2 */
             uint32_t freqs;  /* first of n_freqs values in krs_program.floats */
             float scale;     /* YaRN's attention factor; 1 otherwise */
+            bool is_interleaved;
+            int32_t offset; /* first rotated element of a head */
         } rope;
         struct {
             int32_t layer;
             int32_t n_heads;
             int32_t n_kv_heads;
-            int32_t head_dim;
-            int32_t window; /* tokens, 0 = all */
-            float scale;    /* usually 1 / sqrt(head_dim) */
-        } attention;        /* KV_WRITE reads layer, n_kv_heads and head_dim */
+            int32_t head_dim; /* of q and K; V and out have krs_program_value_dim() */
+            int32_t window;   /* tokens, 0 = all */
+            float scale;      /* usually 1 / sqrt(head_dim) */
+            float softcap;    /* 0 = none */
+        } attention;          /* KV_WRITE reads layer, n_kv_heads and head_dim */
+        krs_gate glu;
         struct {
             krs_activation act;
-        } glu;
+        } activate;
+        struct {
+            float scale; /* 1 unless the model multiplies its residuals; never 0 */
+        } add;
+        struct {
+            float factor;
+            float softcap; /* 0 = none */
+        } scale;
+        struct {
+            int32_t n_groups;
+            int64_t in_at;
+            int64_t out_at;
+            int64_t n;
+        } copy;
+        struct {
+            int32_t n_heads;
+        } head_linear;
     };
 } krs_op;
 
@@ -125,7 +184,8 @@ typedef struct krs_program {
     uint32_t n_floats;
     int32_t n_kv_layers; /* layers that keep KV; attention.layer is below it */
     int32_t n_kv_heads;
-    int32_t head_dim;
+    int32_t head_dim;  /* of K */
+    int32_t value_dim; /* of V; 0: head_dim too */
     /* f32 of state that a sequence carries from row to row, all layers together; 0: none. It lies in a
      * slot of the exec (backend.h); ops name their part by its first element. */
     int64_t state_floats;
@@ -145,6 +205,12 @@ KRS_MUST_USE krs_status krs_program_add_matrix(krs_program *program, const krs_m
 KRS_MUST_USE krs_status krs_program_add_floats(krs_program *program, const float *values,
                                                uint32_t n, uint32_t *out);
 KRS_MUST_USE krs_status krs_program_add_op(krs_program *program, const krs_op *op);
+
+/* Elements of one head of V, and of attention's output. */
+static inline int32_t krs_program_value_dim(const krs_program *program)
+{
+    return program->value_dim > 0 ? program->value_dim : program->head_dim;
+}
 
 /* "linear", "rms norm", ...: for messages. */
 const char *krs_op_name(krs_op_kind kind);

@@ -6,271 +6,87 @@
  * slot must be written before it is read, because slots are scratch that is never cleared.
  *
  * Thread: any; pure. */
-#include "compute/program.h"
+#include "compute/program_check.h"
 
-typedef struct checker {
-    const krs_program *program;
-    uint32_t index;   /* of the op under test */
-    uint64_t written; /* bit s: slot s has been written */
-    krs_error *err;
-} checker;
+/* What an op does to the slot it names as out. */
+typedef enum effect {
+    WRITES_OUT,
+    WRITES_PART, /* of out: written once such ops cover it */
+    WRITES_NONE, /* turns in, or fills the KV */
+} effect;
 
-_Static_assert(KRS_PROGRAM_MAX_SLOTS <= 64, "checker.written has a bit per slot");
+static const struct {
+    const char *name;
+    krs_status (*check)(const krs_checker *c);
+    effect effect;
+} descriptions[KRS_OP_KIND_COUNT] = {
+    [KRS_OP_EMBED] = {"embed", krs_check_embed, WRITES_OUT},
+    [KRS_OP_RMS_NORM] = {"rms norm", krs_check_norm, WRITES_OUT},
+    [KRS_OP_LINEAR] = {"linear", krs_check_linear, WRITES_OUT},
+    [KRS_OP_ROPE] = {"rope", krs_check_rope, WRITES_NONE},
+    [KRS_OP_KV_WRITE] = {"kv write", krs_check_kv_write, WRITES_NONE},
+    [KRS_OP_ATTENTION] = {"attention", krs_check_attention, WRITES_OUT},
+    [KRS_OP_GLU] = {"glu", krs_check_glu, WRITES_OUT},
+    [KRS_OP_ADD] = {"add", krs_check_add, WRITES_OUT},
+    [KRS_OP_TAKE_ROWS] = {"take rows", krs_check_take_rows, WRITES_OUT},
+    [KRS_OP_LAYER_NORM] = {"layer norm", krs_check_norm, WRITES_OUT},
+    [KRS_OP_SCALE] = {"scale", krs_check_scale, WRITES_OUT},
+    [KRS_OP_ACTIVATE] = {"activate", krs_check_activate, WRITES_OUT},
+    [KRS_OP_ADD_POSITION] = {"add position", krs_check_add_position, WRITES_OUT},
+    [KRS_OP_ADD_VECTOR] = {"add vector", krs_check_add_vector, WRITES_OUT},
+    [KRS_OP_COPY] = {"copy", krs_check_copy, WRITES_PART},
+    [KRS_OP_HEAD_LINEAR] = {"head linear", krs_check_head_linear, WRITES_OUT},
+};
 
 const char *krs_op_name(krs_op_kind kind)
 {
-    static const char *const names[] = {
-        [KRS_OP_EMBED] = "embed", [KRS_OP_RMS_NORM] = "rms norm", [KRS_OP_LINEAR] = "linear",
-        [KRS_OP_ROPE] = "rope",   [KRS_OP_KV_WRITE] = "kv write", [KRS_OP_ATTENTION] = "attention",
-        [KRS_OP_GLU] = "glu",     [KRS_OP_ADD] = "add",           [KRS_OP_TAKE_ROWS] = "take rows",
-    };
-    return (unsigned)kind < KRS_OP_KIND_COUNT ? names[kind] : "unknown op";
+    return (unsigned)kind < KRS_OP_KIND_COUNT ? descriptions[kind].name : "unknown op";
 }
 
-static const krs_op *op_of(const checker *c)
-{
-    return &c->program->ops[c->index];
-}
-
-static krs_status bad(const checker *c, const char *what)
+krs_status krs_check_fail(const krs_checker *c, const char *what)
 {
     return krs_fail(c->err, KRS_EINTERNAL, "program op %u (%s): %s", c->index,
-                    krs_op_name(op_of(c)->kind), what);
+                    krs_op_name(krs_checked_op(c)->kind), what);
 }
 
-static int64_t width_of(const checker *c, krs_slot slot)
+krs_status krs_check_in_out(const krs_checker *c)
 {
-    return c->program->slots[slot].width;
-}
-
-static krs_rows rows_of(const checker *c, krs_slot slot)
-{
-    return c->program->slots[slot].rows;
-}
-
-static bool is_read(const checker *c, krs_slot slot)
-{
-    return slot < c->program->n_slots && (c->written >> slot & 1u);
-}
-
-static bool is_slot(const checker *c, krs_slot slot)
-{
-    return slot < c->program->n_slots;
-}
-
-static bool is_dense_float(krs_dtype dtype)
-{
-    return dtype == KRS_DTYPE_F32 || dtype == KRS_DTYPE_F16 || dtype == KRS_DTYPE_BF16;
-}
-
-static bool is_sound_matrix(const krs_matrix *m)
-{
-    if (m->n_out <= 0 || m->n_in <= 0 || m->n_out > KRS_PROGRAM_MAX_WIDTH ||
-        m->n_in > KRS_PROGRAM_MAX_WIDTH || !m->data) {
-        return false;
+    const krs_op *op = krs_checked_op(c);
+    if (!krs_is_written(c, op->in)) {
+        return krs_check_fail(c, "in is no slot, or read before it is written");
     }
-    if (m->quant.kind == KRS_QUANT_NONE) {
-        return is_dense_float(m->dtype);
-    }
-    return m->scales && m->biases && is_dense_float(m->scale_dtype) &&
-           krs_quant_check(&m->quant, m->n_in, NULL) == KRS_OK;
-}
-
-static bool is_matrix(const checker *c, uint32_t index, int64_t n_out, int64_t n_in)
-{
-    if (index >= c->program->n_matrices) {
-        return false;
-    }
-    const krs_matrix *m = &c->program->matrices[index];
-    return is_sound_matrix(m) && m->n_out == n_out && m->n_in == n_in;
-}
-
-static bool is_vector(const checker *c, uint32_t index, int64_t n)
-{
-    return is_matrix(c, index, 1, n) && c->program->matrices[index].quant.kind == KRS_QUANT_NONE;
-}
-
-static krs_status check_embed(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    if (!is_slot(c, op->out) || rows_of(c, op->out) != KRS_ROWS_ALL) {
-        return bad(c, "out must be a slot with a row per token");
-    }
-    if (op->matrix >= c->program->n_matrices ||
-        !is_matrix(c, op->matrix, c->program->matrices[op->matrix].n_out, width_of(c, op->out))) {
-        return bad(c, "the matrix does not fit out");
+    if (!krs_is_slot(c, op->out) || krs_checked_rows(c, op->out) != krs_checked_rows(c, op->in)) {
+        return krs_check_fail(c, "out is no slot, or has other rows than in");
     }
     return KRS_OK;
 }
 
-/* in written, out a slot of the same rows: what most ops share. */
-static krs_status check_in_out(const checker *c)
+krs_status krs_check_same_width(const krs_checker *c)
 {
-    const krs_op *op = op_of(c);
-    if (!is_read(c, op->in)) {
-        return bad(c, "in is no slot, or read before it is written");
+    const krs_op *op = krs_checked_op(c);
+    const krs_status status = krs_check_in_out(c);
+    if (status == KRS_OK && krs_checked_width(c, op->out) != krs_checked_width(c, op->in)) {
+        return krs_check_fail(c, "in and out differ in width");
     }
-    if (!is_slot(c, op->out) || rows_of(c, op->out) != rows_of(c, op->in)) {
-        return bad(c, "out is no slot, or has other rows than in");
-    }
-    return KRS_OK;
+    return status;
 }
 
-static krs_status check_norm(const checker *c)
+static krs_status check_op(const krs_checker *c)
 {
-    const krs_op *op = op_of(c);
-    const krs_status status = check_in_out(c);
-    if (status != KRS_OK) {
-        return status;
-    }
-    const int64_t width = width_of(c, op->in);
-    if (width_of(c, op->out) != width) {
-        return bad(c, "in and out differ in width");
-    }
-    if (op->norm.n_groups < 1 || width % op->norm.n_groups != 0) {
-        return bad(c, "n_groups does not divide the width");
-    }
-    if (!is_vector(c, op->matrix, width / op->norm.n_groups)) {
-        return bad(c, "the weight is no vector of one group's width");
-    }
-    return op->norm.eps >= 0 ? KRS_OK : bad(c, "eps is negative or no number");
+    const unsigned kind = (unsigned)krs_checked_op(c)->kind;
+    return kind < KRS_OP_KIND_COUNT ? descriptions[kind].check(c)
+                                    : krs_check_fail(c, "no such kind");
 }
 
-static krs_status check_linear(const checker *c)
+/* Note what the op under test has written. */
+static void note_written(krs_checker *c)
 {
-    const krs_op *op = op_of(c);
-    const krs_status status = check_in_out(c);
-    if (status != KRS_OK) {
-        return status;
+    const krs_op *op = krs_checked_op(c);
+    const effect does = descriptions[op->kind].effect;
+    if (does == WRITES_OUT ||
+        (does == WRITES_PART && !krs_is_written(c, op->out) && krs_is_covered(c))) {
+        c->written |= UINT64_C(1) << op->out;
     }
-    if (op->in == op->out) {
-        return bad(c, "in and out are the same slot");
-    }
-    if (!is_matrix(c, op->matrix, width_of(c, op->out), width_of(c, op->in))) {
-        return bad(c, "the matrix does not fit in and out");
-    }
-    if (op->bias != KRS_NO_MATRIX && !is_vector(c, op->bias, width_of(c, op->out))) {
-        return bad(c, "the bias is no vector of out's width");
-    }
-    return KRS_OK;
-}
-
-static krs_status check_rope(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    if (!is_read(c, op->in) || rows_of(c, op->in) != KRS_ROWS_ALL) {
-        return bad(c, "in must be a written slot with a row per token");
-    }
-    const int64_t width = (int64_t)op->rope.n_heads * op->rope.head_dim;
-    if (op->rope.n_heads < 1 || op->rope.head_dim < 1 || width != width_of(c, op->in)) {
-        return bad(c, "n_heads times head_dim is not the width of in");
-    }
-    if (op->rope.n_freqs < 1 || op->rope.n_freqs > op->rope.head_dim / 2) {
-        return bad(c, "n_freqs is not in 1 .. head_dim / 2");
-    }
-    if (op->rope.freqs > c->program->n_floats ||
-        (uint32_t)op->rope.n_freqs > c->program->n_floats - op->rope.freqs) {
-        return bad(c, "the frequencies lie outside the program's floats");
-    }
-    return KRS_OK;
-}
-
-static bool is_kv_shape(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    const krs_program *program = c->program;
-    return op->attention.layer >= 0 && op->attention.layer < program->n_kv_layers &&
-           op->attention.n_kv_heads == program->n_kv_heads &&
-           op->attention.head_dim == program->head_dim;
-}
-
-static krs_status check_kv_write(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    const int64_t width = (int64_t)op->attention.n_kv_heads * op->attention.head_dim;
-    if (!is_kv_shape(c)) {
-        return bad(c, "layer, n_kv_heads or head_dim is not the program's");
-    }
-    if (!is_read(c, op->in) || rows_of(c, op->in) != KRS_ROWS_ALL || width_of(c, op->in) != width) {
-        return bad(c, "in must be a written slot of n_kv_heads * head_dim per token");
-    }
-    if (!is_read(c, op->in2) || rows_of(c, op->in2) != KRS_ROWS_ALL ||
-        width_of(c, op->in2) != width) {
-        return bad(c, "in2 must be a written slot of n_kv_heads * head_dim per token");
-    }
-    return KRS_OK;
-}
-
-static krs_status check_attention(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    const krs_status status = check_in_out(c);
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (!is_kv_shape(c)) {
-        return bad(c, "layer, n_kv_heads or head_dim is not the program's");
-    }
-    const int64_t width = (int64_t)op->attention.n_heads * op->attention.head_dim;
-    if (op->attention.n_heads < 1 || op->attention.n_heads % op->attention.n_kv_heads != 0) {
-        return bad(c, "n_heads is not a multiple of n_kv_heads");
-    }
-    if (rows_of(c, op->in) != KRS_ROWS_ALL || width_of(c, op->in) != width ||
-        width_of(c, op->out) != width || op->in == op->out) {
-        return bad(c, "in and out must be two slots of n_heads * head_dim per token");
-    }
-    return op->attention.window >= 0 ? KRS_OK : bad(c, "the window is negative");
-}
-
-static krs_status check_two_in(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    const krs_status status = check_in_out(c);
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (!is_read(c, op->in2) || rows_of(c, op->in2) != rows_of(c, op->in)) {
-        return bad(c, "in2 is not written, or has other rows than in");
-    }
-    if (width_of(c, op->in2) != width_of(c, op->in) ||
-        width_of(c, op->out) != width_of(c, op->in)) {
-        return bad(c, "in, in2 and out differ in width");
-    }
-    if (op->kind == KRS_OP_GLU && (unsigned)op->glu.act > KRS_ACT_GELU_TANH) {
-        return bad(c, "unknown activation");
-    }
-    return KRS_OK;
-}
-
-static krs_status check_take_rows(const checker *c)
-{
-    const krs_op *op = op_of(c);
-    if (!is_read(c, op->in) || rows_of(c, op->in) != KRS_ROWS_ALL) {
-        return bad(c, "in must be a written slot with a row per token");
-    }
-    if (!is_slot(c, op->out) || rows_of(c, op->out) == KRS_ROWS_ALL ||
-        width_of(c, op->out) != width_of(c, op->in)) {
-        return bad(c, "out must be a slot with a row per wanted row, as wide as in");
-    }
-    return KRS_OK;
-}
-
-static krs_status check_op(const checker *c)
-{
-    static krs_status (*const checks[])(const checker *c) = {
-        [KRS_OP_EMBED] = check_embed,         [KRS_OP_RMS_NORM] = check_norm,
-        [KRS_OP_LINEAR] = check_linear,       [KRS_OP_ROPE] = check_rope,
-        [KRS_OP_KV_WRITE] = check_kv_write,   [KRS_OP_ATTENTION] = check_attention,
-        [KRS_OP_GLU] = check_two_in,          [KRS_OP_ADD] = check_two_in,
-        [KRS_OP_TAKE_ROWS] = check_take_rows,
-    };
-    const unsigned kind = (unsigned)op_of(c)->kind;
-    return kind < KRS_OP_KIND_COUNT ? checks[kind](c) : bad(c, "no such kind");
-}
-
-static bool writes_out(krs_op_kind kind)
-{
-    return kind != KRS_OP_ROPE && kind != KRS_OP_KV_WRITE;
 }
 
 static krs_status check_slots(const krs_program *program, krs_error *err)
@@ -288,14 +104,20 @@ static krs_status check_slots(const krs_program *program, krs_error *err)
     return KRS_OK;
 }
 
+static bool is_head_width(const krs_program *program, int32_t dim)
+{
+    return dim >= 1 && dim <= KRS_PROGRAM_MAX_HEAD_DIM &&
+           (int64_t)program->n_kv_heads * dim <= KRS_PROGRAM_MAX_WIDTH;
+}
+
 static bool has_sound_kv(const krs_program *program)
 {
     if (program->n_kv_layers <= 0) {
         return program->n_kv_layers == 0;
     }
-    return program->n_kv_heads >= 1 && program->head_dim >= 1 &&
-           program->head_dim <= KRS_PROGRAM_MAX_HEAD_DIM &&
-           (int64_t)program->n_kv_heads * program->head_dim <= KRS_PROGRAM_MAX_WIDTH;
+    return program->n_kv_heads >= 1 && program->value_dim >= 0 &&
+           is_head_width(program, program->head_dim) &&
+           is_head_width(program, krs_program_value_dim(program));
 }
 
 /* What does not belong to one op: slots, KV shape, positions. */
@@ -306,8 +128,10 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
         return status;
     }
     if (!has_sound_kv(program)) {
-        return krs_fail(err, KRS_EINTERNAL, "program: %d KV layers of %d heads of %d elements",
-                        program->n_kv_layers, program->n_kv_heads, program->head_dim);
+        return krs_fail(err, KRS_EINTERNAL,
+                        "program: %d KV layers of %d heads of %d elements, of V %d",
+                        program->n_kv_layers, program->n_kv_heads, program->head_dim,
+                        krs_program_value_dim(program));
     }
     if (program->state_floats < 0 || program->state_floats > KRS_PROGRAM_MAX_STATE) {
         return krs_fail(err, KRS_EINTERNAL, "program: state of %lld floats, want 0..%lld",
@@ -321,14 +145,16 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
 }
 
 /* Are the slots that steps hand out written? */
-static krs_status check_results(const checker *c)
+static krs_status check_results(const krs_checker *c)
 {
     const krs_program *program = c->program;
-    if (!is_read(c, program->logits) || rows_of(c, program->logits) != KRS_ROWS_LOGITS) {
+    if (!krs_is_written(c, program->logits) ||
+        krs_checked_rows(c, program->logits) != KRS_ROWS_LOGITS) {
         return krs_fail(c->err, KRS_EINTERNAL, "program: no op writes the logits slot");
     }
     if (program->hidden != KRS_NO_SLOT &&
-        (!is_read(c, program->hidden) || rows_of(c, program->hidden) != KRS_ROWS_HIDDEN)) {
+        (!krs_is_written(c, program->hidden) ||
+         krs_checked_rows(c, program->hidden) != KRS_ROWS_HIDDEN)) {
         return krs_fail(c->err, KRS_EINTERNAL, "program: no op writes the hidden slot");
     }
     return KRS_OK;
@@ -337,11 +163,11 @@ static krs_status check_results(const checker *c)
 krs_status krs_program_check(const krs_program *program, krs_error *err)
 {
     krs_status status = check_frame(program, err);
-    checker c = {program, 0, 0, err};
+    krs_checker c = {program, 0, 0, err};
     for (; status == KRS_OK && c.index < program->n_ops; c.index++) {
         status = check_op(&c);
-        if (status == KRS_OK && writes_out(op_of(&c)->kind)) {
-            c.written |= UINT64_C(1) << op_of(&c)->out;
+        if (status == KRS_OK) {
+            note_written(&c);
         }
     }
     return status == KRS_OK ? check_results(&c) : status;

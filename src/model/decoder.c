@@ -121,10 +121,10 @@ static void fill_op(const decoder *d, const krs_decoder_step *step, int32_t laye
     case KRS_OP_GLU:
         op->glu.act = d->act;
         break;
-    case KRS_OP_LINEAR:
     case KRS_OP_ADD:
-    case KRS_OP_TAKE_ROWS:
-    case KRS_OP_KIND_COUNT:
+        op->add.scale = 1.0f;
+        break;
+    default: /* no numbers of its own */
         break;
     }
 }

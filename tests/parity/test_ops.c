@@ -276,7 +276,7 @@ static void activations_agree(void **state)
         const krs_slot y = tiny_slot(&tiny, 50, KRS_ROWS_ALL);
         tiny_op(&tiny,
                 (krs_op){.kind = KRS_OP_GLU, .in = 0, .in2 = 0, .out = y, .glu = {acts[i % 3]}});
-        tiny_op(&tiny, (krs_op){.kind = KRS_OP_ADD, .in = 0, .in2 = y, .out = y});
+        tiny_op(&tiny, (krs_op){.kind = KRS_OP_ADD, .in = 0, .in2 = y, .out = y, .add = {1.0f}});
         take_out(&tiny, y);
         check_program(&tiny.program, KRS_DTYPE_F32, TOL_ACT, TOL_ACT, "glu and add");
         tiny_decoder_deinit(&tiny);
@@ -335,6 +335,7 @@ static void check_attention(int32_t n_heads, int32_t n_kv_heads, int32_t head_di
     krs_op op = {.kind = KRS_OP_KV_WRITE,
                  .in = k,
                  .in2 = v,
+                 .matrix = KRS_NO_MATRIX,
                  .attention = {1, n_heads, n_kv_heads, head_dim, window, 2.0f}};
     tiny_op(&tiny, op);
     op.kind = KRS_OP_ATTENTION;

@@ -134,7 +134,7 @@ static void build_glu(tiny_decoder *tiny, const same_case *c)
     const krs_slot x = start(tiny, 1131);
     const krs_slot y = tiny_slot(tiny, 1131, KRS_ROWS_ALL);
     tiny_op(tiny, (krs_op){.kind = KRS_OP_GLU, .in = x, .in2 = x, .out = y, .glu = {c->act}});
-    tiny_op(tiny, (krs_op){.kind = KRS_OP_ADD, .in = x, .in2 = y, .out = y});
+    tiny_op(tiny, (krs_op){.kind = KRS_OP_ADD, .in = x, .in2 = y, .out = y, .add = {1.0f}});
     finish(tiny, y);
 }
 
@@ -156,6 +156,7 @@ static void build_attention(tiny_decoder *tiny, const same_case *c)
     krs_op op = {.kind = KRS_OP_KV_WRITE,
                  .in = k,
                  .in2 = v,
+                 .matrix = KRS_NO_MATRIX,
                  .attention = {1, HEADS, KV_HEADS, DIM, c->window, 0.7f}};
     tiny_op(tiny, op);
     op.kind = KRS_OP_ATTENTION;

@@ -21,19 +21,21 @@ static krs_slot written_slot(const krs_op *op)
     return op->kind == KRS_OP_ROPE ? op->in : op->out;
 }
 
+/* NULL: this backend does not have it. */
+static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op) = {
+    [KRS_OP_EMBED] = krs_cpu_embed,
+    [KRS_OP_RMS_NORM] = krs_cpu_rms_norm,
+    [KRS_OP_LINEAR] = krs_cpu_linear_op,
+    [KRS_OP_ROPE] = krs_cpu_rope,
+    [KRS_OP_KV_WRITE] = krs_cpu_kv_write,
+    [KRS_OP_ATTENTION] = krs_cpu_attention_op,
+    [KRS_OP_GLU] = krs_cpu_glu,
+    [KRS_OP_ADD] = krs_cpu_add,
+    [KRS_OP_TAKE_ROWS] = krs_cpu_take_rows,
+};
+
 static void run(krs_host_exec *host)
 {
-    static void (*const ops[])(krs_cpu_exec * exec, const krs_op *op) = {
-        [KRS_OP_EMBED] = krs_cpu_embed,
-        [KRS_OP_RMS_NORM] = krs_cpu_rms_norm,
-        [KRS_OP_LINEAR] = krs_cpu_linear_op,
-        [KRS_OP_ROPE] = krs_cpu_rope,
-        [KRS_OP_KV_WRITE] = krs_cpu_kv_write,
-        [KRS_OP_ATTENTION] = krs_cpu_attention_op,
-        [KRS_OP_GLU] = krs_cpu_glu,
-        [KRS_OP_ADD] = krs_cpu_add,
-        [KRS_OP_TAKE_ROWS] = krs_cpu_take_rows,
-    };
     krs_cpu_exec *exec = (krs_cpu_exec *)host;
     exec->has_packed = false;
     krs_cpu_fill_ropes(exec);
@@ -46,18 +48,35 @@ static void run(krs_host_exec *host)
     }
 }
 
+/* Refuse what is not here by name, before anything is sized. */
+static krs_status check_ops(const krs_program *program, krs_error *err)
+{
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        if (!ops[program->ops[i].kind]) {
+            return krs_fail(err, KRS_EUNSUPPORTED, "cpu: program op %u (%s) is not implemented", i,
+                            krs_op_name(program->ops[i].kind));
+        }
+    }
+    return KRS_OK;
+}
+
 static krs_status plan_of(krs_backend *backend, const krs_program *program,
                           const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
 {
-    return krs_cpu_exec_plan((krs_cpu_backend *)backend, program, limits, out, err);
+    const krs_status status = check_ops(program, err);
+    return status == KRS_OK
+               ? krs_cpu_exec_plan((krs_cpu_backend *)backend, program, limits, out, err)
+               : status;
 }
 
 static krs_status exec_new(krs_backend *backend, const krs_program *program,
                            const krs_exec_limits *limits, krs_exec **out, krs_error *err)
 {
     krs_cpu_exec *exec;
-    const krs_status status =
-        krs_cpu_exec_new((krs_cpu_backend *)backend, program, limits, &exec, err);
+    krs_status status = check_ops(program, err);
+    if (status == KRS_OK) {
+        status = krs_cpu_exec_new((krs_cpu_backend *)backend, program, limits, &exec, err);
+    }
     if (status == KRS_OK) {
         exec->host.run = run;
         *out = &exec->host.base;

@@ -1,7 +1,7 @@
 /* compute/ref/attention.c - the KV cache and softmax attention, straight from the definition.
  * All scores of a head are kept, the maximum subtracted, sums in double. KV is rounded to the type the
  * exec was given (f32 by default) when it is written, nowhere else; in int8, a value is its code times
- * the scale of its token and head (kv_int8.h).
+ * the scale of its token and head (kv_int8.h). A sink is one more score, whose value is zero.
  * Source: Vaswani et al. 2017; grouped queries as in Ainslie et al. 2023, arXiv:2305.13245. */
 #include "compute/ref/ref.h"
 
@@ -22,21 +22,28 @@ static void put(krs_dtype dtype, unsigned char *memory, int64_t index, float x)
     memcpy(at, &half, sizeof(half));
 }
 
-/* One head of one row: element d to index at + d * stride; in int8 its scale to byte scale_at. */
-static void put_head(const krs_host_exec *host, unsigned char *memory, int64_t at, int64_t stride,
-                     const float *x, int64_t scale_at)
+/* Where one head of one row goes: element d to index at + d * stride, in int8 its scale to byte
+ * scale_at. */
+typedef struct head_place {
+    unsigned char *memory;
+    int64_t at;
+    int64_t stride;
+    int64_t scale_at;
+} head_place;
+
+static void put_head(krs_dtype dtype, const float *x, int64_t n, head_place to)
 {
-    if (host->limits.kv_dtype != KRS_DTYPE_I8) {
-        for (int64_t d = 0; d < host->kv.head_dim; d++) {
-            put(host->limits.kv_dtype, memory, at + d * stride, x[d]);
+    if (dtype != KRS_DTYPE_I8) {
+        for (int64_t d = 0; d < n; d++) {
+            put(dtype, to.memory, to.at + d * to.stride, x[d]);
         }
         return;
     }
     int8_t codes[KRS_PROGRAM_MAX_HEAD_DIM];
-    const float scale = krs_kv_quantise(x, host->kv.head_dim, codes);
-    memcpy(memory + scale_at, &scale, sizeof(scale));
-    for (int64_t d = 0; d < host->kv.head_dim; d++) {
-        memcpy(memory + at + d * stride, &codes[d], 1);
+    const float scale = krs_kv_quantise(x, n, codes);
+    memcpy(to.memory + to.scale_at, &scale, sizeof(scale));
+    for (int64_t d = 0; d < n; d++) {
+        memcpy(to.memory + to.at + d * to.stride, &codes[d], 1);
     }
 }
 
@@ -71,10 +78,11 @@ void krs_ref_kv_write(krs_ref_exec *exec, const krs_op *op)
         for (int64_t h = 0; h < kv->n_heads; h++) {
             const int64_t k = krs_kv_layout_k(kv, op->attention.layer, block, h);
             const int64_t v = krs_kv_layout_v(kv, op->attention.layer, block, h);
-            put_head(host, host->k, k + at, KRS_KV_BLOCK_TOKENS, k_row + h * kv->head_dim,
-                     krs_kv_layout_scale(k, at));
-            put_head(host, host->v, v + at * kv->padded_dim, 1, v_row + h * kv->head_dim,
-                     krs_kv_layout_scale(v, at));
+            put_head(
+                host->limits.kv_dtype, k_row + h * kv->head_dim, kv->head_dim,
+                (head_place){host->k, k + at, KRS_KV_BLOCK_TOKENS, krs_kv_layout_scale(k, at)});
+            put_head(host->limits.kv_dtype, v_row + h * kv->value_dim, kv->value_dim,
+                     (head_place){host->v, v + at * kv->padded_dim, 1, krs_kv_layout_scale(v, at)});
         }
     }
 }
@@ -114,14 +122,14 @@ static double score(const head_view *view, const float *q, int64_t p)
     return sum;
 }
 
-/* scores[p - begin] become weights that sum to 1. */
-static void softmax(double *scores, int64_t n)
+/* scores[n] become weights that, with the sink's, sum to 1. sink: -INFINITY when there is none. */
+static void softmax(double *scores, int64_t n, double sink)
 {
-    double top = scores[0];
-    for (int64_t i = 1; i < n; i++) {
+    double top = sink;
+    for (int64_t i = 0; i < n; i++) {
         top = scores[i] > top ? scores[i] : top;
     }
-    double sum = 0;
+    double sum = exp(sink - top);
     for (int64_t i = 0; i < n; i++) {
         scores[i] = exp(scores[i] - top);
         sum += scores[i];
@@ -140,33 +148,45 @@ static void weigh_values(const head_view *view, const double *weights, float *ou
             krs_kv_layout_v(&host->kv, view->layer, block_of(host, view->row, p), view->kv_head);
         const int64_t row = v + p % KRS_KV_BLOCK_TOKENS * host->kv.padded_dim;
         const double scale = scale_of(host, host->v, v, p);
-        for (int64_t d = 0; d < host->kv.head_dim; d++) {
+        for (int64_t d = 0; d < host->kv.value_dim; d++) {
             sums[d] +=
                 weights[p - view->begin] * get(host->limits.kv_dtype, host->v, row + d, scale);
         }
     }
-    for (int64_t d = 0; d < host->kv.head_dim; d++) {
+    for (int64_t d = 0; d < host->kv.value_dim; d++) {
         out[d] = (float)sums[d];
     }
+}
+
+/* The score of position p as the softmax takes it. */
+static double final_score(const head_view *view, const krs_op *op, const float *q, int64_t p)
+{
+    const double cap = (double)op->attention.softcap;
+    const double x = score(view, q, p) * (double)op->attention.scale;
+    return cap > 0 ? cap * tanh(x / cap) : x;
 }
 
 void krs_ref_attention(krs_ref_exec *exec, const krs_op *op)
 {
     const krs_host_exec *host = &exec->host;
-    const int64_t dim = host->kv.head_dim;
+    const krs_kv_layout *kv = &host->kv;
     const int64_t group = op->attention.n_heads / op->attention.n_kv_heads;
+    const bool has_sinks = op->matrix != KRS_NO_MATRIX;
+    if (has_sinks) {
+        krs_matrix_row(&host->program->matrices[op->matrix], 0, exec->row);
+    }
     for (int64_t r = 0; r < host->step->n_rows; r++) {
         const int64_t end = (int64_t)host->positions[r] + 1;
         const int64_t window = op->attention.window;
         const int64_t begin = window > 0 && end > window ? end - window : 0;
         for (int64_t h = 0; h < op->attention.n_heads; h++) {
             const head_view view = {host, r, op->attention.layer, h / group, begin, end};
-            const float *q = krs_host_row(host, op->in, r) + h * dim;
+            const float *q = krs_host_row(host, op->in, r) + h * kv->head_dim;
             for (int64_t p = begin; p < end; p++) {
-                exec->scores[p - begin] = score(&view, q, p) * (double)op->attention.scale;
+                exec->scores[p - begin] = final_score(&view, op, q, p);
             }
-            softmax(exec->scores, end - begin);
-            weigh_values(&view, exec->scores, krs_host_row(host, op->out, r) + h * dim);
+            softmax(exec->scores, end - begin, has_sinks ? (double)exec->row[h] : -INFINITY);
+            weigh_values(&view, exec->scores, krs_host_row(host, op->out, r) + h * kv->value_dim);
         }
     }
 }

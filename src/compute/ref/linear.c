@@ -1,4 +1,5 @@
-/* compute/ref/linear.c - out[r][o] = sum over i of matrix[o][i] * in[r][i] (+ bias[o]).
+/* compute/ref/linear.c - out[r][o] = sum over i of matrix[o][i] * in[r][i] (+ bias[o]), of whole rows or
+ * of each head with its own part of the matrix.
  * Each weight row is widened once and used for every row of the step; the sum runs in double in the
  * order of i, so it is the same for every number of rows. */
 #include "compute/ref/ref.h"
@@ -33,6 +34,22 @@ void krs_ref_linear(krs_ref_exec *exec, const krs_op *op)
         for (int64_t r = 0; r < n_rows; r++) {
             const double sum = dot(exec->row, krs_host_row(host, op->in, r), matrix->n_in);
             krs_host_row(host, op->out, r)[o] = (float)(sum + bias);
+        }
+    }
+}
+
+void krs_ref_head_linear(krs_ref_exec *exec, const krs_op *op)
+{
+    const krs_host_exec *host = &exec->host;
+    const krs_matrix *matrix = &host->program->matrices[op->matrix];
+    const int64_t n_rows = krs_host_n_rows(host, op->out);
+    const int64_t head_outs = matrix->n_out / op->head_linear.n_heads;
+    for (int64_t o = 0; o < matrix->n_out && n_rows > 0; o++) {
+        const int64_t head = o / head_outs;
+        krs_matrix_row(matrix, o, exec->row);
+        for (int64_t r = 0; r < n_rows; r++) {
+            const float *in = krs_host_row(host, op->in, r) + head * matrix->n_in;
+            krs_host_row(host, op->out, r)[o] = (float)dot(exec->row, in, matrix->n_in);
         }
     }
 }

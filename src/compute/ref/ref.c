@@ -26,8 +26,8 @@ static size_t longest_sequence(const krs_program *program, const krs_exec_limits
 static krs_status layout_of(const krs_program *program, const krs_exec_limits *limits,
                             krs_host_layout *out, krs_error *err)
 {
-    const size_t extra =
-        widest_row(program) * sizeof(float) + longest_sequence(program, limits) * sizeof(double);
+    const size_t extra = 2 * widest_row(program) * sizeof(float) +
+                         longest_sequence(program, limits) * sizeof(double);
     return krs_host_layout_of(program, limits, sizeof(krs_ref_exec), extra, out, err);
 }
 
@@ -55,6 +55,13 @@ static void run(krs_host_exec *host)
         [KRS_OP_GLU] = krs_ref_glu,
         [KRS_OP_ADD] = krs_ref_add,
         [KRS_OP_TAKE_ROWS] = krs_ref_take_rows,
+        [KRS_OP_LAYER_NORM] = krs_ref_layer_norm,
+        [KRS_OP_SCALE] = krs_ref_scale,
+        [KRS_OP_ACTIVATE] = krs_ref_activate,
+        [KRS_OP_ADD_POSITION] = krs_ref_add_position,
+        [KRS_OP_ADD_VECTOR] = krs_ref_add_vector,
+        [KRS_OP_COPY] = krs_ref_copy,
+        [KRS_OP_HEAD_LINEAR] = krs_ref_head_linear,
     };
     for (uint32_t i = 0; i < host->program->n_ops; i++) {
         const krs_op *op = &host->program->ops[i];
@@ -78,6 +85,7 @@ static krs_status exec_new(krs_backend *backend, const krs_program *program,
     krs_ref_exec *exec = (krs_ref_exec *)host;
     exec->scores = host->extra;
     exec->row = (float *)(exec->scores + longest_sequence(program, limits));
+    exec->bias_row = exec->row + widest_row(program);
     host->run = run;
     *out = &host->base;
     return KRS_OK;

@@ -11,8 +11,9 @@
 
 typedef struct krs_ref_exec {
     krs_host_exec host;
-    float *row;     /* [widest matrix] one row of weights */
-    double *scores; /* [longest sequence the KV can hold] of one head of one token */
+    float *row;      /* [widest matrix] one row of weights */
+    float *bias_row; /* [widest matrix] the bias beside it */
+    double *scores;  /* [longest sequence the KV can hold] of one head of one token */
 } krs_ref_exec;
 
 /* As krs_backend_open. */
@@ -29,3 +30,10 @@ void krs_ref_kv_write(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_attention(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_glu(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_add(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_layer_norm(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_scale(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_activate(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_add_position(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_add_vector(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_copy(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_head_linear(krs_ref_exec *exec, const krs_op *op);
