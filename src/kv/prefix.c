@@ -281,6 +281,7 @@ krs_kv_match krs_kv_prefix_match(krs_kv_prefix *prefix, const uint32_t *tokens, 
         table->blocks[table->n_blocks++] = block;
         step_chain(chain, prefix, block);
     }
+    match.n_seen = table->n_blocks;
     if (prefix->options.states) {
         cut_at_checkpoint(prefix, table, chain, &match);
     }
@@ -386,6 +387,25 @@ void krs_kv_prefix_checkpoint(krs_kv_prefix *prefix, const krs_kv_chain *chain,
     }
     entry->slot = slot;
     krs_kv_state_keep(prefix->options.states, slot, block);
+}
+
+bool krs_kv_prefix_has_checkpoint(const krs_kv_prefix *prefix, const krs_kv_chain *chain,
+                                  const krs_kv_table *table)
+{
+    const prefix_entry *entry = &prefix->entries[table->blocks[chain->n_blocks - 1]];
+    KRS_CHECK(chain->n_blocks > 0 && entry->serial == chain->serial);
+    return entry->slot != KRS_KV_NO_STATE;
+}
+
+bool krs_kv_prefix_take_checkpoint(krs_kv_prefix *prefix, krs_kv_block block, uint32_t slot)
+{
+    prefix_entry *entry = &prefix->entries[block];
+    if (entry->serial == 0 || entry->slot != slot ||
+        !krs_kv_state_reclaim(prefix->options.states, slot)) {
+        return false;
+    }
+    entry->slot = KRS_KV_NO_STATE;
+    return true;
 }
 
 krs_kv_prefix_stats krs_kv_prefix_stats_of(const krs_kv_prefix *prefix)

@@ -47,7 +47,8 @@ typedef struct krs_kv_chain {
 
 typedef struct krs_kv_match {
     uint32_t n_blocks;
-    uint32_t state; /* checkpoint after the last block, held: copy it, then krs_kv_state_drop_hold;
+    uint32_t n_seen; /* blocks that are cached; more than n_blocks where a checkpoint was missing */
+    uint32_t state;  /* checkpoint after the last block, held: copy it, then krs_kv_state_drop_hold;
                        KRS_KV_NO_STATE: none is needed */
     krs_cache_end end;
 } krs_kv_match;
@@ -99,6 +100,13 @@ void krs_kv_prefix_unpin(krs_kv_prefix *prefix, uint64_t salt, const uint32_t *t
  * checkpoint. One that has a checkpoint already keeps it, and the slot is given back. */
 void krs_kv_prefix_checkpoint(krs_kv_prefix *prefix, const krs_kv_chain *chain,
                               const krs_kv_table *table, uint32_t slot);
+
+/* Has the last block of the chain a checkpoint? */
+bool krs_kv_prefix_has_checkpoint(const krs_kv_prefix *prefix, const krs_kv_chain *chain,
+                                  const krs_kv_table *table);
+/* Take the checkpoint of a held block back, to write a later one to its slot: false when it is not `slot`
+ * any more, or somebody is about to read it; else the slot is held by the caller. */
+bool krs_kv_prefix_take_checkpoint(krs_kv_prefix *prefix, krs_kv_block block, uint32_t slot);
 
 krs_kv_prefix_stats krs_kv_prefix_stats_of(const krs_kv_prefix *prefix);
 /* Abort unless the index and its pool agree with each other. Cost: O(blocks); for tests. */

@@ -120,6 +120,18 @@ void krs_kv_state_keep(krs_kv_state *states, uint32_t slot, krs_kv_block block)
     end_hold(states, slot);
 }
 
+bool krs_kv_state_reclaim(krs_kv_state *states, uint32_t slot)
+{
+    KRS_CHECK(slot < states->n_slots && states->slots[slot].block != KRS_KV_NONE);
+    if (states->slots[slot].n_holds > 0) {
+        return false;
+    }
+    krs_kv_lru_remove(&states->kept, slot);
+    states->slots[slot] = (state_slot){1, KRS_KV_NONE};
+    states->n_kept--;
+    return true;
+}
+
 void krs_kv_state_hold(krs_kv_state *states, uint32_t slot)
 {
     KRS_CHECK(slot < states->n_slots && states->slots[slot].block != KRS_KV_NONE);

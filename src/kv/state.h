@@ -37,6 +37,9 @@ void krs_kv_state_give(krs_kv_state *states, uint32_t slot);
 
 /* A held slot becomes the checkpoint of a block, and is not held any more. */
 void krs_kv_state_keep(krs_kv_state *states, uint32_t slot, krs_kv_block block);
+/* A kept slot is no checkpoint any more and held by the caller: false, and nothing is changed, when somebody
+ * holds it. Nobody is told. */
+bool krs_kv_state_reclaim(krs_kv_state *states, uint32_t slot);
 /* A kept slot is about to be read: it stays until as many drops; it is the most recently used then. */
 void krs_kv_state_hold(krs_kv_state *states, uint32_t slot);
 void krs_kv_state_drop_hold(krs_kv_state *states, uint32_t slot);

@@ -28,6 +28,7 @@ void krs_sched_extend(krs_sched *sched, krs_sched_seq *seq)
 void krs_sched_leave_place(krs_sched *sched, krs_sched_seq *seq)
 {
     krs_sched_extend(sched, seq);
+    krs_sched_give_slot(sched, seq);
     krs_kv_table_clear(&seq->table, sched->pool);
     krs_sched_list_remove(&sched->running, seq);
     sched->n_running_of[seq->priority]--;
@@ -119,17 +120,27 @@ void krs_sched_make_room(krs_sched *sched, uint32_t n_blocks, krs_sched_step *ou
 /* ---- admission ---- */
 
 /* Hold what is cached of its prompt. */
-static krs_cache_end match(krs_sched *sched, krs_sched_seq *seq)
+static krs_kv_match match(krs_sched *sched, krs_sched_seq *seq)
 {
+    const krs_kv_match none = {.state = KRS_KV_NO_STATE, .end = KRS_CACHE_END_OFF};
     if (!is_shared(sched, seq)) {
-        return KRS_CACHE_END_OFF;
+        return none;
     }
     seq->chain = krs_kv_prefix_root(sched->prefix, seq->cache_salt);
     if (seq->wants_all) {
-        return KRS_CACHE_END_OFF;
+        return none;
     }
-    return krs_kv_prefix_match(sched->prefix, seq->tokens, seq->n_tokens, &seq->table, &seq->chain)
-        .end;
+    return krs_kv_prefix_match(sched->prefix, seq->tokens, seq->n_tokens, &seq->table, &seq->chain);
+}
+
+/* It is not admitted after all. */
+static void unmatch(krs_sched *sched, krs_sched_seq *seq, const krs_kv_match *found)
+{
+    if (found->state != KRS_KV_NO_STATE) {
+        krs_kv_state_drop_hold(sched->states, found->state);
+    }
+    krs_kv_table_clear(&seq->table, sched->pool);
+    seq->chain.n_blocks = 0;
 }
 
 /* Does the whole known sequence fit behind what it matched, with room to go on? One free block for each
@@ -140,7 +151,8 @@ static bool has_place(const krs_sched *sched, const krs_sched_seq *seq)
     const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, sched->limits.block_tokens);
     const uint64_t wanted = (uint64_t)n_blocks - seq->table.n_blocks + sched->running.n;
     return sched->running.n < sched->limits.max_running &&
-           wanted <= krs_kv_pool_n_free(sched->pool);
+           wanted <= krs_kv_pool_n_free(sched->pool) &&
+           (!sched->states || krs_kv_state_n_free(sched->states) > 0);
 }
 
 /* The same, once readers that take nothing have lost their places: one slow client must not keep the
@@ -165,11 +177,13 @@ static bool find_place(krs_sched *sched, const krs_sched_seq *seq, krs_sched_ste
     return has_place(sched, seq);
 }
 
-static void start(krs_sched *sched, krs_sched_seq *seq, krs_cache_end end)
+static void start(krs_sched *sched, krs_sched_seq *seq, const krs_kv_match *found,
+                  krs_sched_step *out)
 {
     const uint32_t n_found = seq->table.n_blocks * sched->limits.block_tokens;
     const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens, sched->limits.block_tokens);
     KRS_CHECK(krs_kv_table_grow(&seq->table, sched->pool, n_blocks) == KRS_OK);
+    krs_sched_take_slot(sched, seq, found, out);
     krs_sched_dequeue(sched, seq);
     seq->state = KRS_SCHED_RUNNING;
     seq->n_computed = n_found;
@@ -180,7 +194,7 @@ static void start(krs_sched *sched, krs_sched_seq *seq, krs_cache_end end)
     }
     if (seq->n_preempted == 0) {
         seq->n_cached = n_found;
-        seq->cache_end = end;
+        seq->cache_end = found->end;
     }
     krs_sched_list_insert(&sched->running, seq);
     sched->n_running_of[seq->priority]++;
@@ -191,10 +205,11 @@ static void start(krs_sched *sched, krs_sched_seq *seq, krs_cache_end end)
 }
 
 /* Rule 5: is the block behind what it would find being computed in this step? How far it has been looked up
- * is kept in its chain, so that looking again costs only what is new. */
+ * is kept in its chain, so that looking again costs only what is new. A block alone is no use to a model
+ * with state. */
 static bool should_wait(krs_sched *sched, krs_sched_seq *seq)
 {
-    if (sched->inflight.n == 0 || !is_shared(sched, seq) || seq->wants_all ||
+    if (sched->inflight.n == 0 || sched->states || !is_shared(sched, seq) || seq->wants_all ||
         seq->due_step <= sched->step) {
         return false;
     }
@@ -236,14 +251,13 @@ sched_admission krs_sched_admit(krs_sched *sched, krs_sched_seq *seq, krs_sched_
         krs_sched_hold(sched, seq);
         return SCHED_HELD;
     }
-    const krs_cache_end end = match(sched, seq);
+    const krs_kv_match found = match(sched, seq);
     if (!find_place(sched, seq, out)) {
-        krs_kv_table_clear(&seq->table, sched->pool);
-        seq->chain.n_blocks = 0;
+        unmatch(sched, seq, &found);
         return SCHED_BLOCKED;
     }
     count_turn(sched, seq);
-    start(sched, seq, end);
+    start(sched, seq, &found, out);
     return SCHED_ADMITTED;
 }
 
@@ -287,7 +301,7 @@ void krs_sched_displace(krs_sched *sched, krs_sched_step *out)
     if (!seq || !has_lower(sched, seq->priority)) {
         return;
     }
-    (void)match(sched, seq);
+    const krs_kv_match found = match(sched, seq);
     if (!has_place(sched, seq)) {
         const uint64_t n_free = collect_displaceable(sched, seq->priority);
         const uint64_t wanted =
@@ -297,6 +311,5 @@ void krs_sched_displace(krs_sched *sched, krs_sched_step *out)
             krs_sched_preempt(sched, krs_sched_heap_pop(&sched->victims), out);
         }
     }
-    krs_kv_table_clear(&seq->table, sched->pool);
-    seq->chain.n_blocks = 0;
+    unmatch(sched, seq, &found);
 }

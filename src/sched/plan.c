@@ -60,6 +60,7 @@ static void charge(krs_sched *sched, krs_sched_seq *seq, uint32_t n_rows, uint32
 static void add_item(krs_sched *sched, krs_sched_seq *seq, uint32_t n_rows, krs_sched_step *out)
 {
     KRS_CHECK(out->n_items < sched->limits.max_running);
+    krs_sched_checkpoint(sched, seq, out);
     const bool is_last_known = seq->n_computed + n_rows == seq->n_tokens;
     const uint32_t n_wanted = seq->wants_all ? n_rows : is_last_known;
     sched->items[out->n_items++] = (krs_sched_item){.seq = seq,
@@ -94,7 +95,8 @@ static void add_prompt_rows(krs_sched *sched, krs_sched_seq *seq, krs_sched_step
 {
     const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
     const uint32_t missing = seq->n_tokens - seq->n_computed;
-    const uint32_t n_rows = missing < budget ? missing : budget;
+    const uint32_t n_rows =
+        krs_sched_rows_to_checkpoint(sched, seq, missing < budget ? missing : budget);
     charge(sched, seq, n_rows, KRS_SCHED_PREFILL_COST);
     announce(sched, seq, n_rows);
     add_item(sched, seq, n_rows, out);
@@ -212,7 +214,7 @@ static void plan_prompts(krs_sched *sched, krs_sched_step *out)
 
 void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
 {
-    *out = (krs_sched_step){.items = sched->items};
+    *out = (krs_sched_step){.items = sched->items, .copies = sched->copies};
     sched->step++;
     krs_sched_inflight_clear(&sched->inflight, sched->step);
     end_due(sched, now_ns, out);

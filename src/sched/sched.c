@@ -46,10 +46,12 @@ static krs_status take_batch(krs_sched *sched)
     const krs_alloc *alloc = sched->alloc;
     const uint32_t n = sched->limits.max_running;
     sched->items = krs_alloc_array(alloc, n, sizeof(*sched->items));
+    sched->copies = krs_alloc_array(alloc, 2 * (size_t)n, sizeof(*sched->copies));
     sched->decodes = krs_alloc_array(alloc, n, sizeof(krs_sched_seq *));
     sched->prompts.items = krs_alloc_array(alloc, n, sizeof(*sched->prompts.items));
     sched->victims.items = krs_alloc_array(alloc, n, sizeof(*sched->victims.items));
-    if (!sched->items || !sched->decodes || !sched->prompts.items || !sched->victims.items) {
+    if (!sched->items || !sched->copies || !sched->decodes || !sched->prompts.items ||
+        !sched->victims.items) {
         return KRS_ENOMEM;
     }
     /* The blocks of all rows, and two that are touched in part for each sequence. */
@@ -130,6 +132,7 @@ void krs_sched_free(krs_sched *sched)
     krs_alloc_free(alloc, sched->victims.items);
     krs_alloc_free(alloc, sched->prompts.items);
     krs_alloc_free(alloc, sched->decodes);
+    krs_alloc_free(alloc, sched->copies);
     krs_alloc_free(alloc, sched->items);
     krs_alloc_free(alloc, sched);
 }

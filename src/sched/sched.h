@@ -32,6 +32,10 @@
  *
  * No starvation: krs_sched_wait_bound says after how many plans at most a sequence gets its next row.
  *
+ * Models with state (krs_sched_use_states): a running sequence holds a slot, and its steps carry copies. Its
+ * state is kept where another can go on from: at the last block of its prompt (a chunk ends there), where
+ * its prompt left one whose blocks are cached but had no checkpoint, and behind the last block it filled.
+ *
  * Thread: one owner, the engine thread.  Memory: all in _new; sequences are linked in place, so a
  * plan allocates nothing.  Source: Yu et al. 2022, Orca (OSDI 22); Agrawal et al. 2024, Sarathi-Serve;
  * Sheng et al. 2024, Fairness in Serving Large Language Models (OSDI 24). */
@@ -100,7 +104,11 @@ struct krs_sched_seq {
     krs_status end;          /* of an ended one: KRS_ECANCELLED, KRS_EDEADLINE */
     krs_kv_table table;
     krs_kv_chain
-        chain; /* how far its blocks are registered; waiting: how far it has been looked up */
+        chain;     /* how far its blocks are registered; waiting: how far it has been looked up */
+    uint32_t slot; /* running, of a model with state: where its state is */
+    uint32_t next_checkpoint; /* tokens after which its state is kept; 0: nowhere in the prompt */
+    uint32_t trail_slot;      /* its checkpoint behind the last block, or KRS_KV_NO_STATE */
+    krs_kv_block trail_block;
     uint64_t arrival;
     uint64_t due_step;          /* waiting: when its patience ends; counted in plans */
     uint64_t last_row_step;     /* running: the last plan that gave it a row */
@@ -122,6 +130,12 @@ typedef struct krs_sched_item {
     bool is_last_known; /* its last row is the last known token: sample after it, or end */
 } krs_sched_item;
 
+/* States move before the step's rows, in list order. */
+typedef struct krs_sched_copy {
+    uint32_t from;
+    uint32_t to;
+} krs_sched_copy;
+
 typedef struct krs_sched_step {
     const krs_sched_item *items; /* [n_items], valid until the next plan */
     uint32_t n_items;
@@ -130,6 +144,9 @@ typedef struct krs_sched_step {
     uint32_t n_samples;   /* items with is_last_known of sequences that sample */
     uint32_t n_preempted; /* by this plan */
     krs_sched_seq *ended; /* list through next: out of the queues, blocks given back */
+    const krs_sched_copy
+        *copies; /* [n_copies], valid until the next plan; see krs_sched_use_states */
+    uint32_t n_copies;
 } krs_sched_step;
 
 typedef struct krs_sched_stats {
@@ -150,6 +167,12 @@ KRS_MUST_USE krs_status krs_sched_new(const krs_sched_limits *limits, krs_kv_poo
                                       krs_sched **out, krs_error *err);
 /* The house must be empty. */
 void krs_sched_free(krs_sched *sched);
+
+/* The model has a state beside its cache. Called once, before any sequence is added; states: borrowed, with more
+ * than max_running slots, and the same that prefix has, if there is one. Errors: KRS_EINVAL (too few
+ * slots). */
+KRS_MUST_USE krs_status krs_sched_use_states(krs_sched *sched, krs_kv_state *states,
+                                             krs_error *err);
 
 /* What a tenant's service is divided by, 1 .. KRS_SCHED_MAX_WEIGHT; 1 unless set.
  * Errors: KRS_EINVAL (no such tenant, out of range). */

@@ -3,6 +3,7 @@
  *   sched.c    in and out: limits, add, append, credit, cancel, finish, numbers
  *   waiting.c  who waits: by class and age, by tenant and service; who is next
  *   place.c    places: admission, blocks, victims
+ *   state.c    the slots of models with state: who holds which, what is kept
  *   plan.c     the rules in their order
  *   bound.c    the promises as numbers
  *
@@ -53,6 +54,7 @@ struct krs_sched {
     krs_sched_limits limits;
     krs_kv_pool *pool;
     krs_kv_prefix *prefix; /* or NULL */
+    krs_kv_state *states;  /* or NULL: the model has none */
 
     uint64_t step; /* plans so far */
     uint64_t next_arrival;
@@ -73,6 +75,7 @@ struct krs_sched {
 
     krs_sched_item *items; /* [limits.max_running], n_items of the last plan */
     uint32_t n_items;
+    krs_sched_copy *copies;  /* [2 * limits.max_running]: one to go on from, one to keep */
     krs_sched_seq **decodes; /* [limits.max_running] */
     uint32_t n_decodes;
     sched_heap prompts; /* running, prompt not computed yet */
@@ -102,6 +105,17 @@ krs_sched_seq *krs_sched_elder(const krs_sched *sched);
 bool krs_sched_is_elder_turn(const krs_sched *sched);
 /* Who is to be admitted next, NULL when nobody waits. */
 krs_sched_seq *krs_sched_next(const krs_sched *sched);
+
+/* state.c: nothing is done without states */
+/* A slot for who starts behind `match`, whose hold ends; the caller has seen that one is free. */
+void krs_sched_take_slot(krs_sched *sched, krs_sched_seq *seq, const krs_kv_match *match,
+                         krs_sched_step *out);
+/* Its place is given up: keep its state if it ends with a block, which is registered. */
+void krs_sched_give_slot(krs_sched *sched, krs_sched_seq *seq);
+/* Rows of a prompt, at most n, up to the next place where its state is wanted. */
+uint32_t krs_sched_rows_to_checkpoint(const krs_sched *sched, const krs_sched_seq *seq, uint32_t n);
+/* It is about to get rows: keep the state it has now, if it is wanted. */
+void krs_sched_checkpoint(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out);
 
 /* place.c */
 typedef enum sched_admission {

@@ -3,7 +3,8 @@
  * own pace, run late, are cancelled; the device fails now and then. Whatever happens, in every plan:
  *
  *   - no bound is passed (rows, sequences, queues, blocks), and a plan allocates nothing;
- *   - every row finds in its blocks what its own tokens would have put there: sharing mixes nothing up;
+ *   - every row finds in its blocks, and in every other world in its state, what its own tokens would have
+ *     put there: sharing mixes nothing up;
  *   - the pool counts each block as often as it is held, and the index agrees with the pool;
  *   - who has credit and lacks one token gets it, who has none gets nothing;
  *   - a cancelled or late sequence is gone with the next plan;
@@ -13,6 +14,7 @@
  * The seed is printed; KRS_PROP_SEED runs other worlds. */
 #include "sched/sched.h"
 #include "support/oom.h"
+#include "support/sched_device.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define WORLDS 150
@@ -20,9 +22,9 @@
 #define WORLDS 4000 /* more than a million plans */
 #endif
 #define WORLD_SEQS   120
-#define BLOCK_TOKENS 4
+#define BLOCK_TOKENS SCHED_DEVICE_BLOCK_TOKENS
 #define MAX_TOKENS   64
-#define MAX_BLOCKS   64
+#define MAX_BLOCKS   SCHED_DEVICE_BLOCKS
 #define FAMILIES     5      /* of prompts with a common beginning */
 #define MAX_STEPS    200000 /* a world that needs more is stuck */
 
@@ -51,8 +53,9 @@ typedef struct world {
     krs_kv_prefix *prefix;
     krs_sched *sched;
     visitor visitors[WORLD_SEQS];
+    krs_kv_state *states; /* of every other world */
     uint32_t holders[MAX_BLOCKS];
-    uint64_t cache[MAX_BLOCKS][BLOCK_TOKENS]; /* what the device holds */
+    sched_device device;
 } world;
 
 typedef struct tally {
@@ -62,6 +65,7 @@ typedef struct tally {
     uint64_t n_found;
     uint64_t n_swapped;
     uint64_t n_evicted;
+    uint64_t n_copies;
 } tally;
 
 static uint64_t draw(world *w, uint64_t n)
@@ -72,21 +76,11 @@ static uint64_t draw(world *w, uint64_t n)
     return (w->seed >> 11) % n;
 }
 
-/* What position p of a sequence is on the device: a function of everything up to it. */
-static uint64_t state_after(const krs_sched_seq *seq, uint32_t p)
-{
-    uint64_t h = seq->cache_salt + 1;
-    for (uint32_t i = 0; i <= p; i++) {
-        h = (h ^ seq->tokens[i]) * UINT64_C(0x9E3779B97F4A7C15);
-        h ^= h >> 29;
-    }
-    return h;
-}
-
 /* Greedy decoding: equal prompts give equal answers, so that a retry can find its own. */
 static void append_token(visitor *v)
 {
-    v->tokens[v->seq.n_tokens] = (uint32_t)(state_after(&v->seq, v->seq.n_tokens - 1) >> 7) % 7;
+    v->tokens[v->seq.n_tokens] =
+        (uint32_t)(sched_device_after(&v->seq, v->seq.n_tokens - 1) >> 7) % 7;
 }
 
 static void write_prompt(world *w, visitor *v)
@@ -119,6 +113,7 @@ static void make_visitor(world *w, visitor *v, uint64_t arrives)
 static void world_init(world *w, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
+    sched_device_init(&w->device, seed % 2);
     w->seed = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     krs_oom_init(&w->oom, 0);
     const uint32_t max_running = 1 + (uint32_t)draw(w, 6);
@@ -133,7 +128,12 @@ static void world_init(world *w, uint64_t seed)
                                    .block_tokens = BLOCK_TOKENS};
     const uint32_t least = krs_kv_blocks_for(w->limits.max_seq_tokens, BLOCK_TOKENS);
     const uint32_t n_blocks = least + (uint32_t)draw(w, 3 * least);
-    const krs_kv_prefix_options options = {.block_tokens = BLOCK_TOKENS, .seed = seed};
+    if (seed % 2) {
+        const uint32_t n_slots = max_running + 1 + (uint32_t)draw(w, 12);
+        assert_int_equal(krs_kv_state_new(n_slots, NULL, &w->states, NULL), KRS_OK);
+    }
+    const krs_kv_prefix_options options = {
+        .block_tokens = BLOCK_TOKENS, .seed = seed, .states = w->states};
     assert_in_range(n_blocks, 1, MAX_BLOCKS);
     assert_int_equal(krs_kv_pool_new(n_blocks, NULL, &w->pool, NULL), KRS_OK);
     if (draw(w, 8) > 0) {
@@ -142,6 +142,9 @@ static void world_init(world *w, uint64_t seed)
     const krs_status status =
         krs_sched_new(&w->limits, w->pool, w->prefix, krs_oom_alloc(&w->oom), &w->sched, NULL);
     assert_int_equal(status, KRS_OK);
+    if (w->states) {
+        assert_int_equal(krs_sched_use_states(w->sched, w->states, NULL), KRS_OK);
+    }
     for (uint32_t i = 0; i < w->limits.max_tenants; i++) {
         const uint32_t weight = 1 + (uint32_t)draw(w, 4);
         assert_int_equal(krs_sched_set_weight(w->sched, i, weight), KRS_OK);
@@ -311,20 +314,6 @@ static void check_promises(world *w)
     }
 }
 
-/* Rows are computed from what the blocks hold of the tokens before them, and leave their own behind. */
-static void run_rows(world *w, const krs_sched_item *item)
-{
-    const krs_sched_seq *seq = item->seq;
-    for (uint32_t p = 0; p < item->n_past + item->n_rows; p++) {
-        uint64_t *at = &w->cache[seq->table.blocks[p / BLOCK_TOKENS]][p % BLOCK_TOKENS];
-        if (p < item->n_past) {
-            assert_int_equal(*at, state_after(seq, p));
-        } else {
-            *at = state_after(seq, p);
-        }
-    }
-}
-
 static void check_item(world *w, const krs_sched_item *item)
 {
     visitor *v = (visitor *)item->seq;
@@ -346,7 +335,7 @@ static void run_item(world *w, const krs_sched_item *item)
 {
     visitor *v = (visitor *)item->seq;
     v->expected += item->n_rows;
-    run_rows(w, item);
+    sched_device_run(&w->device, item);
     if (!item->is_last_known) {
         return;
     }
@@ -391,7 +380,24 @@ static void check_plan(world *w, const krs_sched_step *plan)
     assert_int_equal(n_wanted, plan->n_wanted);
 }
 
-static void run_step(world *w)
+/* The next plan says the same again. With states, whoever ran has lost its own: all end, as an engine does it. */
+static void fail_device(world *w)
+{
+    krs_sched_revert(w->sched);
+    for (uint32_t i = 0; i < WORLD_SEQS && w->states; i++) {
+        visitor *v = &w->visitors[i];
+        if (v->is_added && !v->is_done) {
+            krs_sched_finish(w->sched, &v->seq);
+            leave(w, v);
+        }
+    }
+    if (w->states) {
+        krs_kv_pool_flush(w->pool);
+        sched_device_init(&w->device, true);
+    }
+}
+
+static void run_step(world *w, tally *sum)
 {
     krs_sched_step plan;
     w->step++;
@@ -405,9 +411,11 @@ static void run_step(world *w)
     check_stats(w);
     check_plan(w, &plan);
     if (draw(w, 64) == 0) {
-        krs_sched_revert(w->sched); /* the device failed: the next plan says the same again */
+        fail_device(w);
         return;
     }
+    sched_device_copy(&w->device, &plan);
+    sum->n_copies += plan.n_copies;
     for (uint32_t i = 0; i < plan.n_items; i++) {
         run_item(w, &plan.items[i]);
     }
@@ -429,7 +437,7 @@ static void run_world(uint64_t seed, tally *sum)
     world_init(&w, seed);
     while (!is_over(&w)) {
         let_visitors_act(&w);
-        run_step(&w);
+        run_step(&w, sum);
         w.now += 1 + draw(&w, 3);
         assert_true(w.step < MAX_STEPS);
         sum->n_parked += krs_sched_stats_of(w.sched).n_parked > 0;
@@ -448,6 +456,7 @@ static void run_world(uint64_t seed, tally *sum)
         sum->n_evicted += stats.n_evicted;
     }
     krs_kv_prefix_free(w.prefix);
+    krs_kv_state_free(w.states); /* aborts when a slot is held */
     krs_kv_pool_free(w.pool);
 }
 
@@ -465,13 +474,15 @@ static void random_worlds_keep_every_promise(void **state)
     }
     printf(
         "%llu plans, %llu preemptions, %llu plans with parked ones, %llu tokens found, %llu blocks "
-        "swapped, %llu evicted\n",
+        "swapped, %llu evicted, %llu states copied\n",
         (unsigned long long)sum.n_steps, (unsigned long long)sum.n_preempted,
         (unsigned long long)sum.n_parked, (unsigned long long)sum.n_found,
-        (unsigned long long)sum.n_swapped, (unsigned long long)sum.n_evicted);
+        (unsigned long long)sum.n_swapped, (unsigned long long)sum.n_evicted,
+        (unsigned long long)sum.n_copies);
     /* Else the worlds are too easy. */
     assert_true(sum.n_preempted > WORLDS && sum.n_found > 100 * WORLDS);
     assert_true(sum.n_swapped > WORLDS && sum.n_evicted > 100 * WORLDS && sum.n_parked > WORLDS);
+    assert_true(sum.n_copies > 50 * WORLDS);
 }
 
 int main(void)

@@ -13,14 +13,16 @@
 
 typedef struct fixture {
     krs_kv_pool *pool;
+    krs_kv_state *states; /* NULL: the model has none */
     krs_kv_prefix *prefix;
     krs_sched *sched;
     krs_sched_seq seqs[MAX_SEQS];
     uint32_t tokens[MAX_SEQS][MAX_TOKENS];
 } fixture;
 
-static inline fixture *fixture_new(uint32_t max_running, uint32_t max_step_tokens,
-                                   uint32_t n_blocks)
+/* n_states: slots of a model with state; 0: it has none. */
+static inline fixture *fixture_with_states(uint32_t max_running, uint32_t max_step_tokens,
+                                           uint32_t n_blocks, uint32_t n_states)
 {
     fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
@@ -33,10 +35,16 @@ static inline fixture *fixture_new(uint32_t max_running, uint32_t max_step_token
                                      .max_step_tokens = max_step_tokens,
                                      .max_seq_tokens = n_blocks * 4 < 300 ? n_blocks * 4 : 300,
                                      .block_tokens = 4};
-    const krs_kv_prefix_options options = {.block_tokens = 4, .seed = 3};
+    if (n_states > 0) {
+        assert_int_equal(krs_kv_state_new(n_states, NULL, &f->states, NULL), KRS_OK);
+    }
+    const krs_kv_prefix_options options = {.block_tokens = 4, .seed = 3, .states = f->states};
     assert_int_equal(krs_kv_pool_new(n_blocks, NULL, &f->pool, NULL), KRS_OK);
     assert_int_equal(krs_kv_prefix_new(f->pool, &options, NULL, &f->prefix, NULL), KRS_OK);
     assert_int_equal(krs_sched_new(&limits, f->pool, f->prefix, NULL, &f->sched, NULL), KRS_OK);
+    if (f->states) {
+        assert_int_equal(krs_sched_use_states(f->sched, f->states, NULL), KRS_OK);
+    }
     for (uint32_t i = 0; i < MAX_SEQS; i++) {
         f->seqs[i] = (krs_sched_seq){.tokens = f->tokens[i],
                                      .credit = KRS_SCHED_UNLIMITED,
@@ -45,6 +53,12 @@ static inline fixture *fixture_new(uint32_t max_running, uint32_t max_step_token
                                      .is_sampling = true};
     }
     return f;
+}
+
+static inline fixture *fixture_new(uint32_t max_running, uint32_t max_step_tokens,
+                                   uint32_t n_blocks)
+{
+    return fixture_with_states(max_running, max_step_tokens, n_blocks, 0);
 }
 
 /* A prompt of n tokens that begins like all of its family. */
@@ -74,6 +88,7 @@ static inline void fixture_free(fixture *f)
     krs_kv_prefix_check(f->prefix);
     krs_sched_free(f->sched);
     krs_kv_prefix_free(f->prefix);
+    krs_kv_state_free(f->states); /* aborts when a slot is held */
     krs_kv_pool_free(f->pool);
     free(f);
 }
