@@ -31,7 +31,10 @@
 #define KRS_ENGINE_TEXTS_BESIDE 256u
 /* Rows of a step: what a running answer waits for while a prompt is read, and how far a cancel is. */
 #define KRS_ENGINE_STEP_TOKENS 256u
-#define KRS_ENGINE_MIN_CONTEXT 64u /* tokens; less holds no template */
+/* States of recurrent layers kept beside two for each sequence (its own, and one to go back to): for prompts
+ * that come again. They are 10 to 80 MB each. */
+#define KRS_ENGINE_SPARE_STATES 8u
+#define KRS_ENGINE_MIN_CONTEXT  64u /* tokens; less holds no template */
 #define KRS_ENGINE_AUTO_KV_CONTEXTS                                                                \
     4u /* full contexts the cache holds when nobody says otherwise */
 /* Of one tokenize or detokenize: far above any context, and its answer stays below what a client takes. */

@@ -20,10 +20,11 @@
 
 /* What the step needs: arrays for krs_step, sized by the limits. */
 typedef struct krs_step_room {
-    uint32_t *tokens;      /* [max_step_tokens] */
-    krs_step_seq *seqs;    /* [max_seqs] */
-    uint32_t *logit_rows;  /* [max_seqs] */
-    uint32_t *hidden_rows; /* [max_step_tokens] */
+    uint32_t *tokens;       /* [max_step_tokens] */
+    krs_step_seq *seqs;     /* [max_seqs] */
+    uint32_t *logit_rows;   /* [max_seqs] */
+    uint32_t *hidden_rows;  /* [max_step_tokens] */
+    krs_state_copy *copies; /* [2 * max_seqs] */
 } krs_step_room;
 
 /* Events of one round of the loop, grouped by sink on delivery. */
@@ -95,6 +96,7 @@ typedef struct krs_engine {
 
     krs_exec *exec;
     krs_kv_pool *pool;
+    krs_kv_state *states;  /* NULL: the model has none */
     krs_kv_prefix *prefix; /* NULL: nothing is shared */
     krs_sched *sched;
     krs_sampler *sampler;

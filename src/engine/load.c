@@ -198,24 +198,44 @@ static krs_status load_device(krs_engine *engine, const krs_engine_options *opti
                         err);
 }
 
-/* The rooms of policy and choice. */
-static krs_status make_rooms(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+/* The books of what the device holds: blocks, states of recurrent layers, and what is in them. */
+static krs_status make_books(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_status status =
+        krs_kv_pool_new(engine->plan.n_kv_blocks, engine->alloc, &engine->pool, err);
+    if (status == KRS_OK && krs_model_program(engine->model)->state_floats > 0) {
+        const krs_exec_limits exec = krs_engine_exec_limits(engine, engine->plan.n_kv_blocks);
+        status = krs_kv_state_new(exec.n_state_slots, engine->alloc, &engine->states, err);
+    }
+    if (status == KRS_OK && !options->has_no_prefix_cache) {
+        const krs_kv_prefix_options prefix = {.block_tokens = KRS_KV_BLOCK_TOKENS,
+                                              .seed = krs_os_random_u64(),
+                                              .states = engine->states};
+        status = krs_kv_prefix_new(engine->pool, &prefix, engine->alloc, &engine->prefix, err);
+    }
+    return status;
+}
+
+static krs_status make_sched(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
     krs_sched_limits *limits = &engine->limits;
     limits->max_seq_tokens = engine->plan.context_tokens;
     limits->max_waiting_tokens = options->max_waiting_tokens
                                      ? options->max_waiting_tokens
                                      : (uint64_t)WAITING_CONTEXTS * engine->plan.context_tokens;
-    krs_status status =
-        krs_kv_pool_new(engine->plan.n_kv_blocks, engine->alloc, &engine->pool, err);
-    if (status == KRS_OK && !options->has_no_prefix_cache) {
-        const krs_kv_prefix_options prefix = {.block_tokens = KRS_KV_BLOCK_TOKENS,
-                                              .seed = krs_os_random_u64()};
-        status = krs_kv_prefix_new(engine->pool, &prefix, engine->alloc, &engine->prefix, err);
-    }
+    const krs_status status =
+        krs_sched_new(limits, engine->pool, engine->prefix, engine->alloc, &engine->sched, err);
+    return status == KRS_OK && engine->states
+               ? krs_sched_use_states(engine->sched, engine->states, err)
+               : status;
+}
+
+/* The rooms of policy and choice. */
+static krs_status make_rooms(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    krs_status status = make_books(engine, options, err);
     if (status == KRS_OK) {
-        status =
-            krs_sched_new(limits, engine->pool, engine->prefix, engine->alloc, &engine->sched, err);
+        status = make_sched(engine, options, err);
     }
     if (status != KRS_OK) {
         return status;
@@ -227,31 +247,38 @@ static krs_status make_rooms(krs_engine *engine, const krs_engine_options *optio
     return status == KRS_OK ? status : krs_fail(err, status, "sampler: out of memory");
 }
 
-static krs_status make_tables(krs_engine *engine, uint32_t n_streams)
+static krs_status make_step_room(krs_engine *engine)
 {
     const krs_alloc *alloc = engine->alloc;
     const uint32_t max_seqs = engine->limits.max_running;
+    const uint32_t max_rows = engine->limits.max_step_tokens;
     krs_step_room *step = &engine->step;
-    krs_outbox *outbox = &engine->outbox;
-    step->tokens = krs_alloc_array(alloc, engine->limits.max_step_tokens, sizeof(*step->tokens));
+    step->tokens = krs_alloc_array(alloc, max_rows, sizeof(*step->tokens));
     step->seqs = krs_alloc_array(alloc, max_seqs, sizeof(*step->seqs));
     step->logit_rows = krs_alloc_array(alloc, max_seqs, sizeof(*step->logit_rows));
-    step->hidden_rows =
-        krs_alloc_array(alloc, engine->limits.max_step_tokens, sizeof(*step->hidden_rows));
+    step->hidden_rows = krs_alloc_array(alloc, max_rows, sizeof(*step->hidden_rows));
+    step->copies = krs_alloc_array(alloc, 2 * (size_t)max_seqs, sizeof(*step->copies));
+    const bool has_rows = step->tokens && step->logit_rows && step->hidden_rows;
+    return has_rows && step->seqs && step->copies ? KRS_OK : KRS_ENOMEM;
+}
+
+static krs_status make_tables(krs_engine *engine, uint32_t n_streams)
+{
+    const krs_alloc *alloc = engine->alloc;
+    krs_outbox *outbox = &engine->outbox;
     outbox->max = n_streams;
     outbox->events = krs_alloc_array(alloc, n_streams, sizeof(*outbox->events));
     outbox->grouped = krs_alloc_array(alloc, n_streams, sizeof(*outbox->grouped));
     outbox->streams = krs_alloc_array(alloc, n_streams, sizeof(krs_stream *));
     engine->by_slot = krs_alloc_array(alloc, n_streams, sizeof(krs_stream *));
-    const bool has_step = step->tokens && step->seqs && step->logit_rows && step->hidden_rows;
     const bool has_outbox = outbox->events && outbox->grouped && outbox->streams;
-    if (!has_step || !has_outbox || !engine->by_slot) {
+    if (!has_outbox || !engine->by_slot) {
         return KRS_ENOMEM;
     }
     for (uint32_t i = 0; i < n_streams; i++) {
         engine->by_slot[i] = NULL;
     }
-    return KRS_OK;
+    return make_step_room(engine);
 }
 
 static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
@@ -319,6 +346,7 @@ void krs_engine_unload(krs_engine *engine)
     krs_alloc_free(alloc, engine->outbox.streams);
     krs_alloc_free(alloc, engine->outbox.grouped);
     krs_alloc_free(alloc, engine->outbox.events);
+    krs_alloc_free(alloc, engine->step.copies);
     krs_alloc_free(alloc, engine->step.hidden_rows);
     krs_alloc_free(alloc, engine->step.logit_rows);
     krs_alloc_free(alloc, engine->step.seqs);
@@ -326,6 +354,7 @@ void krs_engine_unload(krs_engine *engine)
     krs_sampler_free(engine->sampler);
     krs_sched_free(engine->sched);
     krs_kv_prefix_free(engine->prefix);
+    krs_kv_state_free(engine->states);
     krs_kv_pool_free(engine->pool);
     krs_exec_free(engine->exec);
     krs_backend_close(engine->backend);

@@ -24,6 +24,7 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
         .max_hidden_rows = engine->info.hidden > 0 ? engine->limits.max_step_tokens : 0,
         .n_kv_blocks = n_kv_blocks,
         .kv_dtype = engine->plan.kv_dtype,
+        .n_state_slots = 2 * engine->limits.max_running + KRS_ENGINE_SPARE_STATES,
     };
 }
 
@@ -48,7 +49,8 @@ static krs_status plan_exec(krs_engine *engine, uint32_t n_kv_blocks, krs_error 
     plan->n_kv_blocks = n_kv_blocks;
     plan->engine_bytes = engine_bytes(engine);
     plan->total_bytes = plan->exec.weight_bytes + plan->exec.copied_bytes + plan->exec.kv_bytes +
-                        plan->exec.scratch_bytes + plan->engine_bytes + plan->process_bytes;
+                        plan->exec.state_bytes + plan->exec.scratch_bytes + plan->engine_bytes +
+                        plan->process_bytes;
     return status;
 }
 
@@ -56,13 +58,13 @@ void krs_engine_plan_text(const krs_engine_plan *plan, char *out, size_t max_byt
 {
     (void)snprintf(out, max_bytes,
                    "weights %.1f MiB, copies %.1f MiB, KV %.1f MiB (%llu tokens, context %u), "
-                   "scratch %.1f MiB, engine %.1f MiB, process %.1f MiB: %.1f MiB",
+                   "states %.1f MiB, scratch %.1f MiB, engine %.1f MiB, process %.1f MiB: %.1f MiB",
                    (double)plan->exec.weight_bytes / MIB, (double)plan->exec.copied_bytes / MIB,
                    (double)plan->exec.kv_bytes / MIB,
                    (unsigned long long)plan->n_kv_blocks * KRS_KV_BLOCK_TOKENS,
-                   plan->context_tokens, (double)plan->exec.scratch_bytes / MIB,
-                   (double)plan->engine_bytes / MIB, (double)plan->process_bytes / MIB,
-                   (double)plan->total_bytes / MIB);
+                   plan->context_tokens, (double)plan->exec.state_bytes / MIB,
+                   (double)plan->exec.scratch_bytes / MIB, (double)plan->engine_bytes / MIB,
+                   (double)plan->process_bytes / MIB, (double)plan->total_bytes / MIB);
 }
 
 static krs_status refuse(const krs_engine_plan *plan, krs_error *err)

@@ -30,7 +30,12 @@ static krs_step build_step(krs_engine *engine, const krs_sched_step *plan)
         .seqs = room->seqs,
         .logit_rows = room->logit_rows,
         .hidden_rows = room->hidden_rows,
+        .n_copies = plan->n_copies,
+        .copies = room->copies,
     };
+    for (uint32_t i = 0; i < plan->n_copies; i++) {
+        room->copies[i] = (krs_state_copy){plan->copies[i].from, plan->copies[i].to};
+    }
     for (uint32_t i = 0; i < plan->n_items; i++) {
         const krs_sched_item *item = &plan->items[i];
         const krs_stream *stream = (const krs_stream *)item->seq;
@@ -42,6 +47,7 @@ static krs_step build_step(krs_engine *engine, const krs_sched_step *plan)
             .n_past = item->n_past,
             .n_blocks = item->seq->table.n_blocks,
             .blocks = item->seq->table.blocks,
+            .state = item->seq->slot,
         };
         step.n_rows += item->n_rows;
         uint32_t *wanted = stream->embedding.n > 0 ? room->hidden_rows + step.n_hidden_rows

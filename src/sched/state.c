@@ -115,6 +115,23 @@ static bool take_trail(krs_sched *sched, krs_sched_seq *seq, uint32_t *slot)
     return krs_kv_state_take(sched->states, slot) == KRS_OK;
 }
 
+/* Copy its state to be the checkpoint of the last registered block. */
+static void keep_state(krs_sched *sched, krs_sched_seq *seq, bool is_trail, krs_sched_step *out)
+{
+    uint32_t slot = KRS_KV_NO_STATE;
+    const bool has_slot = is_trail ? take_trail(sched, seq, &slot)
+                                   : krs_kv_state_take(sched->states, &slot) == KRS_OK;
+    if (!has_slot) {
+        return;
+    }
+    add_copy(sched, seq->slot, slot, out);
+    krs_kv_prefix_checkpoint(sched->prefix, &seq->chain, &seq->table, slot);
+    if (is_trail) {
+        seq->trail_slot = slot;
+        seq->trail_block = seq->table.blocks[seq->chain.n_blocks - 1];
+    }
+}
+
 void krs_sched_checkpoint(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
 {
     if (!sched->states || !is_at_chain(sched, seq)) {
@@ -125,17 +142,8 @@ void krs_sched_checkpoint(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *
     if (is_wanted) {
         seq->next_checkpoint = next_checkpoint(sched, seq, seq->n_computed, 0);
     }
-    uint32_t slot = KRS_KV_NO_STATE;
-    if ((!is_wanted && !is_trail) ||
-        krs_kv_prefix_has_checkpoint(sched->prefix, &seq->chain, &seq->table) ||
-        !(is_trail ? take_trail(sched, seq, &slot)
-                   : krs_kv_state_take(sched->states, &slot) == KRS_OK)) {
-        return;
-    }
-    add_copy(sched, seq->slot, slot, out);
-    krs_kv_prefix_checkpoint(sched->prefix, &seq->chain, &seq->table, slot);
-    if (is_trail) {
-        seq->trail_slot = slot;
-        seq->trail_block = seq->table.blocks[seq->chain.n_blocks - 1];
+    if ((is_wanted || is_trail) &&
+        !krs_kv_prefix_has_checkpoint(sched->prefix, &seq->chain, &seq->table)) {
+        keep_state(sched, seq, is_trail, out);
     }
 }

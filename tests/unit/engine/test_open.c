@@ -26,8 +26,9 @@ static void the_plan_adds_up_and_speaks(void **state)
     assert_int_equal(plan->context_tokens, 512);
     assert_int_equal(plan->n_kv_blocks, 4 * 512 / KRS_KV_BLOCK_TOKENS);
     assert_int_equal(plan->total_bytes, plan->exec.weight_bytes + plan->exec.copied_bytes +
-                                            plan->exec.kv_bytes + plan->exec.scratch_bytes +
-                                            plan->engine_bytes + plan->process_bytes);
+                                            plan->exec.kv_bytes + plan->exec.state_bytes +
+                                            plan->exec.scratch_bytes + plan->engine_bytes +
+                                            plan->process_bytes);
     char text[300];
     krs_engine_plan_text(plan, text, sizeof(text));
     assert_non_null(strstr(text, "KV"));
