@@ -3,22 +3,13 @@
 
 #include <math.h>
 
-static bool is_dense_float(krs_dtype dtype)
-{
-    return dtype == KRS_DTYPE_F32 || dtype == KRS_DTYPE_F16 || dtype == KRS_DTYPE_BF16;
-}
-
 static bool is_sound_matrix(const krs_matrix *m)
 {
     if (m->n_out <= 0 || m->n_in <= 0 || m->n_out > KRS_PROGRAM_MAX_WIDTH ||
         m->n_in > KRS_PROGRAM_MAX_WIDTH || !m->data) {
         return false;
     }
-    if (m->quant.kind == KRS_QUANT_NONE) {
-        return is_dense_float(m->dtype);
-    }
-    return m->scales && m->biases && is_dense_float(m->scale_dtype) &&
-           krs_quant_check(&m->quant, m->n_in, NULL) == KRS_OK;
+    return krs_matrix_check(m, NULL) == KRS_OK;
 }
 
 bool krs_is_matrix(const krs_checker *c, uint32_t index, int64_t n_out, int64_t n_in)

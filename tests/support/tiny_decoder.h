@@ -80,14 +80,16 @@ static inline krs_matrix tiny_quantised(tiny_decoder *tiny, const tiny_shape *sh
                     .n_in = n_in,
                     .quant = shape->quant,
                     .dtype = KRS_DTYPE_U32,
-                    .scale_dtype = shape->dtype};
+                    .scale_dtype = krs_quant_takes_scales(shape->quant.kind, shape->dtype)
+                                       ? shape->dtype
+                                       : KRS_DTYPE_U8};
     unsigned char *data = tiny_take(tiny, krs_matrix_data_bytes(&m));
     unsigned char *scales = tiny_take(tiny, krs_matrix_scale_bytes(&m));
     unsigned char *biases = scales + krs_matrix_scale_bytes(&m) / 2;
-    KRS_CHECK(krs_quant_affine(w, &m, data, scales, biases, NULL) == KRS_OK);
+    KRS_CHECK(krs_quantise(w, shape->dtype, &m, data, scales, biases, NULL) == KRS_OK);
     m.data = data;
     m.scales = scales;
-    m.biases = biases;
+    m.biases = krs_quant_has_biases(shape->quant.kind) ? biases : NULL;
     return m;
 }
 

@@ -20,6 +20,8 @@
 #define KRS_CPU_FORK_ELEMENTS        65536
 #define KRS_CPU_PRODUCTS_PER_ELEMENT 16 /* multiply-adds that cost what one such element does */
 #define KRS_CPU_ROWS_BLOCK_BYTES     (256 * 1024) /* packed rows kept in the L2 cache by a linear op */
+#define KRS_CPU_WIDENED_OUTS                                                                       \
+    12 /* outputs widened at once: whole f32 tiles everywhere, 192 KiB at 4096 columns */
 
 typedef struct krs_cpu_backend {
     krs_backend base;
@@ -60,7 +62,9 @@ KRS_MUST_USE krs_status krs_cpu_open(const krs_backend_options *options, const k
 /* Run fn(arg, index, n_threads) on the team, or here alone when n_elements is small. */
 void krs_cpu_fork(const krs_cpu_exec *exec, int64_t n_elements, krs_cpu_task task, void *arg);
 
-/* Which kernel a matrix takes. */
+/* Is this a matrix no kernel reads as it lies, so that its rows are widened to f32 first? */
+bool krs_cpu_is_widened(const krs_matrix *matrix);
+/* Which kernel a matrix takes: f32 when it is widened. */
 krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix);
 /* Bytes of one packed row; floats of its group sums (0 when dense), padded. */
 size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in);

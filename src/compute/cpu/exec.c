@@ -29,8 +29,19 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+bool krs_cpu_is_widened(const krs_matrix *matrix)
+{
+    const krs_quant *quant = &matrix->quant;
+    const bool has_kernel =
+        quant->kind == KRS_QUANT_AFFINE && (quant->bits == 4 || quant->bits == 8);
+    return quant->kind != KRS_QUANT_NONE && !has_kernel;
+}
+
 krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix)
 {
+    if (krs_cpu_is_widened(matrix)) {
+        return KRS_CPU_F32;
+    }
     if (matrix->quant.kind == KRS_QUANT_AFFINE) {
         return matrix->quant.bits == 4 ? KRS_CPU_AFFINE4 : KRS_CPU_AFFINE8;
     }
@@ -48,7 +59,8 @@ size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in)
 
 size_t krs_cpu_packed_sums(const krs_matrix *matrix)
 {
-    if (matrix->quant.kind != KRS_QUANT_AFFINE) {
+    const krs_cpu_layout layout = krs_cpu_layout_of(matrix);
+    if (layout != KRS_CPU_AFFINE4 && layout != KRS_CPU_AFFINE8) {
         return 0;
     }
     const size_t n_groups = (size_t)(matrix->n_in / matrix->quant.group);
@@ -66,6 +78,9 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
     if (sums > 0) {
         const int64_t n_groups = matrix->n_in / matrix->quant.group;
         s->thread_floats = larger(s->thread_floats, krs_cpu_scale_floats(n_groups));
+    }
+    if (krs_cpu_is_widened(matrix)) {
+        s->thread_floats = larger(s->thread_floats, KRS_CPU_WIDENED_OUTS * (size_t)matrix->n_in);
     }
 }
 

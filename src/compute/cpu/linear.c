@@ -4,7 +4,9 @@
  * the same packing (q, k and v; gate and up) share one packing. Threads take contiguous ranges of
  * outputs, so each streams its own part of the weights; inside, outputs are cut into blocks whose
  * weights stay in the L2 cache while the rows pass by, and rows into blocks whose packed form does the
- * same while the weights of such a block pass by. Cuts choose which sums are made when, never the
+ * same while the weights of such a block pass by. Matrices that no kernel reads as they lie (every
+ * quantised kind but affine of 4 and 8 bits) have a few rows at a time widened to f32 in the thread's
+ * scratch, and go on as f32; all rows of x share the widening. Cuts choose which sums are made when, never the
  * order inside one. */
 #include "compute/cpu/cpu.h"
 
@@ -68,6 +70,7 @@ static void pack_rows(krs_cpu_exec *exec, pack_task *t)
 
 typedef struct linear_task {
     krs_cpu_linear op;
+    const krs_matrix *widened; /* whose rows become f32 first; NULL: op.w is the file's */
     krs_cpu_linear_fn run;
     const krs_cpu_exec *exec;
     int64_t n_rows;
@@ -76,13 +79,28 @@ typedef struct linear_task {
     int64_t outs_block;
 } linear_task;
 
-/* Outputs [out, out + n_outs) of all rows, a block of rows at a time. */
-static void all_rows(const linear_task *t, int64_t out, int64_t n_outs, float *scratch)
+/* Outputs [out, out + n_outs) of op, all rows, a block of rows at a time. */
+static void all_rows(const linear_task *t, const krs_cpu_linear *op, int64_t out, int64_t n_outs,
+                     float *scratch)
 {
     for (int64_t r = 0; r < t->n_rows; r += t->rows_block) {
         const int64_t n = t->n_rows - r < t->rows_block ? t->n_rows - r : t->rows_block;
-        t->run(&t->op, r, n, out, n_outs, scratch);
+        t->run(op, r, n, out, n_outs, scratch);
     }
+}
+
+/* The same for a kind without a kernel: its rows are widened into scratch, once for all rows of x. */
+static void all_rows_widened(const linear_task *t, int64_t out, int64_t n_outs, float *scratch)
+{
+    const krs_matrix *matrix = t->widened;
+    for (int64_t i = 0; i < n_outs; i++) {
+        krs_matrix_row(matrix, out + i, scratch + i * matrix->n_in);
+    }
+    krs_cpu_linear op = t->op;
+    op.w = (const unsigned char *)scratch;
+    op.out += out;
+    op.bias = op.bias ? op.bias + out : NULL;
+    all_rows(t, &op, 0, n_outs, NULL);
 }
 
 static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
@@ -93,7 +111,12 @@ static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
     int64_t end;
     krs_cpu_team_share(t->n_outs, OUTS_GRAIN, index, n_threads, &begin, &end);
     for (int64_t o = begin; o < end; o += t->outs_block) {
-        all_rows(t, o, end - o < t->outs_block ? end - o : t->outs_block, scratch);
+        const int64_t n = end - o < t->outs_block ? end - o : t->outs_block;
+        if (t->widened) {
+            all_rows_widened(t, o, n, scratch);
+        } else {
+            all_rows(t, &t->op, o, n, scratch);
+        }
     }
 }
 
@@ -104,14 +127,21 @@ static int64_t block_of(int64_t bytes, size_t each, int64_t grain)
     return n < grain ? grain : n;
 }
 
+/* Bytes of a row as the kernel reads it. */
+static size_t kernel_row_bytes(const krs_matrix *matrix)
+{
+    return krs_cpu_is_widened(matrix) ? (size_t)matrix->n_in * sizeof(float)
+                                      : krs_matrix_row_bytes(matrix);
+}
+
 static krs_cpu_linear describe(const krs_cpu_exec *exec, const krs_op *op, const krs_matrix *matrix,
                                const pack_task *pack)
 {
     const int64_t block = pack->packing->block;
-    const size_t row_bytes = krs_matrix_data_bytes(matrix) / (size_t)matrix->n_out;
+    const size_t row_bytes = kernel_row_bytes(matrix);
     const int64_t n_blocks = matrix->n_in / block;
     const size_t block_bytes = row_bytes / (size_t)matrix->n_in; /* dense: bytes of an element */
-    const bool is_affine = matrix->quant.kind == KRS_QUANT_AFFINE;
+    const bool is_affine = pack->group > 0;
     const size_t whole = is_affine ? (size_t)(n_blocks * block) * (size_t)matrix->quant.bits / 8
                                    : (size_t)(n_blocks * block) * block_bytes;
     krs_cpu_linear out = {
@@ -145,7 +175,8 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
 {
     const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
     const krs_cpu_linear_kernel *kernel = &exec->kernels->linear[krs_cpu_layout_of(matrix)];
-    const bool is_affine = matrix->quant.kind == KRS_QUANT_AFFINE;
+    const bool is_widened = krs_cpu_is_widened(matrix);
+    const bool is_affine = matrix->quant.kind == KRS_QUANT_AFFINE && !is_widened;
     pack_task pack = {
         .exec = exec,
         .slot = op->in,
@@ -162,13 +193,14 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
     pack_rows(exec, &pack);
     linear_task task = {
         .op = describe(exec, op, matrix, &pack),
+        .widened = is_widened ? matrix : NULL,
         .run = kernel->run,
         .exec = exec,
         .n_rows = pack.n_rows,
         .n_outs = matrix->n_out,
         .rows_block = block_of(KRS_CPU_ROWS_BLOCK_BYTES, pack.row_bytes, ROWS_GRAIN),
-        .outs_block = block_of(OUTS_BLOCK_BYTES,
-                               krs_matrix_data_bytes(matrix) / (size_t)matrix->n_out, OUTS_GRAIN),
+        .outs_block = is_widened ? KRS_CPU_WIDENED_OUTS
+                                 : block_of(OUTS_BLOCK_BYTES, kernel_row_bytes(matrix), OUTS_GRAIN),
     };
     const int64_t n_products = pack.n_rows * matrix->n_out * matrix->n_in;
     krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, linear_share, &task);

@@ -135,46 +135,12 @@ void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op)
     for_rows(exec, op, op->out, take_row);
 }
 
-/* One group of an affine row: scale * code + bias, the definition of tensor/quant.h. */
-static void widen_group(const krs_matrix *m, int64_t first, float scale, float bias, float *out)
-{
-    const uint32_t mask = (1u << m->quant.bits) - 1;
-    const int64_t per_word = 32 / m->quant.bits;
-    const unsigned char *words = (const unsigned char *)m->data + first / per_word * 4;
-    for (int64_t i = 0; i < m->quant.group; i += per_word) {
-        uint32_t word;
-        memcpy(&word, words, sizeof(word));
-        words += sizeof(word);
-        for (int64_t k = 0; k < per_word; k++) {
-            out[i + k] = scale * (float)(word >> (k * m->quant.bits) & mask) + bias;
-        }
-    }
-}
-
-static void widen_affine_row(const krs_matrix *m, int64_t row, float *out)
-{
-    const int64_t n_groups = m->n_in / m->quant.group;
-    const size_t item_bytes = krs_dtype_bytes(m->scale_dtype);
-    for (int64_t g = 0; g < n_groups; g++) {
-        const size_t at = (size_t)(row * n_groups + g) * item_bytes;
-        float scale = 0;
-        float bias = 0;
-        (void)krs_f32_of_any(m->scale_dtype, (const unsigned char *)m->scales + at, 1, &scale);
-        (void)krs_f32_of_any(m->scale_dtype, (const unsigned char *)m->biases + at, 1, &bias);
-        widen_group(m, row * m->n_in + g * m->quant.group, scale, bias, out + g * m->quant.group);
-    }
-}
-
 static void embed_row(krs_cpu_exec *exec, const krs_op *op, int64_t r)
 {
     const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
     const uint32_t token = exec->host.step->tokens[r];
     float *out = krs_host_row(&exec->host, op->out, r);
-    if (matrix->quant.kind == KRS_QUANT_AFFINE) {
-        widen_affine_row(matrix, token, out);
-    } else {
-        krs_matrix_row(matrix, token, out);
-    }
+    krs_matrix_row(matrix, token, out);
     for (int64_t i = 0; i < matrix->n_in; i++) {
         out[i] *= op->embed.scale;
     }

@@ -83,11 +83,30 @@ static layout layout_of(const krs_program *program, const krs_exec_limits *limit
     return l;
 }
 
+/* The kernels here read dense matrices and affine ones of 4 and 8 bits. */
+static krs_status check_matrices(const krs_program *program, krs_error *err)
+{
+    for (uint32_t i = 0; i < program->n_matrices; i++) {
+        const krs_quant *quant = &program->matrices[i].quant;
+        const bool is_affine = quant->kind == KRS_QUANT_AFFINE;
+        if (quant->kind != KRS_QUANT_NONE &&
+            !(is_affine && (quant->bits == 4 || quant->bits == 8))) {
+            return krs_fail(err, KRS_EUNSUPPORTED,
+                            "cuda: matrix %u is stored as %s of %d bits; the cpu device reads that",
+                            i, krs_quant_name(quant->kind), quant->bits);
+        }
+    }
+    return KRS_OK;
+}
+
 static krs_status plan_of(krs_backend *backend, const krs_program *program,
                           const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
 {
     (void)backend;
-    (void)err;
+    const krs_status status = check_matrices(program, err);
+    if (status != KRS_OK) {
+        return status;
+    }
     const layout l = layout_of(program, limits);
     uint64_t file_bytes = 0;
     for (uint32_t i = 0; i < program->n_matrices; i++) {
@@ -287,6 +306,10 @@ static void exec_free(krs_exec *base)
 static krs_status exec_new(krs_backend *backend, const krs_program *program,
                            const krs_exec_limits *limits, krs_exec **out, krs_error *err)
 {
+    krs_status status = check_matrices(program, err);
+    if (status != KRS_OK) {
+        return status;
+    }
     const layout l = layout_of(program, limits);
     krs_cuda_exec *exec =
         static_cast<krs_cuda_exec *>(krs_alloc_zero(backend->alloc, sizeof(krs_cuda_exec)));
@@ -301,9 +324,8 @@ static krs_status exec_new(krs_backend *backend, const krs_program *program,
     exec->max_blocks = l.max_blocks;
     exec->matrices = static_cast<krs_cuda_matrix *>(
         krs_alloc_array(backend->alloc, program->n_matrices, sizeof(krs_cuda_matrix)));
-    const krs_status status = exec->matrices
-                                  ? open_exec(exec, &l, err)
-                                  : krs_fail(err, KRS_ENOMEM, "cuda: exec: out of memory");
+    status = exec->matrices ? open_exec(exec, &l, err)
+                            : krs_fail(err, KRS_ENOMEM, "cuda: exec: out of memory");
     if (status != KRS_OK) {
         exec_free(&exec->base);
         return status;

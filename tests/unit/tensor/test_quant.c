@@ -18,9 +18,9 @@ static void a_layout_that_does_not_exist_is_named(void **state)
 {
     (void)state;
     krs_error err = KRS_ERROR_INIT;
-    krs_quant quant = {KRS_QUANT_AFFINE, 3, 64};
+    krs_quant quant = {KRS_QUANT_AFFINE, 7, 64};
     assert_int_equal(krs_quant_check(&quant, 128, &err), KRS_EUNSUPPORTED);
-    assert_non_null(strstr(err.message, "3 bits"));
+    assert_non_null(strstr(err.message, "7 bits"));
     quant = (krs_quant){KRS_QUANT_AFFINE, 4, 48};
     assert_int_equal(krs_quant_check(&quant, 96, &err), KRS_EUNSUPPORTED);
     assert_non_null(strstr(err.message, "48"));
