@@ -80,6 +80,11 @@ void krs_host_exec_free(krs_exec *exec);
 KRS_MUST_USE krs_status krs_host_submit(krs_exec *exec, const krs_step *step, krs_error *err);
 KRS_MUST_USE krs_status krs_host_collect(krs_exec *exec, krs_step_result *out, krs_error *err);
 
+/* The states of a step, before its ops: copies made in their order, then zeros for new sequences. */
+void krs_host_prepare_states(krs_host_exec *exec, const krs_step *step);
+/* After a CONV over a sequence's rows: its last inputs into the state. */
+void krs_host_keep_inputs(const krs_host_exec *exec, const krs_op *op, const krs_step_seq *seq);
+
 /* State slot `slot` from element `first` on. */
 static inline float *krs_host_state(const krs_host_exec *exec, uint32_t slot, int64_t first)
 {

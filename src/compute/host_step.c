@@ -14,21 +14,6 @@ static void fill_row_tables(krs_host_exec *exec, const krs_step *step)
     }
 }
 
-/* Copies in their order, then zeros for sequences that begin. */
-static void prepare_states(krs_host_exec *exec, const krs_step *step)
-{
-    const size_t n_bytes = (size_t)exec->program->state_floats * sizeof(float);
-    for (uint32_t i = 0; i < step->n_copies; i++) {
-        memmove(krs_host_state(exec, step->copies[i].to, 0),
-                krs_host_state(exec, step->copies[i].from, 0), n_bytes);
-    }
-    for (uint32_t i = 0; i < step->n_seqs; i++) {
-        if (step->seqs[i].n_past == 0) {
-            memset(krs_host_state(exec, step->seqs[i].state, 0), 0, n_bytes);
-        }
-    }
-}
-
 krs_status krs_host_submit(krs_exec *base, const krs_step *step, krs_error *err)
 {
     krs_host_exec *exec = (krs_host_exec *)base;
@@ -49,7 +34,7 @@ krs_status krs_host_submit(krs_exec *base, const krs_step *step, krs_error *err)
     exec->n_hidden_rows[at] = step->n_hidden_rows;
     fill_row_tables(exec, step);
     if (exec->states) {
-        prepare_states(exec, step);
+        krs_host_prepare_states(exec, step);
     }
     exec->step = step;
     exec->run(exec);

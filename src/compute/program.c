@@ -102,3 +102,13 @@ krs_status krs_program_add_op(krs_program *program, const krs_op *op)
     program->ops[program->n_ops++] = *op;
     return KRS_OK;
 }
+
+krs_status krs_program_add_state(krs_program *program, int64_t n, int64_t *first)
+{
+    if (n < 0 || n > KRS_PROGRAM_MAX_STATE - program->state_floats) {
+        return KRS_ETOOLARGE;
+    }
+    *first = program->state_floats;
+    program->state_floats += n;
+    return KRS_OK;
+}

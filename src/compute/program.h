@@ -26,6 +26,8 @@
 #define KRS_PROGRAM_MAX_HEAD_DIM 1024 /* kernels keep a head's sums on the stack; models use 256 */
 #define KRS_PROGRAM_MAX_STATE                                                                      \
     (INT64_C(1) << 32) /* f32 of one sequence's state: 16 GiB; the largest models have 2^25 */
+#define KRS_ROUTE_MAX_EXPERTS 1024 /* kernels keep a row's scores on the stack; models use 512 */
+#define KRS_CONV_MAX_KERNEL   64   /* short ones: models use 4 */
 #define KRS_PROGRAM_MAX_WIDTH (1 << 24) /* elements of a row; the largest vocabularies have 2^18 */
 #define KRS_NO_MATRIX         UINT32_MAX
 #define KRS_NO_SLOT           UINT32_MAX
@@ -62,6 +64,12 @@ typedef struct krs_gate {
     float limit;
     float alpha;
 } krs_gate;
+
+typedef enum krs_route_score {
+    KRS_ROUTE_SOFTMAX, /* over all logits */
+    KRS_ROUTE_TOP,     /* the logits choose; weights are a softmax over the chosen */
+    KRS_ROUTE_SIGMOID, /* of each logit */
+} krs_route_score;
 
 /* A new kind goes before the count, with a row in program_check.c and in each backend's table. */
 typedef enum krs_op_kind {
@@ -109,6 +117,27 @@ typedef enum krs_op_kind {
     /* out part h = M_h * in part h, for head_linear.n_heads parts; M_h = rows
      * [h * n_out_of_a_head, ...) of the matrix [n_heads * n_out_of_a_head, n_in_of_a_head] */
     KRS_OP_HEAD_LINEAR,
+    /* The router of a mixture: route.top_k of the experts (the width of in, their logits) for each row.
+     * s = route.score of the logits; experts are chosen by s + bias (a vector, or KRS_NO_MATRIX), the
+     * lowest index first among equals. n_groups > 1: only from the top_groups best of n_groups runs
+     * of experts, a run being as good as the sum of its best two. out [2 * top_k]: their indices, the
+     * best first, then their weights: s, divided by the sum of the chosen when is_normalised, times
+     * route.scale. */
+    KRS_OP_ROUTE,
+    /* out = sum over the routing in2 (of a ROUTE over as many experts), in its order, of
+     * weight * down(gated(gate(in), up(in))), each a linear with the expert's matrix and bias. */
+    KRS_OP_EXPERTS,
+    /* Causal convolution over a sequence's rows, each channel by itself: out[c] = act(sum over k of
+     * matrix[c][k] * x[c] (+ bias[c])), x the row of in that is kernel - 1 - k before this one. Rows
+     * before the step's first are in the state: [kernel - 1][width], oldest first. */
+    KRS_OP_CONV,
+    /* The gated delta rule, row after row: in = q and k of delta.n_k_heads heads of k_dim, then v of
+     * n_v_heads of v_dim; in2 = b, in3 = a, one for each v head h, which reads k head
+     * h / (n_v_heads / n_k_heads). With q and k divided by sqrt(sum x^2 + eps), q times delta.scale:
+     *   S = exp(-exp(matrix[h]) * softplus(a + bias[h])) * S
+     *   S = S + k (sigmoid(b) * (v - S^T k))^T;  out = S^T q
+     * S [k_dim][v_dim] of every v head is the state. matrix and bias: vectors of n_v_heads. */
+    KRS_OP_DELTA,
     KRS_OP_KIND_COUNT
 } krs_op_kind;
 
@@ -116,6 +145,7 @@ typedef struct krs_op {
     krs_op_kind kind;
     krs_slot in;
     krs_slot in2;
+    krs_slot in3; /* of ops that read three */
     krs_slot out;
     uint32_t matrix; /* index into krs_program.matrices, or KRS_NO_MATRIX */
     uint32_t bias;   /* the same, a vector (n_out = 1), or KRS_NO_MATRIX */
@@ -167,6 +197,41 @@ typedef struct krs_op {
         struct {
             int32_t n_heads;
         } head_linear;
+        struct {
+            krs_route_score score;
+            int32_t top_k;
+            int32_t n_groups;   /* 1: all experts are one */
+            int32_t top_groups; /* not read with one group */
+            bool is_normalised;
+            float scale; /* usually 1 */
+        } route;
+        struct {
+            /* Each the first of n_experts consecutive matrices of one layout: gate and up
+             * [ffn, width], down [width, ffn]. up KRS_NO_MATRIX: gate's are [2 * ffn, width], rows of
+             * gate and up in turn (gpt-oss). Biases likewise, each KRS_NO_MATRIX when there are none. */
+            uint32_t gate;
+            uint32_t up;
+            uint32_t down;
+            uint32_t gate_bias;
+            uint32_t up_bias;
+            uint32_t down_bias;
+            int32_t n_experts;
+            krs_gate gated;
+        } experts;
+        struct {
+            int32_t kernel; /* rows a channel sees, itself included */
+            krs_activation act;
+            int64_t state; /* first element in the sequence's state */
+        } conv;
+        struct {
+            int32_t n_k_heads;
+            int32_t n_v_heads; /* a multiple of n_k_heads */
+            int32_t k_dim;
+            int32_t v_dim;
+            float scale; /* usually 1 / sqrt(k_dim) */
+            float eps;
+            int64_t state; /* first element in the sequence's state */
+        } delta;
     };
 } krs_op;
 
@@ -205,11 +270,24 @@ KRS_MUST_USE krs_status krs_program_add_matrix(krs_program *program, const krs_m
 KRS_MUST_USE krs_status krs_program_add_floats(krs_program *program, const float *values,
                                                uint32_t n, uint32_t *out);
 KRS_MUST_USE krs_status krs_program_add_op(krs_program *program, const krs_op *op);
+/* n more elements of a sequence's state, for one op; *first: where they begin. */
+KRS_MUST_USE krs_status krs_program_add_state(krs_program *program, int64_t n, int64_t *first);
 
 /* Elements of one head of V, and of attention's output. */
 static inline int32_t krs_program_value_dim(const krs_program *program)
 {
     return program->value_dim > 0 ? program->value_dim : program->head_dim;
+}
+
+/* Elements of state that a CONV, and a DELTA, has. */
+static inline int64_t krs_conv_state_floats(const krs_program *program, const krs_op *op)
+{
+    return (op->conv.kernel - 1) * program->slots[op->in].width;
+}
+
+static inline int64_t krs_delta_state_floats(const krs_op *op)
+{
+    return (int64_t)op->delta.n_v_heads * op->delta.k_dim * op->delta.v_dim;
 }
 
 /* "linear", "rms norm", ...: for messages. */

@@ -36,6 +36,10 @@ static const struct {
     [KRS_OP_ADD_VECTOR] = {"add vector", krs_check_add_vector, WRITES_OUT},
     [KRS_OP_COPY] = {"copy", krs_check_copy, WRITES_PART},
     [KRS_OP_HEAD_LINEAR] = {"head linear", krs_check_head_linear, WRITES_OUT},
+    [KRS_OP_ROUTE] = {"route", krs_check_route, WRITES_OUT},
+    [KRS_OP_EXPERTS] = {"experts", krs_check_experts, WRITES_OUT},
+    [KRS_OP_CONV] = {"conv", krs_check_conv, WRITES_OUT},
+    [KRS_OP_DELTA] = {"delta", krs_check_delta, WRITES_OUT},
 };
 
 const char *krs_op_name(krs_op_kind kind)

@@ -2,7 +2,8 @@
  *
  *   program_check.c     the frame, the table of ops, the results
  *   check_matrix.c      ops with weights          check_attention.c  rotation, KV, attention
- *   check_rows.c        ops of activations alone
+ *   check_rows.c        ops of activations alone         check_moe.c        routing and experts
+ *   check_recurrent.c   ops with a state
  *
  * A new kind of op is one check function, declared below, and one row of the table in program_check.c.
  * A check says what kernels may then rely on: that slots exist, are written, and are as wide as the
@@ -83,3 +84,7 @@ krs_status krs_check_take_rows(const krs_checker *c);
 krs_status krs_check_scale(const krs_checker *c);
 krs_status krs_check_activate(const krs_checker *c);
 krs_status krs_check_copy(const krs_checker *c);
+krs_status krs_check_route(const krs_checker *c);
+krs_status krs_check_experts(const krs_checker *c);
+krs_status krs_check_conv(const krs_checker *c);
+krs_status krs_check_delta(const krs_checker *c);

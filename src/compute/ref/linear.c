@@ -13,8 +13,7 @@ static double dot(const float *a, const float *b, int64_t n)
     return sum;
 }
 
-/* Element o of a stored vector. */
-static double vector_at(const krs_matrix *vector, int64_t o)
+double krs_ref_vector_at(const krs_matrix *vector, int64_t o)
 {
     float x;
     const size_t item_bytes = krs_dtype_bytes(vector->dtype);
@@ -30,7 +29,7 @@ void krs_ref_linear(krs_ref_exec *exec, const krs_op *op)
     const bool has_bias = op->bias != KRS_NO_MATRIX;
     for (int64_t o = 0; o < matrix->n_out && n_rows > 0; o++) {
         krs_matrix_row(matrix, o, exec->row);
-        const double bias = has_bias ? vector_at(&host->program->matrices[op->bias], o) : 0;
+        const double bias = has_bias ? krs_ref_vector_at(&host->program->matrices[op->bias], o) : 0;
         for (int64_t r = 0; r < n_rows; r++) {
             const double sum = dot(exec->row, krs_host_row(host, op->in, r), matrix->n_in);
             krs_host_row(host, op->out, r)[o] = (float)(sum + bias);

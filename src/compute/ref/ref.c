@@ -26,8 +26,9 @@ static size_t longest_sequence(const krs_program *program, const krs_exec_limits
 static krs_status layout_of(const krs_program *program, const krs_exec_limits *limits,
                             krs_host_layout *out, krs_error *err)
 {
-    const size_t extra = 2 * widest_row(program) * sizeof(float) +
-                         longest_sequence(program, limits) * sizeof(double);
+    const size_t each = 2 * sizeof(float) + 2 * sizeof(double);
+    const size_t extra =
+        widest_row(program) * each + longest_sequence(program, limits) * sizeof(double);
     return krs_host_layout_of(program, limits, sizeof(krs_ref_exec), extra, out, err);
 }
 
@@ -62,6 +63,10 @@ static void run(krs_host_exec *host)
         [KRS_OP_ADD_VECTOR] = krs_ref_add_vector,
         [KRS_OP_COPY] = krs_ref_copy,
         [KRS_OP_HEAD_LINEAR] = krs_ref_head_linear,
+        [KRS_OP_ROUTE] = krs_ref_route,
+        [KRS_OP_EXPERTS] = krs_ref_experts,
+        [KRS_OP_CONV] = krs_ref_conv,
+        [KRS_OP_DELTA] = krs_ref_delta,
     };
     for (uint32_t i = 0; i < host->program->n_ops; i++) {
         const krs_op *op = &host->program->ops[i];
@@ -84,7 +89,9 @@ static krs_status exec_new(krs_backend *backend, const krs_program *program,
     }
     krs_ref_exec *exec = (krs_ref_exec *)host;
     exec->scores = host->extra;
-    exec->row = (float *)(exec->scores + longest_sequence(program, limits));
+    exec->inner = exec->scores + longest_sequence(program, limits);
+    exec->sums = exec->inner + widest_row(program);
+    exec->row = (float *)(exec->sums + widest_row(program));
     exec->bias_row = exec->row + widest_row(program);
     host->run = run;
     *out = &host->base;

@@ -13,6 +13,8 @@ typedef struct krs_ref_exec {
     krs_host_exec host;
     float *row;      /* [widest matrix] one row of weights */
     float *bias_row; /* [widest matrix] the bias beside it */
+    double *inner;   /* [widest matrix] an expert's gated row */
+    double *sums;    /* [widest matrix] of experts */
     double *scores;  /* [longest sequence the KV can hold] of one head of one token */
 } krs_ref_exec;
 
@@ -37,3 +39,10 @@ void krs_ref_add_position(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_add_vector(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_copy(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_head_linear(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_route(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_experts(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_conv(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_delta(krs_ref_exec *exec, const krs_op *op);
+
+/* Element o of a stored vector. */
+double krs_ref_vector_at(const krs_matrix *vector, int64_t o);
