@@ -1,0 +1,167 @@
+/* compute/cpu/product.c - see product.h: how packed rows meet a matrix, cut for caches and threads.
+ *
+ * Threads take contiguous ranges of outputs, so each streams its own part of the weights; inside,
+ * outputs are cut into blocks whose weights stay in the L2 cache while the rows pass by, and rows into
+ * blocks whose packed form does the same while the weights of such a block pass by. Matrices that no
+ * kernel reads as they lie (every quantised kind but affine of 4 and 8 bits) have a few rows at a time
+ * widened to f32 in the thread's scratch, and go on as f32; all rows of x share the widening. Cuts
+ * choose which sums are made when, never the order inside one. */
+#include "compute/cpu/product.h"
+
+#define OUTS_GRAIN                                                                                 \
+    16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
+
+#define ROWS_GRAIN 12 /* rows per block: a multiple of every kernel's tile of rows */
+
+#define OUTS_BLOCK_BYTES                                                                           \
+    (512 *                                                                                         \
+     1024) /* weights kept in the L2 cache: half of 1 MiB, beside the rows; 1 to 2 are common */
+
+static bool has_groups(const krs_matrix *matrix)
+{
+    const krs_cpu_layout layout = krs_cpu_layout_of(matrix);
+    return layout == KRS_CPU_AFFINE4 || layout == KRS_CPU_AFFINE8;
+}
+
+krs_cpu_row_form krs_cpu_row_form_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix)
+{
+    const krs_cpu_packing *packing = &kernels->linear[krs_cpu_layout_of(matrix)].packing;
+    return (krs_cpu_row_form){
+        .packing = packing,
+        .group = has_groups(matrix) ? matrix->quant.group : 0,
+        .n_in = matrix->n_in,
+        .row_bytes = krs_cpu_packed_row_bytes(packing, matrix->n_in),
+        .row_sums = krs_cpu_packed_sums(matrix),
+    };
+}
+
+bool krs_cpu_row_form_is(const krs_cpu_row_form *a, const krs_cpu_row_form *b)
+{
+    return a->group == b->group && a->n_in == b->n_in && a->packing->block == b->packing->block &&
+           a->packing->n_vectors == b->packing->n_vectors &&
+           a->packing->is_bf16 == b->packing->is_bf16;
+}
+
+void krs_cpu_pack_row(const krs_cpu_kernels *kernels, const krs_cpu_row_form *form, const float *x,
+                      unsigned char *out, float *sums)
+{
+    kernels->pack(form->packing, x, form->n_in, form->group, out, form->group ? sums : NULL);
+    if (form->group) { /* the kernel reads whole vectors of sums */
+        const size_t n_groups = (size_t)(form->n_in / form->group);
+        memset(sums + n_groups, 0, (form->row_sums - n_groups) * sizeof(*sums));
+    }
+}
+
+/* bytes / each, as a multiple of grain, at least one of it. */
+static int64_t block_of(int64_t bytes, size_t each, int64_t grain)
+{
+    const int64_t n = bytes / (int64_t)each / grain * grain;
+    return n < grain ? grain : n;
+}
+
+/* Bytes of a row as the kernel reads it. */
+static size_t kernel_row_bytes(const krs_matrix *matrix)
+{
+    return krs_cpu_is_widened(matrix) ? (size_t)matrix->n_in * sizeof(float)
+                                      : krs_matrix_row_bytes(matrix);
+}
+
+/* The scales of an affine matrix. */
+static void describe_groups(const krs_matrix *matrix, const krs_cpu_row_form *form,
+                            const float *sums, krs_cpu_linear *out)
+{
+    const int32_t group = form->group;
+    const int32_t block = form->packing->block;
+    out->scales = matrix->scales;
+    out->biases = matrix->biases;
+    out->scale_dtype = matrix->scale_dtype;
+    out->n_groups = matrix->n_in / group;
+    out->blocks_per_group = group > block ? group / block : 1;
+    out->groups_per_block = group < block ? block / group : 1;
+    out->x_sums = sums;
+    out->x_sums_stride = (int64_t)form->row_sums;
+}
+
+static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form *form,
+                               const float *bias, const krs_cpu_product_rows *rows)
+{
+    const int64_t n_whole = matrix->n_in / form->packing->block * form->packing->block;
+    const size_t row_bytes = kernel_row_bytes(matrix);
+    const size_t whole = form->group ? (size_t)n_whole * (size_t)matrix->quant.bits / 8
+                                     : (size_t)n_whole * (row_bytes / (size_t)matrix->n_in);
+    krs_cpu_linear out = {
+        .w = matrix->data,
+        .w_row_bytes = row_bytes,
+        .n_blocks = matrix->n_in / form->packing->block,
+        .tail_bytes = row_bytes - whole,
+        .x = rows->x,
+        .x_row_bytes = form->row_bytes,
+        .out = rows->out,
+        .out_stride = rows->out_stride,
+        .bias = bias,
+        .blocks_per_group = 1,
+        .groups_per_block = 1,
+    };
+    if (form->group) {
+        describe_groups(matrix, form, rows->sums, &out);
+    }
+    return out;
+}
+
+krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix,
+                                   const float *bias, const krs_cpu_product_rows *rows)
+{
+    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix);
+    const bool is_widened = krs_cpu_is_widened(matrix);
+    return (krs_cpu_product){
+        .op = describe(matrix, &form, bias, rows),
+        .widened = is_widened ? matrix : NULL,
+        .run = kernels->linear[krs_cpu_layout_of(matrix)].run,
+        .n_rows = rows->n,
+        .n_outs = matrix->n_out,
+        .rows_block = block_of(KRS_CPU_ROWS_BLOCK_BYTES, form.row_bytes, ROWS_GRAIN),
+        .outs_block = is_widened ? KRS_CPU_WIDENED_OUTS
+                                 : block_of(OUTS_BLOCK_BYTES, kernel_row_bytes(matrix), OUTS_GRAIN),
+    };
+}
+
+/* Outputs [out, out + n_outs) of op, all rows, a block of rows at a time. */
+static void all_rows(const krs_cpu_product *p, const krs_cpu_linear *op, int64_t out,
+                     int64_t n_outs, float *scratch)
+{
+    for (int64_t r = 0; r < p->n_rows; r += p->rows_block) {
+        const int64_t n = p->n_rows - r < p->rows_block ? p->n_rows - r : p->rows_block;
+        p->run(op, r, n, out, n_outs, scratch);
+    }
+}
+
+/* The same for a kind without a kernel: its rows are widened into scratch, once for all rows of x. */
+static void all_rows_widened(const krs_cpu_product *p, int64_t out, int64_t n_outs, float *scratch)
+{
+    const krs_matrix *matrix = p->widened;
+    for (int64_t i = 0; i < n_outs; i++) {
+        krs_matrix_row(matrix, out + i, scratch + i * matrix->n_in);
+    }
+    krs_cpu_linear op = p->op;
+    op.w = (const unsigned char *)scratch;
+    op.out += out;
+    op.bias = op.bias ? op.bias + out : NULL;
+    all_rows(p, &op, 0, n_outs, NULL);
+}
+
+void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *p, uint32_t index,
+                           uint32_t n_threads)
+{
+    float *scratch = exec->thread_scratch + index * exec->thread_floats;
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(p->n_outs, OUTS_GRAIN, index, n_threads, &begin, &end);
+    for (int64_t o = begin; o < end; o += p->outs_block) {
+        const int64_t n = end - o < p->outs_block ? end - o : p->outs_block;
+        if (p->widened) {
+            all_rows_widened(p, o, n, scratch);
+        } else {
+            all_rows(p, &p->op, o, n, scratch);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/* compute/cpu/product.h - packed rows times a matrix: what every op with a matrix is made of.
+ *
+ *   rows of f32 --krs_cpu_pack_row--> packed rows --krs_cpu_product_share, on each thread--> rows of f32
+ *
+ * LINEAR packs the rows of a slot; experts pack the rows that chose them. Both come here, so a
+ * layout that one can read the other can read too.
+ *
+ * Thread: each thread of the team takes its share; shares write different outputs. */
+#pragma once
+
+#include "compute/cpu/cpu.h"
+
+/* What rows look like to the kernel of a matrix. */
+typedef struct krs_cpu_row_form {
+    const krs_cpu_packing *packing;
+    int32_t group; /* elements whose sum the kernel wants; 0: no sums */
+    int64_t n_in;
+    size_t row_bytes; /* of a packed row */
+    size_t row_sums;  /* floats of its sums, padded */
+} krs_cpu_row_form;
+
+krs_cpu_row_form krs_cpu_row_form_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix);
+/* May rows packed for one be read as the other? */
+bool krs_cpu_row_form_is(const krs_cpu_row_form *a, const krs_cpu_row_form *b);
+
+/* x[n_in] into out[row_bytes] and sums[row_sums] (not looked at without a group). */
+void krs_cpu_pack_row(const krs_cpu_kernels *kernels, const krs_cpu_row_form *form, const float *x,
+                      unsigned char *out, float *sums);
+
+/* Packed rows and where their products go. */
+typedef struct krs_cpu_product_rows {
+    const unsigned char *x;
+    const float *sums;
+    int64_t n;
+    float *out;
+    int64_t out_stride;
+} krs_cpu_product_rows;
+
+typedef struct krs_cpu_product {
+    krs_cpu_linear op;
+    const krs_matrix *widened; /* whose rows become f32 first; NULL: op.w is the file's */
+    krs_cpu_linear_fn run;
+    int64_t n_rows;
+    int64_t n_outs;
+    int64_t rows_block;
+    int64_t outs_block;
+} krs_cpu_product;
+
+/* bias: [n_out], or NULL. */
+krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix,
+                                   const float *bias, const krs_cpu_product_rows *rows);
+
+/* This thread's share of the outputs. */
+void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *product, uint32_t index,
+                           uint32_t n_threads);
