@@ -59,6 +59,7 @@ typedef struct krs_model_config {
     int32_t n_heads;
     int32_t n_kv_heads;
     int32_t head_dim;
+    int32_t n_experts; /* routed; 0: a dense model */
     int64_t hidden;
     int64_t ffn;
     int64_t vocab;

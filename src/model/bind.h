@@ -5,25 +5,31 @@
  * file decides whether a module is quantised (a U32 weight with scales and biases is, as in MLX);
  * config.json must then say how.
  *
- * Both spellings of the hub are taken: "model.layers.0..." (a model with its head) and "layers.0..."
- * (the bare network). Head weights never carry the prefix.
+ * A role may be a part of a tensor (fused projections), one expert of a stack, or lie the other way round.
+ * Parts whose rows are contiguous stay views; the rest is copied once, into memory that the model owns and
+ * stats count (part.c).
  *
- * Thread: one owner.  Memory: none of its own. */
+ * All spellings of the hub are taken: "model.layers.0..." (a model with its head), "layers.0..." (the bare
+ * network), "language_model.model.layers.0..." (the text part of a larger model).
+ *
+ *   bind.c   roles, names, books      tensor.c   one tensor, checked      part.c   the role's part of it
+ *
+ * Thread: one owner.  Memory: what it copies goes to the model's copies. */
 #pragma once
 
+#include "model/copies.h"
 #include "model/family.h"
 #include "model/model.h"
-
-#define KRS_BIND_NAME_BYTES                                                                        \
-    (KRS_FAMILY_NAME_BYTES + 16) /* a module and its longest suffix, ".weight" */
 
 typedef struct krs_binder {
     const krs_family *family;
     const krs_model_config *config;
     const krs_tensor_dir *tensors;
-    const char *prefix; /* "model." or "" */
+    const char *prefix;      /* of the network: "model.", "", ... */
+    const char *head_prefix; /* of what stands outside of it: "", "language_model." */
     krs_program *program;
     krs_model_stats *stats;
+    krs_copies *copies;
     uint32_t embed_matrix; /* bound already, for a tied head; KRS_NO_MATRIX before */
 } krs_binder;
 
@@ -32,15 +38,20 @@ typedef struct krs_bound {
     uint32_t bias;   /* the same, or KRS_NO_MATRIX */
 } krs_bound;
 
+/* One weight of the network. */
+typedef struct krs_weight_key {
+    krs_role role;
+    int32_t layer;  /* ignored by roles outside of the layers */
+    int32_t expert; /* ignored by roles without experts */
+} krs_weight_key;
+
 /* All arguments borrowed for the binder's life. */
 void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_model_config *config,
-                     const krs_tensor_dir *tensors, krs_program *program, krs_model_stats *stats);
+                     const krs_tensor_dir *tensors, krs_program *program, krs_model_stats *stats,
+                     krs_copies *copies);
 
-/* Does the family have this weight? */
-bool krs_binder_has(const krs_binder *binder, krs_role role);
-
-/* Bind one weight and its bias, and count them in stats. layer: ignored by roles outside the layers.
+/* Bind one weight and its bias, and count them in stats.
  * Errors: KRS_ENOENT (missing tensor), KRS_EFORMAT (shape, vocabulary, a layout config.json denies),
  * KRS_EUNSUPPORTED (dtype, quantisation), KRS_ENOMEM, KRS_ETOOLARGE. */
-KRS_MUST_USE krs_status krs_binder_bind(krs_binder *binder, krs_role role, int32_t layer,
+KRS_MUST_USE krs_status krs_binder_bind(krs_binder *binder, const krs_weight_key *key,
                                         krs_bound *out, krs_error *err);

@@ -1,16 +1,14 @@
-/* model/family.c - see family.h.
- * The four families here are one network with switches: Llama's. Mistral adds a window, Qwen2 fixed
- * biases on q, k and v, Qwen3 a norm on every query and key head. Where transformers reads a switch
- * from config.json (attention_bias, mlp_bias) so do we; where it is built into the class, it is a
- * constant of the table. Qwen3's attention_bias covers o_proj too; Qwen2's o_proj never has one.
- *
- * Source: transformers 5.17, modeling_llama.py, modeling_mistral.py, modeling_qwen2.py,
- * modeling_qwen3.py. */
+/* model/family.c - see family.h: the tables that families are written in, and how they are read. The
+ * descriptions themselves are in families/. */
 #include "model/family.h"
 
 #include "base/check.h"
+#include "base/nearest.h"
+#include "model/families/families.h"
 
 #include <stdio.h>
+
+#define MAX_NEAREST 3 /* names in a message */
 
 static const krs_role_shape role_shapes[KRS_ROLE_COUNT] = {
 #define KRS_ROLE(name, part, rows, columns)                                                        \
@@ -20,208 +18,183 @@ static const krs_role_shape role_shapes[KRS_ROLE_COUNT] = {
 };
 
 static const krs_decoder_slot_shape slot_shapes[KRS_SLOT_COUNT] = {
-    [KRS_SLOT_STREAM] = {KRS_DIM_HIDDEN, KRS_ROWS_ALL},
-    [KRS_SLOT_HIDDEN] = {KRS_DIM_HIDDEN, KRS_ROWS_ALL},
-    [KRS_SLOT_QUERY] = {KRS_DIM_QUERY, KRS_ROWS_ALL},
-    [KRS_SLOT_KEY] = {KRS_DIM_KEY, KRS_ROWS_ALL},
-    [KRS_SLOT_VALUE] = {KRS_DIM_KEY, KRS_ROWS_ALL},
-    [KRS_SLOT_MIXED] = {KRS_DIM_QUERY, KRS_ROWS_ALL},
-    [KRS_SLOT_GATE] = {KRS_DIM_FFN, KRS_ROWS_ALL},
-    [KRS_SLOT_UP] = {KRS_DIM_FFN, KRS_ROWS_ALL},
-    [KRS_SLOT_STATES] = {KRS_DIM_HIDDEN, KRS_ROWS_HIDDEN},
-    [KRS_SLOT_LAST] = {KRS_DIM_HIDDEN, KRS_ROWS_LOGITS},
-    [KRS_SLOT_LOGITS] = {KRS_DIM_VOCAB, KRS_ROWS_LOGITS},
+#define KRS_SLOT(name, width, rows) [KRS_SLOT_##name] = {KRS_DIM_##width, KRS_ROWS_##rows},
+#include "model/slot.def"
+#undef KRS_SLOT
 };
 
-static const char *const llama_names[KRS_ROLE_COUNT] = {
-    [KRS_ROLE_EMBED] = "embed_tokens",
-    [KRS_ROLE_ATTENTION_NORM] = "layers.#.input_layernorm",
-    [KRS_ROLE_QUERY] = "layers.#.self_attn.q_proj",
-    [KRS_ROLE_KEY] = "layers.#.self_attn.k_proj",
-    [KRS_ROLE_VALUE] = "layers.#.self_attn.v_proj",
-    [KRS_ROLE_ATTENTION_OUT] = "layers.#.self_attn.o_proj",
-    [KRS_ROLE_FFN_NORM] = "layers.#.post_attention_layernorm",
-    [KRS_ROLE_GATE] = "layers.#.mlp.gate_proj",
-    [KRS_ROLE_UP] = "layers.#.mlp.up_proj",
-    [KRS_ROLE_DOWN] = "layers.#.mlp.down_proj",
-    [KRS_ROLE_FINAL_NORM] = "norm",
-    [KRS_ROLE_HEAD] = "lm_head",
-};
+typedef struct family_row {
+    const char *model_type;
+    const krs_family *family;
+} family_row;
 
-static const char *const qwen3_names[KRS_ROLE_COUNT] = {
-    [KRS_ROLE_EMBED] = "embed_tokens",
-    [KRS_ROLE_ATTENTION_NORM] = "layers.#.input_layernorm",
-    [KRS_ROLE_QUERY] = "layers.#.self_attn.q_proj",
-    [KRS_ROLE_KEY] = "layers.#.self_attn.k_proj",
-    [KRS_ROLE_VALUE] = "layers.#.self_attn.v_proj",
-    [KRS_ROLE_QUERY_NORM] = "layers.#.self_attn.q_norm",
-    [KRS_ROLE_KEY_NORM] = "layers.#.self_attn.k_norm",
-    [KRS_ROLE_ATTENTION_OUT] = "layers.#.self_attn.o_proj",
-    [KRS_ROLE_FFN_NORM] = "layers.#.post_attention_layernorm",
-    [KRS_ROLE_GATE] = "layers.#.mlp.gate_proj",
-    [KRS_ROLE_UP] = "layers.#.mlp.up_proj",
-    [KRS_ROLE_DOWN] = "layers.#.mlp.down_proj",
-    [KRS_ROLE_FINAL_NORM] = "norm",
-    [KRS_ROLE_HEAD] = "lm_head",
-};
-
-static const krs_decoder_step before_steps[] = {
-    {KRS_OP_EMBED, KRS_ROLE_EMBED, KRS_SLOT_STREAM, KRS_SLOT_STREAM, KRS_SLOT_STREAM},
-};
-
-/* Pre-norm blocks: the stream is only ever read through a norm and added to. */
-static const krs_decoder_step prenorm_steps[] = {
-    {KRS_OP_RMS_NORM, KRS_ROLE_ATTENTION_NORM, KRS_SLOT_STREAM, KRS_SLOT_STREAM, KRS_SLOT_HIDDEN},
-    {KRS_OP_LINEAR, KRS_ROLE_QUERY, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_QUERY},
-    {KRS_OP_LINEAR, KRS_ROLE_KEY, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_KEY},
-    {KRS_OP_LINEAR, KRS_ROLE_VALUE, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_VALUE},
-    {KRS_OP_RMS_NORM, KRS_ROLE_QUERY_NORM, KRS_SLOT_QUERY, KRS_SLOT_QUERY, KRS_SLOT_QUERY},
-    {KRS_OP_RMS_NORM, KRS_ROLE_KEY_NORM, KRS_SLOT_KEY, KRS_SLOT_KEY, KRS_SLOT_KEY},
-    {KRS_OP_ROPE, KRS_ROLE_NONE, KRS_SLOT_QUERY, KRS_SLOT_QUERY, KRS_SLOT_QUERY},
-    {KRS_OP_ROPE, KRS_ROLE_NONE, KRS_SLOT_KEY, KRS_SLOT_KEY, KRS_SLOT_KEY},
-    {KRS_OP_KV_WRITE, KRS_ROLE_NONE, KRS_SLOT_KEY, KRS_SLOT_VALUE, KRS_SLOT_KEY},
-    {KRS_OP_ATTENTION, KRS_ROLE_NONE, KRS_SLOT_QUERY, KRS_SLOT_QUERY, KRS_SLOT_MIXED},
-    {KRS_OP_LINEAR, KRS_ROLE_ATTENTION_OUT, KRS_SLOT_MIXED, KRS_SLOT_MIXED, KRS_SLOT_HIDDEN},
-    {KRS_OP_ADD, KRS_ROLE_NONE, KRS_SLOT_STREAM, KRS_SLOT_HIDDEN, KRS_SLOT_STREAM},
-    {KRS_OP_RMS_NORM, KRS_ROLE_FFN_NORM, KRS_SLOT_STREAM, KRS_SLOT_STREAM, KRS_SLOT_HIDDEN},
-    {KRS_OP_LINEAR, KRS_ROLE_GATE, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_GATE},
-    {KRS_OP_LINEAR, KRS_ROLE_UP, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_UP},
-    {KRS_OP_GLU, KRS_ROLE_NONE, KRS_SLOT_GATE, KRS_SLOT_UP, KRS_SLOT_GATE},
-    {KRS_OP_LINEAR, KRS_ROLE_DOWN, KRS_SLOT_GATE, KRS_SLOT_GATE, KRS_SLOT_HIDDEN},
-    {KRS_OP_ADD, KRS_ROLE_NONE, KRS_SLOT_STREAM, KRS_SLOT_HIDDEN, KRS_SLOT_STREAM},
-};
-
-static const krs_decoder_step after_steps[] = {
-    {KRS_OP_RMS_NORM, KRS_ROLE_FINAL_NORM, KRS_SLOT_STREAM, KRS_SLOT_STREAM, KRS_SLOT_HIDDEN},
-    {KRS_OP_TAKE_ROWS, KRS_ROLE_NONE, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_STATES},
-    {KRS_OP_TAKE_ROWS, KRS_ROLE_NONE, KRS_SLOT_HIDDEN, KRS_SLOT_HIDDEN, KRS_SLOT_LAST},
-    {KRS_OP_LINEAR, KRS_ROLE_HEAD, KRS_SLOT_LAST, KRS_SLOT_LAST, KRS_SLOT_LOGITS},
-};
-
-#define STEPS(list)                                                                                \
-    {                                                                                              \
-        list, sizeof(list) / sizeof((list)[0])                                                     \
-    }
-#define PRENORM_STEPS                                                                              \
-    .before = STEPS(before_steps), .layer = STEPS(prenorm_steps), .after = STEPS(after_steps)
-
-static const krs_family families[] = {
-    {
-        .model_type = "llama",
-        .names = llama_names,
-        .bias = {[KRS_ROLE_QUERY] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_KEY] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_VALUE] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_ATTENTION_OUT] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_GATE] = KRS_BIAS_MLP,
-                 [KRS_ROLE_UP] = KRS_BIAS_MLP,
-                 [KRS_ROLE_DOWN] = KRS_BIAS_MLP},
-        PRENORM_STEPS,
-    },
-    {
-        .model_type = "mistral",
-        .names = llama_names,
-        PRENORM_STEPS,
-    },
-    {
-        .model_type = "qwen2",
-        .names = llama_names,
-        .bias = {[KRS_ROLE_QUERY] = KRS_BIAS_ALWAYS,
-                 [KRS_ROLE_KEY] = KRS_BIAS_ALWAYS,
-                 [KRS_ROLE_VALUE] = KRS_BIAS_ALWAYS},
-        PRENORM_STEPS,
-    },
-    {
-        .model_type = "qwen3",
-        .names = qwen3_names,
-        .bias = {[KRS_ROLE_QUERY] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_KEY] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_VALUE] = KRS_BIAS_ATTENTION,
-                 [KRS_ROLE_ATTENTION_OUT] = KRS_BIAS_ATTENTION},
-        PRENORM_STEPS,
-    },
+static const family_row families[] = {
+#define KRS_FAMILY(model_type, description) {#model_type, &krs_family_##description},
+#include "model/families/family.def"
+#undef KRS_FAMILY
 };
 
 #define N_FAMILIES (sizeof(families) / sizeof(families[0]))
 
 const krs_role_shape *krs_role_shape_of(krs_role role)
 {
-    KRS_CHECK(role < KRS_ROLE_COUNT);
+    KRS_CHECK(role > KRS_ROLE_NONE && role < KRS_ROLE_COUNT);
     return &role_shapes[role];
 }
 
 const krs_decoder_slot_shape *krs_decoder_slot_shape_of(krs_decoder_slot slot)
 {
-    KRS_CHECK(slot < KRS_SLOT_COUNT);
+    KRS_CHECK(slot > KRS_SLOT_NONE && slot < KRS_SLOT_COUNT);
     return &slot_shapes[slot];
 }
 
 int64_t krs_dim_of(const krs_model_config *config, krs_dim dim)
 {
-    switch (dim) {
-    case KRS_DIM_ONE:
-        return 1;
-    case KRS_DIM_VOCAB:
-        return config->vocab;
-    case KRS_DIM_HIDDEN:
-        return config->hidden;
-    case KRS_DIM_FFN:
-        return config->ffn;
-    case KRS_DIM_QUERY:
-        return (int64_t)config->n_heads * config->head_dim;
-    case KRS_DIM_KEY:
-        return (int64_t)config->n_kv_heads * config->head_dim;
-    case KRS_DIM_HEAD:
-        break;
-    }
-    return config->head_dim;
-}
-
-bool krs_bias_rule_holds(const krs_model_config *config, krs_bias_rule rule)
-{
-    switch (rule) {
-    case KRS_BIAS_NEVER:
-        return false;
-    case KRS_BIAS_ALWAYS:
-        return true;
-    case KRS_BIAS_ATTENTION:
-        return config->has_attention_bias;
-    case KRS_BIAS_MLP:
-        break;
-    }
-    return config->has_mlp_bias;
+    const krs_model_config *c = config;
+    const int64_t sizes[KRS_DIM_COUNT] = {
+#define KRS_DIM(name, value) [KRS_DIM_##name] = value,
+#include "model/dim.def"
+#undef KRS_DIM
+    };
+    KRS_CHECK(dim < KRS_DIM_COUNT);
+    return sizes[dim];
 }
 
 const krs_family *krs_family_find(const char *model_type)
 {
     for (size_t i = 0; i < N_FAMILIES; i++) {
         if (strcmp(families[i].model_type, model_type) == 0) {
-            return &families[i];
+            return families[i].family;
         }
     }
     return NULL;
 }
 
-size_t krs_family_module_name(const krs_family *family, krs_role role, int32_t layer,
-                              const char *prefix, char out[KRS_FAMILY_NAME_BYTES])
+static const krs_weight_name *find_name(const krs_weight_name *name, krs_role role)
 {
-    const char *pattern = family->names[role];
-    const char *mark = strchr(pattern, '#');
-    const char *before = role == KRS_ROLE_HEAD ? "" : prefix;
-    const int n = mark == NULL ? snprintf(out, KRS_FAMILY_NAME_BYTES, "%s%s", before, pattern)
-                               : snprintf(out, KRS_FAMILY_NAME_BYTES, "%s%.*s%d%s", before,
-                                          (int)(mark - pattern), pattern, layer, mark + 1);
-    KRS_CHECK(n > 0 && n < KRS_FAMILY_NAME_BYTES);
-    return (size_t)n;
+    while (name && name->role != KRS_ROLE_NONE && name->role != role) {
+        name++;
+    }
+    return name && name->role != KRS_ROLE_NONE ? name : NULL;
 }
 
-void krs_family_list(char *out, size_t max_bytes)
+/* The family's own names hide the common ones of that role. */
+const krs_weight_name *krs_family_next_name(const krs_family *family, krs_role role,
+                                            const krs_weight_name *previous)
 {
+    if (previous) {
+        return find_name(previous + 1, role);
+    }
+    const krs_weight_name *own = find_name(family->names, role);
+    return own ? own : find_name(family->common, role);
+}
+
+size_t krs_family_module_name(const krs_weight_name *name, int32_t layer, int32_t expert,
+                              const char *prefix, char out[KRS_FAMILY_NAME_BYTES])
+{
+    const int32_t numbers[] = {layer, expert};
+    const bool is_outside = name->name[0] == '/';
+    const char *from = name->name + is_outside;
+    size_t n_numbers = 0;
+    size_t at = 0;
+    int n = snprintf(out, KRS_FAMILY_NAME_BYTES, "%s", is_outside ? "" : prefix);
+    for (at += (size_t)n; *from && at < KRS_FAMILY_NAME_BYTES - 1; from++) {
+        if (*from == '#') {
+            KRS_CHECK(n_numbers < 2);
+            n = snprintf(out + at, KRS_FAMILY_NAME_BYTES - at, "%d", numbers[n_numbers++]);
+            at += (size_t)n;
+        } else {
+            out[at++] = *from;
+        }
+    }
+    KRS_CHECK(at < KRS_FAMILY_NAME_BYTES - 1);
+    out[at] = '\0';
+    return at;
+}
+
+typedef struct walk {
+    const krs_family *family;
+    const krs_model_config *config;
+    krs_family_visit *visit;
+    void *ctx;
+} walk;
+
+static krs_status walk_block(const walk *w, const krs_block *block, krs_traits traits,
+                             int32_t layer, krs_error *err)
+{
+    for (size_t i = 0; i < block->n_steps; i++) {
+        const krs_decoder_step *step = &block->steps[i];
+        const bool is_named = step->role == KRS_ROLE_NONE || krs_family_has(w->family, step->role);
+        if (!is_named || !krs_traits_fit(traits, step->need, step->deny)) {
+            continue;
+        }
+        const krs_status status = w->visit(w->ctx, step, layer, err);
+        if (status != KRS_OK) {
+            return status;
+        }
+    }
+    return KRS_OK;
+}
+
+static krs_status walk_uses(const walk *w, const krs_block_use *use, int32_t layer, krs_error *err)
+{
+    const krs_traits traits = krs_traits_of(w->config, layer);
+    krs_status status = KRS_OK;
+    for (; use->block && status == KRS_OK; use++) {
+        if (krs_traits_fit(traits, use->need, use->deny)) {
+            status = walk_block(w, use->block, traits, layer, err);
+        }
+    }
+    return status;
+}
+
+krs_status krs_family_walk(const krs_family *family, const krs_model_config *config,
+                           krs_family_visit *visit, void *ctx, krs_error *err)
+{
+    const walk w = {family, config, visit, ctx};
+    krs_status status = walk_uses(&w, family->before, 0, err);
+    for (int32_t layer = 0; status == KRS_OK && layer < config->n_layers; layer++) {
+        status = walk_uses(&w, family->layer, layer, err);
+    }
+    return status == KRS_OK ? walk_uses(&w, family->after, 0, err) : status;
+}
+
+/* How unlike two names are: edits, less what they begin with in common, since families are called by
+ * generation ("qwen3_next" is nearer to qwen3 than to "phi"). */
+static int64_t unlikeness(const char *a, const char *b)
+{
+    int64_t n_common = 0;
+    while (a[n_common] && a[n_common] == b[n_common]) {
+        n_common++;
+    }
+    const size_t distance = krs_nearest_distance(krs_str_of(a), krs_str_of(b));
+    const size_t worst = KRS_NEAREST_MAX_BYTES + 1;
+    return (int64_t)(distance < worst ? distance : worst) - 2 * n_common;
+}
+
+void krs_family_nearest(const char *model_type, char *out, size_t max_bytes)
+{
+    bool is_taken[N_FAMILIES] = {false};
     size_t at = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < N_FAMILIES && at < max_bytes; i++) {
-        const int n =
-            snprintf(out + at, max_bytes - at, "%s%s", i > 0 ? ", " : "", families[i].model_type);
-        at += n > 0 ? (size_t)n : 0;
+    for (int nth = 0; nth < MAX_NEAREST; nth++) {
+        size_t best = N_FAMILIES;
+        for (size_t i = 0; i < N_FAMILIES; i++) {
+            if (!is_taken[i] &&
+                (best == N_FAMILIES || unlikeness(families[i].model_type, model_type) <
+                                           unlikeness(families[best].model_type, model_type))) {
+                best = i;
+            }
+        }
+        if (best == N_FAMILIES) {
+            return;
+        }
+        is_taken[best] = true;
+        const int n = snprintf(out + at, max_bytes - at, "%s%s", nth > 0 ? ", " : "",
+                               families[best].model_type);
+        if (n < 0 || (size_t)n >= max_bytes - at) {
+            return;
+        }
+        at += (size_t)n;
     }
 }

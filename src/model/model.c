@@ -16,6 +16,7 @@ struct krs_model {
     const krs_alloc *alloc;
     krs_model_config config;
     krs_safetensors *tensors;
+    krs_copies copies;
     krs_program program;
     krs_model_stats stats;
 };
@@ -31,9 +32,9 @@ static krs_status read_config(const char *dir, const krs_alloc *alloc, krs_model
         return status;
     }
     char known[128];
-    krs_family_list(known, sizeof(known));
+    krs_family_nearest(config->model_type, known, sizeof(known));
     return krs_fail(err, KRS_EUNSUPPORTED,
-                    "config.json: architecture \"%.60s\" is not known here (%s)",
+                    "config.json: architecture \"%.60s\" is not known here; nearest: %s",
                     config->model_type, known);
 }
 
@@ -47,7 +48,7 @@ static krs_status build(krs_model *model, const krs_family *family, krs_error *e
 {
     krs_binder binder;
     krs_binder_init(&binder, family, &model->config, krs_model_tensors(model), &model->program,
-                    &model->stats);
+                    &model->stats, &model->copies);
     const krs_status status = krs_decoder_build(&binder, err);
     model->stats.file_bytes = krs_model_tensors(model)->file_bytes;
     model->stats.kv_bytes_per_token_f16 = kv_bytes_per_token(&model->config);
@@ -70,6 +71,7 @@ krs_status krs_model_open(const char *dir, const krs_model_options *options, con
     }
     model->alloc = alloc;
     krs_program_init(&model->program, alloc);
+    krs_copies_init(&model->copies, alloc);
     const krs_family *family = NULL;
     krs_status status = read_config(dir, alloc, &model->config, &family, err);
     if (status == KRS_OK) {
@@ -92,6 +94,7 @@ void krs_model_close(krs_model *model)
         return;
     }
     krs_program_deinit(&model->program);
+    krs_copies_deinit(&model->copies);
     krs_safetensors_close(model->tensors);
     krs_model_config_deinit(&model->config);
     krs_alloc_free(model->alloc, model);

@@ -1,10 +1,10 @@
 /* model/model.h - a model folder, bound: its weights found, checked and written down as a program.
  *
- * One data-driven decoder serves every family: model/family.def describes what differs (tensor names,
- * biases, norms, windows), and the decoder reads the description. Nothing is copied: the program's
- * matrices point into the mapped files.
+ * One data-driven decoder serves every family: model/families/ describes what differs (tensor names,
+ * biases, norms, blocks), and the decoder reads the description. The program's matrices point into the
+ * mapped files; only what cannot be used as it lies there is copied (stats count it).
  *
- * Thread: immutable after open; share freely.  Memory: mappings plus the program. */
+ * Thread: immutable after open; share freely.  Memory: mappings, the program, copies. */
 #pragma once
 
 #include "compute/program.h"
@@ -26,7 +26,7 @@ typedef struct krs_model_options {
 
 /* dir: a folder with config.json and safetensors. options: NULL = defaults.
  * Errors: KRS_ENOENT (not a model folder; a missing tensor, named), KRS_EUNSUPPORTED (family, listing the
- * known ones; activation; quantisation), KRS_EFORMAT (wrong shape, both shapes; vocabulary mismatch),
+ * nearest ones; activation; quantisation), KRS_EFORMAT (wrong shape, both shapes; vocabulary mismatch),
  * KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_model_open(const char *dir, const krs_model_options *options,
                                        const krs_alloc *alloc, krs_model **out, krs_error *err);
@@ -46,6 +46,8 @@ typedef struct krs_model_stats {
     uint64_t ffn_bytes;
     uint64_t norm_bytes;
     uint64_t head_bytes; /* 0 when tied */
+    uint64_t
+        converted_bytes; /* of those above: not as in the file, but in a copy that the model owns */
     uint64_t kv_bytes_per_token_f16;
 } krs_model_stats;
 

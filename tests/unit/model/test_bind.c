@@ -94,15 +94,15 @@ static void any_float_dtype_binds(void **state)
     krs_model_close(krs_folder_accept(&f));
 }
 
-static void an_unknown_family_lists_the_known_ones(void **state)
+static void an_unknown_family_names_the_nearest_ones(void **state)
 {
     (void)state;
     krs_folder f;
     krs_folder_init(&f, "qwen9");
-    krs_folder_refuse(&f, KRS_EUNSUPPORTED, "\"qwen9\"", "llama, mistral, qwen2, qwen3");
+    krs_folder_refuse(&f, KRS_EUNSUPPORTED, "\"qwen9\"", "nearest: qwen2, qwen3");
     /* Also when the rest of the file makes no sense to us. */
     krs_folder_set(&f, "hidden_size", "-1");
-    krs_folder_refuse(&f, KRS_EUNSUPPORTED, "\"qwen9\"", "llama, mistral, qwen2, qwen3");
+    krs_folder_refuse(&f, KRS_EUNSUPPORTED, "\"qwen9\"", "nearest: qwen2, qwen3");
 }
 
 static void an_unknown_activation_is_named(void **state)
@@ -371,7 +371,7 @@ int main(void)
         cmocka_unit_test(another_vocabulary_is_called_that),
         cmocka_unit_test(a_dtype_without_a_kernel_is_named),
         cmocka_unit_test(any_float_dtype_binds),
-        cmocka_unit_test(an_unknown_family_lists_the_known_ones),
+        cmocka_unit_test(an_unknown_family_names_the_nearest_ones),
         cmocka_unit_test(an_unknown_activation_is_named),
         cmocka_unit_test(a_head_wider_than_the_kernels_is_refused),
         cmocka_unit_test(a_bias_the_family_does_not_have_is_refused),

@@ -1,0 +1,122 @@
+/* model/fill.c - the numbers of each op. See decoder_priv.h.
+ *
+ * They come from the configuration and from the widths of slots: a norm has as many groups, and a rotation
+ * as many heads, as its slot is wider than its weight or head. So there is no branch on a family here; keep
+ * it that way.
+ *
+ * Thread: any; pure.  Source: families/blocks.c for what the steps mean. */
+#include "base/check.h"
+#include "model/decoder_priv.h"
+
+#include <math.h>
+
+/* Equal parts of in: as the step says, or as many as fit. */
+static int32_t groups_of(const krs_decoder *d, const krs_decoder_step *step, int64_t part)
+{
+    if (step->groups != KRS_DIM_NONE) {
+        return (int32_t)krs_dim_of(d->config, step->groups);
+    }
+    return (int32_t)(krs_decoder_width(d, step->in) / part);
+}
+
+static void fill_embed(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                       krs_op *op)
+{
+    (void)d;
+    (void)step;
+    (void)layer;
+    op->embed.scale = 1.0f;
+}
+
+static void fill_norm(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    (void)layer;
+    op->norm.eps = (float)d->config->norm_eps;
+    op->norm.n_groups = groups_of(d, step, d->program->matrices[op->matrix].n_in);
+}
+
+static void fill_rope(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    const krs_rope_table *table = &d->ropes[KRS_ROPE_TABLE_FULL];
+    (void)layer;
+    op->rope.n_heads = groups_of(d, step, d->config->head_dim);
+    op->rope.head_dim = (int32_t)(krs_decoder_width(d, step->in) / op->rope.n_heads);
+    op->rope.n_freqs = d->config->head_dim / 2;
+    op->rope.freqs = table->freqs;
+    op->rope.scale = table->scale;
+}
+
+static void fill_attention(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                           krs_op *op)
+{
+    const bool is_windowed = krs_model_config_is_windowed(d->config, layer);
+    (void)step;
+    op->attention.layer = layer;
+    op->attention.n_heads = d->config->n_heads;
+    op->attention.n_kv_heads = d->program->n_kv_heads;
+    op->attention.head_dim = d->program->head_dim;
+    /* A window as long as the context is none; this also brings it into 32 bits. */
+    op->attention.window = is_windowed && d->config->window < d->config->max_positions
+                               ? (int32_t)d->config->window
+                               : 0;
+    op->attention.scale = (float)(1.0 / sqrt((double)d->config->head_dim));
+}
+
+/* The step's own, or hidden_act. */
+static krs_activation act_of(const krs_decoder *d, const krs_decoder_step *step)
+{
+    return step->act == KRS_ACT_OF_CONFIG    ? d->act
+           : step->act == KRS_ACT_OF_SIGMOID ? KRS_ACT_SIGMOID
+                                             : KRS_ACT_SILU;
+}
+
+static void fill_glu(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    (void)layer;
+    op->glu.act = act_of(d, step);
+}
+
+static void fill_add(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    (void)d;
+    (void)step;
+    (void)layer;
+    op->add.scale = 1.0f;
+}
+
+static void fill_activate(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                          krs_op *op)
+{
+    (void)layer;
+    op->activate.act = act_of(d, step);
+}
+
+static void fill_copy(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    (void)layer;
+    op->copy.n_groups = groups_of(d, step, krs_decoder_width(d, step->in));
+    op->copy.in_at = krs_dim_of(d->config, step->in_at);
+    op->copy.out_at = krs_dim_of(d->config, step->out_at);
+    op->copy.n = krs_dim_of(d->config, step->n);
+}
+
+void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
+{
+    typedef void fill(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                      krs_op *op);
+    static fill *const fills[KRS_OP_KIND_COUNT] = {
+        [KRS_OP_EMBED] = fill_embed,
+        [KRS_OP_RMS_NORM] = fill_norm,
+        [KRS_OP_ROPE] = fill_rope,
+        [KRS_OP_KV_WRITE] = fill_attention,
+        [KRS_OP_ATTENTION] = fill_attention,
+        [KRS_OP_GLU] = fill_glu,
+        [KRS_OP_ADD] = fill_add,
+        [KRS_OP_ACTIVATE] = fill_activate,
+        [KRS_OP_COPY] = fill_copy,
+    };
+    KRS_CHECK(step->kind < KRS_OP_KIND_COUNT);
+    if (fills[step->kind]) {
+        fills[step->kind](d, step, layer, op);
+    }
+}

@@ -1,0 +1,28 @@
+/* model/trait.h - what a layer is, as bits: the words in which descriptions say "only in such layers".
+ *
+ * Some hold for a whole file (a switch of config.json), some for a layer (its type). They are derived from
+ * the configuration alone, so a description never computes.
+ *
+ * Thread: any; pure.  Memory: none. */
+#pragma once
+
+#include "format/config.h"
+
+typedef uint32_t krs_traits; /* a set of krs_trait */
+
+typedef enum krs_trait {
+    KRS_TRAIT_ALWAYS = 1u << 0,         /* every layer of every file */
+    KRS_TRAIT_WINDOW = 1u << 1,         /* attention sees a window of the past */
+    KRS_TRAIT_ROPE = 1u << 2,           /* queries and keys are rotated */
+    KRS_TRAIT_ATTENTION_BIAS = 1u << 3, /* attention_bias */
+    KRS_TRAIT_MLP_BIAS = 1u << 4,       /* mlp_bias */
+} krs_trait;
+
+/* layer: 0 .. n_layers - 1. */
+krs_traits krs_traits_of(const krs_model_config *config, int32_t layer);
+
+/* All of need, none of deny? */
+static inline bool krs_traits_fit(krs_traits traits, krs_traits need, krs_traits deny)
+{
+    return (traits & need) == need && (traits & deny) == 0;
+}
