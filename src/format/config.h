@@ -47,6 +47,30 @@ typedef struct krs_rope_config {
     int64_t original_max_positions;
 } krs_rope_config;
 
+/* Ways of quantising that transformers knows and MLX does not. Which modules are quantised, their widths
+ * and groups show in the file; here is what does not. */
+typedef enum krs_hub_method {
+    KRS_HUB_NONE, /* dense, or MLX's own block */
+    KRS_HUB_GPTQ,
+    KRS_HUB_AWQ,
+    KRS_HUB_FP8,
+    KRS_HUB_COMPRESSED, /* compressed-tensors */
+    KRS_HUB_MXFP4,      /* gpt-oss's own packing */
+    KRS_HUB_METHOD_COUNT
+} krs_hub_method;
+
+typedef struct krs_hub_quant {
+    krs_hub_method method;
+    int32_t bits;          /* gptq, awq */
+    int32_t group;         /* gptq, awq: columns per scale; 0: the whole row */
+    bool is_zero_less_one; /* gptq of the first format: zero points are stored less one */
+    int32_t block_rows;    /* fp8: elements per scale; 0: one scale per row or matrix */
+    int32_t block_columns;
+} krs_hub_quant;
+
+/* As `quant_method` spells it; "none". */
+const char *krs_hub_method_name(krs_hub_method method);
+
 typedef struct krs_quant_override {
     char module[KRS_CONFIG_MODULE_BYTES]; /* "model.layers.0.mlp.down_proj" */
     krs_quant quant;                      /* kind NONE: this module is dense */
@@ -72,7 +96,8 @@ typedef struct krs_model_config {
     int64_t window;                                     /* sliding window in tokens, 0 = none */
     uint64_t window_layers[KRS_CONFIG_MAX_LAYERS / 64]; /* bit l: layer l is windowed */
     krs_rope_config rope;
-    krs_quant quant;               /* default of every linear and the embedding */
+    krs_quant quant;               /* MLX: default of every linear and the embedding */
+    krs_hub_quant hub_quant;       /* the same of other makers; at most one of the two is set */
     krs_quant_override *overrides; /* [n_overrides], owned */
     uint32_t n_overrides;
     krs_dtype dtype; /* as declared; KRS_DTYPE_COUNT when absent */

@@ -38,10 +38,15 @@ KRS_MUST_USE krs_status krs_config_read_windows(const json_t *text, const config
 KRS_MUST_USE krs_status krs_config_read_rope(const json_t *text, krs_model_config *config,
                                              krs_error *err);
 
-/* MLX `quantization`, or the refusal of any other method. root: the outermost object;
+/* MLX `quantization`, or a hub's `quantization_config`. root: the outermost object;
  * text: text_config, or root again. */
 KRS_MUST_USE krs_status krs_config_read_quant(const json_t *root, const json_t *text,
                                               krs_model_config *config, krs_error *err);
+
+/* A quantization_config that is not MLX's. Errors: KRS_EINVAL, KRS_EUNSUPPORTED (method, named, or a
+ * setting of it). */
+KRS_MUST_USE krs_status krs_config_read_hub_quant(const json_t *block, krs_hub_quant *out,
+                                                  krs_error *err);
 
 /* eos_token_id: one id or a list, into ids[KRS_CONFIG_MAX_EOS]; absent or null leaves both untouched. */
 KRS_MUST_USE krs_status krs_config_read_eos(const json_t *object, uint32_t *ids, uint32_t *n,

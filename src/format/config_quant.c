@@ -6,41 +6,62 @@
  *                    "model.layers.0.mlp.down_proj": {"group_size": 64, "bits": 8},
  *                    "lm_head": false}
  *
- * and often repeats it as `quantization_config`. In other people's files that name holds a block with
- * a `quant_method` (gptq, awq, fp8, ...): reading its tensors as if they were plain would give noise,
- * so it is refused by name.
+ * and often repeats it as `quantization_config`. An exception stands for itself, as in MLX: what it does
+ * not say is its own mode's default (affine, 64, 4), not the block's. In other people's files
+ * `quantization_config` holds a block with a `quant_method`: those are config_hub.c's.
  *
- * Source: ml-explore/mlx-lm, utils.quantize_model; transformers quantization_config. */
+ * Source: ml-explore/mlx, nn/layers/quantized.py; ml-explore/mlx-lm, utils.load_model. */
 #include "format/config_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What MLX assumes in a block that does not say. */
-#define DEFAULT_GROUP 64
-#define DEFAULT_BITS  4
+/* What MLX assumes of a mode in a block that does not say more. */
+static const krs_quant defaults[] = {
+    {KRS_QUANT_AFFINE, 4, 64},
+    {KRS_QUANT_MXFP4, 4, 32},
+    {KRS_QUANT_MXFP8, 8, 32},
+    {KRS_QUANT_NVFP4, 4, 16},
+};
 
-/* bits, group_size and mode of one block. */
+#define N_MODES (sizeof(defaults) / sizeof(defaults[0]))
+
+static krs_status read_mode(const json_t *block, krs_quant *out, krs_error *err)
+{
+    char mode[32] = "affine";
+    const krs_status status = krs_config_copy_str(block, "mode", mode, sizeof(mode), err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    const krs_quant_kind kind = krs_quant_kind_of_name(krs_str_of(mode));
+    for (size_t i = 0; i < N_MODES; i++) {
+        if (defaults[i].kind == kind) {
+            *out = defaults[i];
+            return KRS_OK;
+        }
+    }
+    return krs_fail_field(err, KRS_EUNSUPPORTED, "quantization",
+                          "mode: %s quantisation, want affine, mxfp4, mxfp8 or nvfp4", mode);
+}
+
+/* mode, bits and group_size of one block. */
 static krs_status read_block(const json_t *block, krs_quant *out, krs_error *err)
 {
+    krs_status status = read_mode(block, out, err);
+    if (status != KRS_OK) {
+        return status;
+    }
     int64_t bits = out->bits;
     int64_t group = out->group;
-    char mode[32] = "affine";
-    krs_status status = krs_json_get_int(block, "bits", 1, 64, &bits, err);
+    status = krs_json_get_int(block, "bits", 1, 64, &bits, err);
     if (status == KRS_OK) {
         status = krs_json_get_int(block, "group_size", 1, 65536, &group, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_config_copy_str(block, "mode", mode, sizeof(mode), err);
     }
     if (status != KRS_OK) {
         return status;
     }
-    if (strcmp(mode, "affine") != 0) {
-        return krs_fail_field(err, KRS_EUNSUPPORTED, "quantization",
-                              "mode: %s quantisation, want affine", mode);
-    }
-    *out = (krs_quant){KRS_QUANT_AFFINE, (int32_t)bits, (int32_t)group};
+    out->bits = (int32_t)bits;
+    out->group = (int32_t)group;
     return krs_quant_check(out, out->group, err); /* any whole group: columns are checked later */
 }
 
@@ -119,55 +140,54 @@ static krs_status read_overrides(json_t *block, krs_model_config *config, krs_er
     return KRS_OK;
 }
 
-/* The block to read: MLX's own, or its copy; other methods are refused. *out NULL: dense. */
-static krs_status find_block(const json_t *root, json_t **out, krs_error *err)
+/* The block to read: MLX's own, or its copy, which has no method. *out NULL: neither. */
+static krs_status find_block(const json_t *object, json_t **out, krs_error *err)
 {
-    json_t *mlx = NULL;
-    json_t *other = NULL;
-    char method[64] = "";
-    *out = NULL;
-    krs_status status = krs_json_get_tree(root, "quantization", JSON_OBJECT, &mlx, err);
+    json_t *copy = NULL;
+    krs_status status = krs_json_get_tree(object, "quantization", JSON_OBJECT, out, err);
+    if (status == KRS_OK && !*out) {
+        status = krs_json_get_tree(object, "quantization_config", JSON_OBJECT, &copy, err);
+    }
+    if (status == KRS_OK && copy && !json_object_get(copy, "quant_method") &&
+        json_object_get(copy, "bits")) {
+        *out = copy;
+    }
+    return status;
+}
+
+static krs_status read_mlx(json_t *block, krs_model_config *config, krs_error *err)
+{
+    krs_status status = read_block(block, &config->quant, err);
     if (status == KRS_OK) {
-        status = krs_json_get_tree(root, "quantization_config", JSON_OBJECT, &other, err);
+        status = read_overrides(block, config, err);
     }
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (mlx || !other) {
-        *out = mlx;
-        return KRS_OK;
-    }
-    status = krs_config_copy_str(other, "quant_method", method, sizeof(method), err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (method[0] != '\0' || !json_object_get(other, "bits")) {
-        return krs_fail_field(err, KRS_EUNSUPPORTED, "quantization_config",
-                              "quantization_config: method %s, want MLX affine",
-                              method[0] ? method : "unknown");
-    }
-    *out = other;
-    return KRS_OK;
+    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "quantization");
 }
 
 krs_status krs_config_read_quant(const json_t *root, const json_t *text, krs_model_config *config,
                                  krs_error *err)
 {
-    json_t *block;
+    const json_t *const places[] = {root, text};
     config->quant = (krs_quant){KRS_QUANT_NONE, 0, 0};
-    krs_status status = find_block(root, &block, err);
-    if (status == KRS_OK && !block) {
-        status = find_block(text, &block, err);
+    config->hub_quant = (krs_hub_quant){.method = KRS_HUB_NONE};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *block = NULL;
+        json_t *hub = NULL;
+        krs_status status = find_block(places[i], &block, err);
+        if (status == KRS_OK && block) {
+            return read_mlx(block, config, err);
+        }
+        if (status == KRS_OK) {
+            status = krs_json_get_tree(places[i], "quantization_config", JSON_OBJECT, &hub, err);
+        }
+        if (status == KRS_OK && hub) {
+            return krs_config_read_hub_quant(hub, &config->hub_quant, err);
+        }
+        if (status != KRS_OK) {
+            return status;
+        }
     }
-    if (status != KRS_OK || !block) {
-        return status;
-    }
-    config->quant = (krs_quant){KRS_QUANT_AFFINE, DEFAULT_BITS, DEFAULT_GROUP};
-    status = read_block(block, &config->quant, err);
-    if (status == KRS_OK) {
-        status = read_overrides(block, config, err);
-    }
-    return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "quantization");
+    return KRS_OK;
 }
 
 krs_quant krs_model_config_quant(const krs_model_config *config, krs_str module)

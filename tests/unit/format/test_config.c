@@ -285,54 +285,6 @@ static void a_text_config_inside_is_found(void **state)
     assert_true(c.is_tied);
 }
 
-static void mlx_quantisation_is_read_with_its_exceptions(void **state)
-{
-    (void)state;
-    krs_model_config c =
-        accept("{" LLAMA ",\"quantization\":{\"group_size\":32,\"bits\":4,\"mode\":\"affine\","
-               "\"model.layers.1.mlp.down_proj\":{\"group_size\":64,\"bits\":8},\"lm_head\":false,"
-               "\"model.embed_tokens\":true,\"quant_method\":\"x\"},\"quantization_config\":{"
-               "\"bits\":2}}");
-    assert_int_equal(c.quant.kind, KRS_QUANT_AFFINE);
-    assert_int_equal(c.n_overrides, 3);
-    krs_quant q = krs_model_config_quant(&c, KRS_STR("model.layers.1.mlp.down_proj"));
-    assert_int_equal(q.bits, 8);
-    assert_int_equal(q.group, 64);
-    assert_int_equal(krs_model_config_quant(&c, KRS_STR("lm_head")).kind, KRS_QUANT_NONE);
-    q = krs_model_config_quant(&c, KRS_STR("model.embed_tokens"));
-    assert_int_equal(q.bits, 4);
-    assert_int_equal(q.group, 32);
-    q = krs_model_config_quant(&c, KRS_STR("model.layers.1.mlp.down_pro"));
-    assert_int_equal(q.bits, 4);
-    assert_int_equal(krs_model_config_quant(&c, KRS_STR("")).group, 32);
-    krs_model_config_deinit(&c);
-    c = accept("{" LLAMA ",\"quantization_config\":{\"group_size\":128,\"bits\":8}}");
-    assert_int_equal(c.quant.bits, 8);
-    assert_int_equal(c.quant.group, 128);
-}
-
-static void other_quantisation_is_refused_by_name(void **state)
-{
-    (void)state;
-    refuse("{" LLAMA ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}",
-           KRS_EUNSUPPORTED, "quantization_config", "gptq");
-    refuse("{" LLAMA ",\"quantization_config\":{\"quant_method\":\"awq\",\"bits\":4}}",
-           KRS_EUNSUPPORTED, "quantization_config", "awq");
-    refuse("{" LLAMA ",\"quantization_config\":{\"activation_scheme\":\"dynamic\"}}",
-           KRS_EUNSUPPORTED, "quantization_config", "unknown");
-    refuse("{\"model_type\":\"vl\",\"text_config\":{" SIZES
-           ",\"quantization_config\":{\"quant_method\":\"fp8\"}}}",
-           KRS_EUNSUPPORTED, "quantization_config", "fp8");
-    refuse("{" LLAMA ",\"quantization\":{\"group_size\":32,\"bits\":4,\"mode\":\"mxfp4\"}}",
-           KRS_EUNSUPPORTED, "mode", "mxfp4");
-    refuse("{" LLAMA ",\"quantization\":{\"group_size\":64,\"bits\":3}}", KRS_EUNSUPPORTED,
-           "quantization", "3 bits");
-    refuse("{" LLAMA ",\"quantization\":{\"group_size\":48,\"bits\":4}}", KRS_EUNSUPPORTED,
-           "quantization", "48");
-    refuse("{" LLAMA ",\"quantization\":{\"bits\":4,\"a.b\":{\"bits\":5},\"a.c\":{}}}",
-           KRS_EUNSUPPORTED, "module a.b", "5 bits");
-}
-
 /* A folder with one file of this name and text. */
 static char *folder_with(const char *name, const char *text)
 {
@@ -418,8 +370,6 @@ int main(void)
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(a_failure_still_tells_the_family),
         cmocka_unit_test(a_text_config_inside_is_found),
-        cmocka_unit_test(mlx_quantisation_is_read_with_its_exceptions),
-        cmocka_unit_test(other_quantisation_is_refused_by_name),
         cmocka_unit_test(a_file_that_is_no_json_or_not_there_is_named),
         cmocka_unit_test(absent_generation_defaults_are_told_apart),
         cmocka_unit_test(generation_defaults_are_read),
