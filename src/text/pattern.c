@@ -11,10 +11,11 @@
 
 struct krs_pattern {
     const krs_alloc *alloc;
-    char *literal; /* owned; used when code is NULL */
+    char *literal; /* owned; used when code and scan are NULL */
     size_t n_literal;
     pcre2_code *code;
     bool has_jit;
+    krs_scan *scan; /* owned; instead of code, for an expression that is known */
 };
 
 struct krs_pattern_room {
@@ -42,6 +43,29 @@ krs_status krs_pattern_new_literal(krs_str literal, const krs_alloc *alloc, krs_
     *pattern = (krs_pattern){.alloc = alloc, .literal = text, .n_literal = literal.len};
     *out = pattern;
     return KRS_OK;
+}
+
+/* An expression that text/scan.h knows. Errors: KRS_ENOENT (it does not), KRS_ENOMEM. */
+static krs_status new_scanned(krs_str expression, const krs_alloc *alloc, krs_pattern **out)
+{
+    krs_scan *scan;
+    const krs_status status = krs_scan_new(expression, alloc, &scan);
+    if (status != KRS_OK) {
+        return status;
+    }
+    krs_pattern *pattern = krs_alloc_zero(alloc, sizeof(*pattern));
+    if (!pattern) {
+        krs_scan_free(scan);
+        return KRS_ENOMEM;
+    }
+    *pattern = (krs_pattern){.alloc = alloc, .scan = scan};
+    *out = pattern;
+    return KRS_OK;
+}
+
+const krs_scan *krs_pattern_scan(const krs_pattern *pattern)
+{
+    return pattern->scan;
 }
 
 /* Ruby's ^ and $ mean lines; \C would cut characters and is off. */
@@ -77,10 +101,14 @@ krs_status krs_pattern_new_regex(krs_str expression, const krs_alloc *alloc, krs
         return krs_fail(err, KRS_ETOOLARGE, "regex: %zu bytes, limit %u", expression.len,
                         KRS_PATTERN_MAX_BYTES);
     }
+    krs_status status = new_scanned(expression, alloc, out);
+    if (status != KRS_ENOENT) {
+        return status == KRS_OK ? status : krs_fail(err, status, "pattern: out of memory");
+    }
     krs_buf spelled;
     krs_buf_init(&spelled, alloc, 64 * (size_t)KRS_PATTERN_MAX_BYTES);
     krs_pattern *pattern = NULL;
-    krs_status status = krs_pattern_translate(expression, &spelled, err);
+    status = krs_pattern_translate(expression, &spelled, err);
     if (status == KRS_OK) {
         pattern = krs_alloc_zero(alloc, sizeof(*pattern));
         status = pattern ? KRS_OK : krs_fail(err, KRS_ENOMEM, "pattern: out of memory");
@@ -105,6 +133,7 @@ void krs_pattern_free(krs_pattern *pattern)
 {
     if (pattern) {
         pcre2_code_free(pattern->code);
+        krs_scan_free(pattern->scan);
         krs_alloc_free(pattern->alloc, pattern->literal);
         krs_alloc_free(pattern->alloc, pattern);
     }
@@ -174,11 +203,30 @@ static krs_status find_literal(const krs_pattern_walk *walk, size_t *start, size
     return *start == SIZE_MAX ? KRS_EEOF : KRS_OK;
 }
 
+static krs_status find_scanned(const krs_pattern_walk *walk, size_t *start, size_t *end)
+{
+    size_t at = walk->at;
+    krs_span span;
+    if (krs_scan_fill(walk->pattern->scan, walk->text, &at, &span, 1) == 0) {
+        return KRS_EEOF;
+    }
+    *start = span.start;
+    *end = span.end;
+    return KRS_OK;
+}
+
+static krs_status find(const krs_pattern_walk *walk, size_t *start, size_t *end)
+{
+    if (walk->pattern->scan) {
+        return find_scanned(walk, start, end);
+    }
+    return walk->pattern->code ? find_regex(walk, start, end) : find_literal(walk, start, end);
+}
+
 krs_status krs_pattern_next(krs_pattern_walk *walk, size_t *start, size_t *end)
 {
     while (walk->at <= walk->text.len) {
-        const krs_status status =
-            walk->pattern->code ? find_regex(walk, start, end) : find_literal(walk, start, end);
+        const krs_status status = find(walk, start, end);
         if (status != KRS_OK) {
             return status;
         }

@@ -5,6 +5,8 @@
  * anything whose meaning we cannot carry over is refused by name. A match limit bounds what a hostile
  * expression can cost at one place of the text.
  *
+ * The few expressions that nearly all models share are cut by code instead (text/scan.h).
+ *
  * Thread: immutable; each thread has its own room.  Memory: literals and texts from alloc; what PCRE2
  * takes comes from the process heap.
  * Source: pcre2pattern(3), pcre2jit(3), version 10.42; Oniguruma 6.9 doc/RE. */
@@ -13,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "text/scan.h"
 
 #define KRS_PATTERN_MAX_BYTES (16u << 10) /* the longest public pattern is about 700 bytes */
 #define KRS_PATTERN_MAX_DEPTH 64          /* nested groups */
@@ -31,6 +34,9 @@ KRS_MUST_USE krs_status krs_pattern_new_literal(krs_str literal, const krs_alloc
 KRS_MUST_USE krs_status krs_pattern_new_regex(krs_str expression, const krs_alloc *alloc,
                                               krs_pattern **out, krs_error *err);
 void krs_pattern_free(krs_pattern *pattern);
+
+/* The scanner that stands for the expression, or NULL. Borrowed from the pattern. */
+const krs_scan *krs_pattern_scan(const krs_pattern *pattern);
 
 /* Working memory of one thread for any number of patterns; NULL when there is no memory. */
 KRS_MUST_USE krs_pattern_room *krs_pattern_room_new(const krs_alloc *alloc);

@@ -60,13 +60,8 @@ void krs_pretokenizer_deinit(krs_pretokenizer *pretokenizer);
 KRS_MUST_USE krs_status krs_pretokenizer_add(krs_pretokenizer *pretokenizer,
                                              const krs_pretokenizer_step *step);
 
-typedef struct krs_span {
-    uint32_t start; /* byte offsets into the text of the pieces */
-    uint32_t end;
-} krs_span;
-
 typedef struct krs_spans {
-    krs_span *items; /* [cap] */
+    krs_span *items; /* [cap] into the text of the pieces */
     size_t n;
     size_t cap;
 } krs_spans;

@@ -14,7 +14,8 @@
 
 #include "text/unicode.h"
 
-#define MIN_SPANS 256
+#define MIN_SPANS  256
+#define SCAN_BATCH 64 /* spans, 512 bytes of stack */
 
 typedef struct cutter {
     const krs_pretokenizer_step *step;
@@ -27,22 +28,32 @@ typedef struct cutter {
     bool was_match; /* the item before; false at the start, as in the original */
 } cutter;
 
+/* Room for n more, n up to MIN_SPANS. */
+static krs_status reserve(krs_spans *spans, const krs_alloc *alloc, size_t n)
+{
+    if (n <= spans->cap - spans->n) {
+        return KRS_OK;
+    }
+    const size_t cap = spans->cap < MIN_SPANS ? MIN_SPANS : 2 * spans->cap;
+    krs_span *items = krs_alloc_resize(alloc, spans->items, cap, sizeof(items[0]));
+    if (!items) {
+        return KRS_ENOMEM;
+    }
+    spans->items = items;
+    spans->cap = cap;
+    return KRS_OK;
+}
+
 krs_status krs_spans_push(krs_spans *spans, const krs_alloc *alloc, size_t start, size_t end)
 {
     if (start == end) {
         return KRS_OK;
     }
-    if (spans->n == spans->cap) {
-        const size_t cap = spans->cap < MIN_SPANS ? MIN_SPANS : 2 * spans->cap;
-        krs_span *items = krs_alloc_resize(alloc, spans->items, cap, sizeof(items[0]));
-        if (!items) {
-            return KRS_ENOMEM;
-        }
-        spans->items = items;
-        spans->cap = cap;
+    const krs_status status = reserve(spans, alloc, 1);
+    if (status == KRS_OK) {
+        spans->items[spans->n++] = (krs_span){(uint32_t)start, (uint32_t)end};
     }
-    spans->items[spans->n++] = (krs_span){(uint32_t)start, (uint32_t)end};
-    return KRS_OK;
+    return status;
 }
 
 static krs_status close_piece(cutter *c)
@@ -120,9 +131,47 @@ static krs_status cut_by_character(cutter *c, krs_str s, size_t *done)
     return status;
 }
 
+/* Is every match a piece of its own, whatever stands around it? *has_gaps: and is every gap? */
+static bool has_lone_matches(const krs_pretokenizer_step *step, bool *has_gaps)
+{
+    *has_gaps = step->behavior == KRS_SPLIT_ISOLATED;
+    return *has_gaps || (step->behavior == KRS_SPLIT_REMOVED && step->is_inverted);
+}
+
+/* The matches of a scanner straight into out, a batch at a time: what cutter would come to, without
+ * deciding anew for each. */
+static krs_status cut_by_scanner(const krs_scan *scan, bool has_gaps, const krs_alloc *alloc,
+                                 krs_str text, krs_span span, krs_spans *out)
+{
+    const krs_str head = {text.ptr, span.end}; /* so that matches count from the start of text */
+    krs_status status = KRS_OK;
+    size_t at = span.start;
+    size_t done = span.start;
+    for (bool is_over = false; status == KRS_OK && !is_over;) {
+        krs_span batch[SCAN_BATCH];
+        const size_t n = krs_scan_fill(scan, head, &at, batch, SCAN_BATCH);
+        for (size_t i = 0; status == KRS_OK && i < n; i++) {
+            if (has_gaps) {
+                status = krs_spans_push(out, alloc, done, batch[i].start);
+            }
+            if (status == KRS_OK) {
+                status = krs_spans_push(out, alloc, batch[i].start, batch[i].end);
+            }
+            done = batch[i].end;
+        }
+        is_over = n < SCAN_BATCH;
+    }
+    return status == KRS_OK && has_gaps ? krs_spans_push(out, alloc, done, span.end) : status;
+}
+
 krs_status krs_split_piece(const krs_pretokenizer_step *step, krs_pattern_room *room,
                            const krs_pieces *pieces, krs_span span, krs_spans *out)
 {
+    const krs_scan *scan = step->pattern ? krs_pattern_scan(step->pattern) : NULL;
+    bool has_gaps;
+    if (scan && has_lone_matches(step, &has_gaps)) {
+        return cut_by_scanner(scan, has_gaps, pieces->alloc, pieces->text, span, out);
+    }
     const krs_str s = {pieces->text.ptr + span.start, span.end - span.start};
     cutter c = {.step = step, .alloc = pieces->alloc, .out = out, .base = span.start};
     size_t done = 0;
