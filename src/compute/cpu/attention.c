@@ -38,16 +38,15 @@ static void put_columns(const void *from, const krs_kv_layout *kv, unsigned char
     }
 }
 
-/* x[head_dim] as the cache's type. In int8 its scale goes to byte scale_at of memory. */
-static void narrow_head(const krs_cpu_exec *exec, const float *x, void *out, unsigned char *memory,
-                        int64_t scale_at)
+/* x[n] as the cache's type. In int8 its scale goes to byte scale_at of memory. */
+static void narrow_head(const krs_cpu_exec *exec, const float *x, int64_t n, void *out,
+                        unsigned char *memory, int64_t scale_at)
 {
-    const krs_host_exec *host = &exec->host;
-    if (host->limits.kv_dtype == KRS_DTYPE_I8) {
-        const float scale = exec->kernels->quantise(x, host->kv.head_dim, out);
+    if (exec->host.limits.kv_dtype == KRS_DTYPE_I8) {
+        const float scale = exec->kernels->quantise(x, n, out);
         memcpy(memory + scale_at, &scale, sizeof(scale));
     } else {
-        exec->kernels->narrow(host->limits.kv_dtype, x, host->kv.head_dim, out);
+        exec->kernels->narrow(exec->host.limits.kv_dtype, x, n, out);
     }
 }
 
@@ -61,14 +60,14 @@ static void write_head(const krs_cpu_exec *exec, const krs_op *op, int64_t r, in
     const int64_t k_at = krs_kv_layout_k(kv, op->attention.layer, block, head);
     const int64_t v_at = krs_kv_layout_v(kv, op->attention.layer, block, head);
     float narrowed[KRS_PROGRAM_MAX_HEAD_DIM]; /* room for any of the types */
-    narrow_head(exec, krs_host_row(host, op->in, r) + head * kv->head_dim, narrowed, host->k,
-                krs_kv_layout_scale(k_at, at));
+    narrow_head(exec, krs_host_row(host, op->in, r) + head * kv->head_dim, kv->head_dim, narrowed,
+                host->k, krs_kv_layout_scale(k_at, at));
     put_columns(narrowed, kv, host->k + (size_t)(k_at + at) * kv->element_bytes);
     unsigned char *v = host->v + (size_t)(v_at + at * kv->padded_dim) * kv->element_bytes;
-    narrow_head(exec, krs_host_row(host, op->in2, r) + head * kv->head_dim, v, host->v,
-                krs_kv_layout_scale(v_at, at));
-    memset(v + (size_t)kv->head_dim * kv->element_bytes, 0,
-           (size_t)(kv->padded_dim - kv->head_dim) * kv->element_bytes);
+    narrow_head(exec, krs_host_row(host, op->in2, r) + head * kv->value_dim, kv->value_dim, v,
+                host->v, krs_kv_layout_scale(v_at, at));
+    memset(v + (size_t)kv->value_dim * kv->element_bytes, 0,
+           (size_t)(kv->padded_dim - kv->value_dim) * kv->element_bytes);
 }
 
 static void kv_write_share(void *arg, uint32_t index, uint32_t n_threads)
@@ -100,7 +99,7 @@ static void attend_unit(const krs_cpu_exec *exec, const krs_op *op, int64_t r, i
     const int32_t group = op->attention.n_heads / op->attention.n_kv_heads;
     const int64_t end = (int64_t)host->positions[r] + 1;
     const int64_t window = op->attention.window;
-    const int64_t at = kv_head * group * host->kv.head_dim;
+    const int64_t first = kv_head * group; /* head */
     const krs_cpu_attention unit = {
         .kv = &host->kv,
         .kv_dtype = host->limits.kv_dtype,
@@ -112,9 +111,11 @@ static void attend_unit(const krs_cpu_exec *exec, const krs_op *op, int64_t r, i
         .begin = window > 0 && end > window ? end - window : 0,
         .end = end,
         .scale = op->attention.scale,
+        .softcap = op->attention.softcap,
         .n_heads = group,
-        .q = krs_host_row(host, op->in, r) + at,
-        .out = krs_host_row(host, op->out, r) + at,
+        .q = krs_host_row(host, op->in, r) + first * host->kv.head_dim,
+        .sinks = op->matrix == KRS_NO_MATRIX ? NULL : exec->vectors[op->matrix] + first,
+        .out = krs_host_row(host, op->out, r) + first * host->kv.value_dim,
     };
     exec->kernels->attention(&unit);
 }
@@ -129,7 +130,7 @@ static void attention_share(void *arg, uint32_t index, uint32_t n_threads)
     }
 }
 
-/* Products of a step's attention, to judge whether a fork pays. */
+/* Products of a step's attention, to judge whether a fork pays; width: those of one position. */
 static int64_t cost_of(const krs_host_exec *host, int64_t width)
 {
     int64_t n_positions = 0;
@@ -143,8 +144,8 @@ static int64_t cost_of(const krs_host_exec *host, int64_t width)
 void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op)
 {
     kv_task task = {exec, op};
-    const int64_t width = exec->host.program->slots[op->in].width;
-    /* Two products per position and element: one with K, one with V. */
-    const int64_t n_products = 2 * cost_of(&exec->host, width);
+    const krs_slot_shape *slots = exec->host.program->slots;
+    /* An element of q meets one of K, one of out one of V. */
+    const int64_t n_products = cost_of(&exec->host, slots[op->in].width + slots[op->out].width);
     krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, attention_share, &task);
 }

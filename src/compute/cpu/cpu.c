@@ -24,7 +24,7 @@ static krs_slot written_slot(const krs_op *op)
 /* NULL: this backend does not have it. */
 static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op) = {
     [KRS_OP_EMBED] = krs_cpu_embed,
-    [KRS_OP_RMS_NORM] = krs_cpu_rms_norm,
+    [KRS_OP_RMS_NORM] = krs_cpu_norm_op,
     [KRS_OP_LINEAR] = krs_cpu_linear_op,
     [KRS_OP_ROPE] = krs_cpu_rope,
     [KRS_OP_KV_WRITE] = krs_cpu_kv_write,
@@ -32,6 +32,13 @@ static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op
     [KRS_OP_GLU] = krs_cpu_glu,
     [KRS_OP_ADD] = krs_cpu_add,
     [KRS_OP_TAKE_ROWS] = krs_cpu_take_rows,
+    [KRS_OP_LAYER_NORM] = krs_cpu_norm_op,
+    [KRS_OP_SCALE] = krs_cpu_scale_op,
+    [KRS_OP_ACTIVATE] = krs_cpu_activate,
+    [KRS_OP_ADD_POSITION] = krs_cpu_add_position,
+    [KRS_OP_ADD_VECTOR] = krs_cpu_add_vector,
+    [KRS_OP_COPY] = krs_cpu_copy,
+    [KRS_OP_HEAD_LINEAR] = krs_cpu_linear_op,
 };
 
 static void run(krs_host_exec *host)

@@ -49,8 +49,9 @@ typedef struct krs_cpu_exec {
     float *packed_sums;    /* their sums per group */
     float *thread_scratch; /* [n_threads][thread_floats] */
     size_t thread_floats;
-    bool has_packed; /* packed holds packed_slot in the packing below */
+    bool has_packed; /* packed holds packed_slot in the packing below, rows of packed_width */
     krs_slot packed_slot;
+    int64_t packed_width;
     krs_cpu_packing packed_as;
     int32_t packed_group;
 } krs_cpu_exec;
@@ -76,10 +77,15 @@ void krs_cpu_fill_ropes(krs_cpu_exec *exec);
 /* One op of program.h each, over all rows of the current step. */
 void krs_cpu_embed(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op);
-void krs_cpu_rms_norm(krs_cpu_exec *exec, const krs_op *op);
-void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_norm_op(krs_cpu_exec *exec, const krs_op *op);   /* RMS_NORM, LAYER_NORM */
+void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op); /* LINEAR, HEAD_LINEAR */
 void krs_cpu_rope(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_kv_write(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_glu(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_add(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_scale_op(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_activate(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_add_position(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_add_vector(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_copy(krs_cpu_exec *exec, const krs_op *op);

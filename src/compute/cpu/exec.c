@@ -67,6 +67,7 @@ size_t krs_cpu_packed_sums(const krs_matrix *matrix)
     return n_groups + KRS_CPU_MAX_LANES;
 }
 
+/* max_rows: of packed x, which for HEAD_LINEAR are heads of rows. */
 static void add_linear(const krs_cpu_backend *backend, const krs_program *program, const krs_op *op,
                        size_t max_rows, sizes *s)
 {
@@ -115,12 +116,33 @@ static krs_status collect_ropes(const krs_program *program, krs_cpu_rope_table *
     return KRS_OK;
 }
 
+typedef struct op_vectors {
+    uint32_t matrix; /* KRS_NO_MATRIX where the op has none, or reads it as a matrix */
+    uint32_t bias;
+} op_vectors;
+
+static op_vectors vectors_of(const krs_op *op)
+{
+    switch (op->kind) {
+    case KRS_OP_RMS_NORM:
+    case KRS_OP_ATTENTION:
+    case KRS_OP_ADD_VECTOR:
+        return (op_vectors){op->matrix, KRS_NO_MATRIX};
+    case KRS_OP_LAYER_NORM:
+        return (op_vectors){op->matrix, op->bias};
+    case KRS_OP_LINEAR:
+        return (op_vectors){KRS_NO_MATRIX, op->bias};
+    default:
+        return (op_vectors){KRS_NO_MATRIX, KRS_NO_MATRIX};
+    }
+}
+
 static bool is_vector_used(const krs_program *program, uint32_t index)
 {
     for (uint32_t i = 0; i < program->n_ops; i++) {
         const krs_op *op = &program->ops[i];
-        if ((op->kind == KRS_OP_RMS_NORM && op->matrix == index) ||
-            (op->kind == KRS_OP_LINEAR && op->bias == index)) {
+        const op_vectors vectors = vectors_of(op);
+        if (vectors.matrix == index || vectors.bias == index) {
             return true;
         }
     }
@@ -135,6 +157,18 @@ static bool is_vector(const krs_program *program, uint32_t index)
     return m->n_out == 1 && m->quant.kind == KRS_QUANT_NONE && is_vector_used(program, index);
 }
 
+static void add_op(const krs_cpu_backend *backend, const krs_program *program,
+                   const krs_exec_limits *limits, const krs_op *op, sizes *s)
+{
+    if (op->kind == KRS_OP_LINEAR || op->kind == KRS_OP_HEAD_LINEAR) {
+        const size_t max_rows = krs_exec_max_rows_of(limits, program->slots[op->in].rows);
+        const size_t n_heads = op->kind == KRS_OP_HEAD_LINEAR ? (size_t)op->head_linear.n_heads : 1;
+        add_linear(backend, program, op, max_rows * n_heads, s);
+    } else if (op->kind == KRS_OP_ADD_POSITION) {
+        s->thread_floats = larger(s->thread_floats, (size_t)program->slots[op->in].width);
+    }
+}
+
 static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *program,
                            const krs_exec_limits *limits, sizes *out, krs_error *err)
 {
@@ -147,10 +181,7 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     }
     for (uint32_t i = 0; i < program->n_ops; i++) {
         const krs_op *op = &program->ops[i];
-        if (op->kind == KRS_OP_LINEAR) {
-            const krs_rows rows = program->slots[op->in].rows;
-            add_linear(backend, program, op, krs_exec_max_rows_of(limits, rows), out);
-        }
+        add_op(backend, program, limits, op, out);
     }
     for (uint32_t i = 0; i < n_ropes; i++) {
         out->rope_row_floats += 2 * (size_t)ropes[i].n_freqs;

@@ -84,10 +84,20 @@ typedef struct krs_cpu_attention {
     int64_t begin;          /* positions [begin, end) are seen */
     int64_t end;
     float scale;
-    int32_t n_heads; /* query heads of this KV head */
-    const float *q;  /* [n_heads, head_dim] */
-    float *out;      /* the same shape */
+    float softcap;      /* 0: none */
+    int32_t n_heads;    /* query heads of this KV head */
+    const float *q;     /* [n_heads, head_dim] */
+    const float *sinks; /* [n_heads], NULL: none */
+    float *out;         /* [n_heads, value_dim] */
 } krs_cpu_attention;
+
+/* What a norm does after dividing. */
+typedef struct krs_cpu_norm {
+    const float *weight; /* NULL: 1, whatever the offset */
+    const float *bias;   /* NULL: none; RMS norm has none */
+    float offset;        /* added to the weight */
+    float eps;
+} krs_cpu_norm;
 
 /* n rounds of KRS_CPU_DOT_CHAINS independent multiply-adds in registers, for measuring the ceiling;
  * the result depends on all of them. */
@@ -102,11 +112,18 @@ typedef struct krs_cpu_kernels {
     /* x[n] into a packed row; sums[n / group] (NULL: none wanted) get the sums of the packed values. */
     void (*pack)(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
                  unsigned char *out, float *sums);
-    void (*rms_norm)(const float *x, const float *weight, int64_t n, float eps, float *out);
-    /* One head: pairs (i, i + n). */
+    /* One group of a row; out may be x. */
+    void (*rms_norm)(const krs_cpu_norm *op, const float *x, int64_t n, float *out);
+    void (*layer_norm)(const krs_cpu_norm *op, const float *x, int64_t n, float *out);
+    /* One head: pairs (i, i + n); or (2 i, 2 i + 1). */
     void (*rope)(float *head, const float *cosines, const float *sines, int64_t n);
-    void (*glu)(krs_activation act, const float *gate, const float *up, int64_t n, float *out);
-    void (*add)(const float *a, const float *b, int64_t n, float *out);
+    void (*rope_pairs)(float *head, const float *cosines, const float *sines, int64_t n);
+    /* Elements each on their own; out may be x, or up. */
+    void (*glu)(const krs_gate *gate, const float *x, const float *up, int64_t n, float *out);
+    void (*activate)(krs_activation act, const float *x, int64_t n, float *out);
+    void (*scale)(float factor, float softcap, const float *x, int64_t n, float *out);
+    void (*add)(const float *a, const float *b, float factor, int64_t n,
+                float *out); /* a + factor b */
     /* x[n] as F32, F16 or BF16, rounded to nearest even. */
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
     float (*quantise)(const float *x, int64_t n, int8_t *codes); /* krs_kv_quantise */

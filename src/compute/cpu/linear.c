@@ -1,5 +1,8 @@
 /* compute/cpu/linear.c - a linear op: pack its rows once, cut its outputs over the team.
  *
+ * HEAD_LINEAR is the same with n_heads times as many, shorter rows of x: the outputs of one head meet
+ * only the rows of that head. LINEAR has one head.
+ *
  * Packing rounds and reorders x the way the kernel wants it. Ops in a row that read the same slot with
  * the same packing (q, k and v; gate and up) share one packing. */
 #include "compute/cpu/product.h"
@@ -8,7 +11,7 @@ typedef struct pack_task {
     const krs_cpu_exec *exec;
     const krs_cpu_row_form *form;
     krs_slot slot;
-    int64_t n_rows;
+    int64_t n_rows; /* n_heads times those of the step */
 } pack_task;
 
 static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
@@ -19,7 +22,7 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     int64_t end;
     krs_cpu_team_share(t->n_rows, 1, index, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
-        krs_cpu_pack_row(exec->kernels, t->form, krs_host_row(&exec->host, t->slot, r),
+        krs_cpu_pack_row(exec->kernels, t->form, exec->host.slots[t->slot] + r * t->form->n_in,
                          exec->packed + (size_t)r * t->form->row_bytes,
                          exec->packed_sums + (size_t)r * t->form->row_sums);
     }
@@ -27,8 +30,8 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
 
 static bool is_packed(const krs_cpu_exec *exec, krs_slot slot, const krs_cpu_row_form *form)
 {
-    return exec->has_packed && exec->packed_slot == slot && exec->packed_group == form->group &&
-           exec->packed_as.block == form->packing->block &&
+    return exec->has_packed && exec->packed_slot == slot && exec->packed_width == form->n_in &&
+           exec->packed_group == form->group && exec->packed_as.block == form->packing->block &&
            exec->packed_as.n_vectors == form->packing->n_vectors &&
            exec->packed_as.is_bf16 == form->packing->is_bf16;
 }
@@ -42,39 +45,70 @@ static void pack_rows(krs_cpu_exec *exec, const pack_task *t)
                  (void *)(uintptr_t)t);
     exec->has_packed = true;
     exec->packed_slot = t->slot;
+    exec->packed_width = t->form->n_in;
     exec->packed_group = t->form->group;
     exec->packed_as = *t->form->packing;
 }
 
 typedef struct linear_task {
     const krs_cpu_exec *exec;
-    krs_cpu_product product;
+    krs_cpu_product product; /* with the rows of x of the first head */
+    int64_t n_head_outs;
+    size_t head_bytes; /* from one head of a packed row to the next */
+    size_t head_sums;
 } linear_task;
+
+/* Outputs [begin, end) of the whole op, a head at a time. */
+static void linear_outs(const linear_task *t, int64_t begin, int64_t end, uint32_t index)
+{
+    while (begin < end) {
+        const int64_t head = begin / t->n_head_outs;
+        const int64_t head_end = (head + 1) * t->n_head_outs;
+        krs_cpu_product product = t->product;
+        product.op.x += (size_t)head * t->head_bytes;
+        product.op.x_sums += product.op.x_sums ? (size_t)head * t->head_sums : 0;
+        krs_cpu_product_outs(t->exec, &product, begin, head_end < end ? head_end : end, index);
+        begin = head_end;
+    }
+}
 
 static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
 {
     const linear_task *t = arg;
-    krs_cpu_product_share(t->exec, &t->product, index, n_threads);
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(t->product.n_outs, KRS_CPU_OUTS_GRAIN, index, n_threads, &begin, &end);
+    linear_outs(t, begin, end, index);
 }
 
+/* LINEAR and HEAD_LINEAR. */
 void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
 {
     const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
     const int64_t n_rows = krs_host_n_rows(&exec->host, op->in);
+    const int64_t n_heads = op->kind == KRS_OP_HEAD_LINEAR ? op->head_linear.n_heads : 1;
     if (n_rows == 0) {
         return;
     }
     const krs_cpu_row_form form = krs_cpu_row_form_of(exec->kernels, matrix);
-    pack_rows(exec, &(pack_task){exec, &form, op->in, n_rows});
+    pack_rows(exec, &(pack_task){exec, &form, op->in, n_rows * n_heads});
     const krs_cpu_product_rows rows = {
         .x = exec->packed,
         .sums = exec->packed_sums,
         .n = n_rows,
+        .n_between = n_heads - 1,
         .out = exec->host.slots[op->out],
         .out_stride = matrix->n_out,
     };
-    const float *bias = op->bias == KRS_NO_MATRIX ? NULL : exec->vectors[op->bias];
-    linear_task task = {exec, krs_cpu_product_of(exec->kernels, matrix, bias, &rows)};
+    const bool has_bias = op->kind == KRS_OP_LINEAR && op->bias != KRS_NO_MATRIX;
+    const float *bias = has_bias ? exec->vectors[op->bias] : NULL;
+    linear_task task = {
+        .exec = exec,
+        .product = krs_cpu_product_of(exec->kernels, matrix, bias, &rows),
+        .n_head_outs = matrix->n_out / n_heads,
+        .head_bytes = form.row_bytes,
+        .head_sums = form.row_sums,
+    };
     const int64_t n_products = n_rows * matrix->n_out * matrix->n_in;
     krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, linear_share, &task);
 }

@@ -8,9 +8,6 @@
  * choose which sums are made when, never the order inside one. */
 #include "compute/cpu/product.h"
 
-#define OUTS_GRAIN                                                                                 \
-    16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
-
 #define ROWS_GRAIN 12 /* rows per block: a multiple of every kernel's tile of rows */
 
 #define OUTS_BLOCK_BYTES                                                                           \
@@ -68,7 +65,7 @@ static size_t kernel_row_bytes(const krs_matrix *matrix)
 
 /* The scales of an affine matrix. */
 static void describe_groups(const krs_matrix *matrix, const krs_cpu_row_form *form,
-                            const float *sums, krs_cpu_linear *out)
+                            const krs_cpu_product_rows *rows, krs_cpu_linear *out)
 {
     const int32_t group = form->group;
     const int32_t block = form->packing->block;
@@ -78,8 +75,8 @@ static void describe_groups(const krs_matrix *matrix, const krs_cpu_row_form *fo
     out->n_groups = matrix->n_in / group;
     out->blocks_per_group = group > block ? group / block : 1;
     out->groups_per_block = group < block ? block / group : 1;
-    out->x_sums = sums;
-    out->x_sums_stride = (int64_t)form->row_sums;
+    out->x_sums = rows->sums;
+    out->x_sums_stride = (rows->n_between + 1) * (int64_t)form->row_sums;
 }
 
 static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form *form,
@@ -95,7 +92,7 @@ static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form 
         .n_blocks = matrix->n_in / form->packing->block,
         .tail_bytes = row_bytes - whole,
         .x = rows->x,
-        .x_row_bytes = form->row_bytes,
+        .x_row_bytes = (size_t)(rows->n_between + 1) * form->row_bytes,
         .out = rows->out,
         .out_stride = rows->out_stride,
         .bias = bias,
@@ -103,7 +100,7 @@ static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form 
         .groups_per_block = 1,
     };
     if (form->group) {
-        describe_groups(matrix, form, rows->sums, &out);
+        describe_groups(matrix, form, rows, &out);
     }
     return out;
 }
@@ -120,8 +117,9 @@ krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_mat
         .n_rows = rows->n,
         .n_outs = matrix->n_out,
         .rows_block = block_of(KRS_CPU_ROWS_BLOCK_BYTES, form.row_bytes, ROWS_GRAIN),
-        .outs_block = is_widened ? KRS_CPU_WIDENED_OUTS
-                                 : block_of(OUTS_BLOCK_BYTES, kernel_row_bytes(matrix), OUTS_GRAIN),
+        .outs_block =
+            is_widened ? KRS_CPU_WIDENED_OUTS
+                       : block_of(OUTS_BLOCK_BYTES, kernel_row_bytes(matrix), KRS_CPU_OUTS_GRAIN),
     };
 }
 
@@ -149,13 +147,10 @@ static void all_rows_widened(const krs_cpu_product *p, int64_t out, int64_t n_ou
     all_rows(p, &op, 0, n_outs, NULL);
 }
 
-void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *p, uint32_t index,
-                           uint32_t n_threads)
+void krs_cpu_product_outs(const krs_cpu_exec *exec, const krs_cpu_product *p, int64_t begin,
+                          int64_t end, uint32_t index)
 {
     float *scratch = exec->thread_scratch + index * exec->thread_floats;
-    int64_t begin;
-    int64_t end;
-    krs_cpu_team_share(p->n_outs, OUTS_GRAIN, index, n_threads, &begin, &end);
     for (int64_t o = begin; o < end; o += p->outs_block) {
         const int64_t n = end - o < p->outs_block ? end - o : p->outs_block;
         if (p->widened) {
@@ -164,4 +159,13 @@ void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *p, u
             all_rows(p, &p->op, o, n, scratch);
         }
     }
+}
+
+void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *p, uint32_t index,
+                           uint32_t n_threads)
+{
+    int64_t begin;
+    int64_t end;
+    krs_cpu_team_share(p->n_outs, KRS_CPU_OUTS_GRAIN, index, n_threads, &begin, &end);
+    krs_cpu_product_outs(exec, p, begin, end, index);
 }

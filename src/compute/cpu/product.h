@@ -10,6 +10,9 @@
 
 #include "compute/cpu/cpu.h"
 
+#define KRS_CPU_OUTS_GRAIN                                                                         \
+    16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
+
 /* What rows look like to the kernel of a matrix. */
 typedef struct krs_cpu_row_form {
     const krs_cpu_packing *packing;
@@ -32,6 +35,7 @@ typedef struct krs_cpu_product_rows {
     const unsigned char *x;
     const float *sums;
     int64_t n;
+    int64_t n_between; /* packed rows between one and the next: 0, but for HEAD_LINEAR */
     float *out;
     int64_t out_stride;
 } krs_cpu_product_rows;
@@ -49,6 +53,10 @@ typedef struct krs_cpu_product {
 /* bias: [n_out], or NULL. */
 krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix,
                                    const float *bias, const krs_cpu_product_rows *rows);
+
+/* Outputs [begin, end), in the scratch of thread `index`. */
+void krs_cpu_product_outs(const krs_cpu_exec *exec, const krs_cpu_product *product, int64_t begin,
+                          int64_t end, uint32_t index);
 
 /* This thread's share of the outputs. */
 void krs_cpu_product_share(const krs_cpu_exec *exec, const krs_cpu_product *product, uint32_t index,

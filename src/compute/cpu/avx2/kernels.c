@@ -12,6 +12,7 @@
 #include "compute/cpu/template/math.h"
 #include "compute/cpu/template/table.h"
 
+#include "compute/cpu/template/activation.h"
 #include "compute/cpu/template/attention.h"
 #include "compute/cpu/template/rows.h"
 
@@ -28,9 +29,13 @@ const krs_cpu_kernels krs_cpu_avx2 = {
         },
     .pack = pack,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .rope = rope,
+    .rope_pairs = rope_pairs,
     .glu = glu,
+    .activate = activate,
     .add = add,
+    .scale = scale,
     .narrow = narrow,
     .quantise = quantise,
     .attention = attention,

@@ -57,6 +57,11 @@ KRS_CPU_INLINE vf vf_keep_above(vf x, vf limit, vf value)
     return _mm256_andnot_ps(_mm256_cmp_ps(x, limit, _CMP_LT_OQ), value);
 }
 
+KRS_CPU_INLINE vf vf_where_below(vf x, vf limit, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, limit, _CMP_LT_OQ));
+}
+
 KRS_CPU_INLINE vf vf_round(vf x)
 {
     return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -67,6 +67,12 @@ KRS_CPU_INLINE vf vf_keep_above(vf x, vf limit, vf value)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ), value);
 }
 
+/* a where x < limit, else b. */
+KRS_CPU_INLINE vf vf_where_below(vf x, vf limit, vf a, vf b)
+{
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, limit, _CMP_LT_OQ), a);
+}
+
 /* To the nearest integer, ties to even; |x| < 2^22. */
 KRS_CPU_INLINE vf vf_round(vf x)
 {

@@ -67,6 +67,11 @@ KRS_CPU_INLINE vf vf_keep_above(vf x, vf limit, vf value)
     return vf_select(x < limit, vf_set(0), value);
 }
 
+KRS_CPU_INLINE vf vf_where_below(vf x, vf limit, vf a, vf b)
+{
+    return vf_select(x < limit, a, b);
+}
+
 KRS_CPU_INLINE vf vf_round(vf x)
 {
     const vf magic = vf_set(0x1.8p23f); /* pushes the fraction out of the mantissa; |x| < 2^22 */

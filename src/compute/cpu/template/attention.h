@@ -5,7 +5,8 @@
  *     weights  exp(score - top of the part), their sum
  *     values   weighted sum of V rows
  *     in int8, sums run over codes: a score is multiplied by its position's K scale, a weight by V's
- *   parts are merged in order: whichever top is larger rescales the other's sums
+ *   parts are merged in order: whichever top is larger rescales the other's sums; a sink comes last,
+ *   as a part of one position whose value is zero
  *
  * A decoded token and a row of a long prefill take the same path with the same parts, so they agree to
  * the last bit; parts outside the window are skipped in both. Heads that share a KV head run
@@ -197,6 +198,14 @@ KRS_CPU_INLINE void scale_weights(const krs_cpu_attention *op, int64_t first, in
     }
 }
 
+/* scores[0 .. n), n whole blocks: cap * tanh(score / cap). */
+static void cap_scores(float *scores, int64_t n, float cap)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vf_store(scores + i, vf_softcap(vf_load(scores + i), vf_set(cap)));
+    }
+}
+
 /* The positions [begin, end) of one part, as if they were all there is. */
 KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
                                 int64_t begin, int64_t end, int n_heads, softmax_state *part)
@@ -215,6 +224,9 @@ KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, co
     }
     const int64_t n = (end - first_block + BLOCK - 1) / BLOCK * BLOCK;
     for (int h = 0; h < n_heads; h++) {
+        if (op->softcap > 0) {
+            cap_scores(&scores[h][first_block - origin], n, op->softcap);
+        }
         weigh_part(&scores[h][first_block - origin], n, begin - first_block, end - first_block,
                    &part->top[h], &part->weight[h]);
     }
@@ -253,10 +265,36 @@ static void merge_part(softmax_state *all, const softmax_state *part, int n_head
     }
 }
 
+/* The weight of all, once a sink is in it; *factor: what the values have shrunk by. */
+static float weight_with_sink(const softmax_state *all, int h, float sink, float *factor)
+{
+    const float top = all->top[h] > sink ? all->top[h] : sink;
+    *factor = exp_of(all->top[h] - top);
+    return all->weight[h] * *factor + exp_of(sink - top);
+}
+
+/* out = what `all` has come to. */
+KRS_CPU_INLINE void write_heads(const krs_cpu_attention *op, const softmax_state *all,
+                                int first_head, int n_heads)
+{
+    const int64_t dim = op->kv->value_dim;
+    for (int h = 0; h < n_heads; h++) {
+        float *out = op->out + (first_head + h) * dim;
+        float factor = 1;
+        const float weight = op->sinks
+                                 ? weight_with_sink(all, h, op->sinks[first_head + h], &factor)
+                                 : all->weight[h];
+        for (int64_t d = 0; d < dim; d++) {
+            out[d] = all->values[h][d] * factor / weight;
+        }
+    }
+}
+
 KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int first_head,
                            int n_heads)
 {
-    const int64_t dim = op->kv->head_dim;
+    const int64_t dim = op->kv->value_dim;
+    const float *q = op->q + first_head * op->kv->head_dim;
     softmax_state all;
     softmax_state part;
     for (int h = 0; h < n_heads; h++) {
@@ -266,16 +304,10 @@ KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int fir
     }
     for (int64_t p = op->begin; p < op->end; p = p / PART * PART + PART) {
         const int64_t part_end = p / PART * PART + PART;
-        attend_part(dtype, op, op->q + first_head * dim, p, part_end < op->end ? part_end : op->end,
-                    n_heads, &part);
+        attend_part(dtype, op, q, p, part_end < op->end ? part_end : op->end, n_heads, &part);
         merge_part(&all, &part, n_heads, dim);
     }
-    for (int h = 0; h < n_heads; h++) {
-        float *out = op->out + (first_head + h) * dim;
-        for (int64_t d = 0; d < dim; d++) {
-            out[d] = all.values[h][d] / all.weight[h];
-        }
-    }
+    write_heads(op, &all, first_head, n_heads);
 }
 
 KRS_CPU_INLINE void attention_of(krs_dtype dtype, const krs_cpu_attention *op)

@@ -1,4 +1,4 @@
-/* compute/cpu/template/rows.h - the ops that work on one row: packing, norm, rope, glu, add, narrowing.
+/* compute/cpu/template/rows.h - the ops that work on one row: packing, norms, rope, add, narrowing.
  * Included after <isa>/vec.h and template/math.h. Loops in plain C here are ones that the compiler
  * turns into vectors by itself under the file's flags; each element's own arithmetic is written out,
  * so that changes nothing in the result.
@@ -108,25 +108,76 @@ static void pack(const krs_cpu_packing *packing, const float *x, int64_t n, int3
     }
 }
 
-static void rms_norm(const float *x, const float *weight, int64_t n, float eps, float *out)
+/* Sum of (x - mean)^2; two running sums of whole vectors, then what is left. */
+KRS_CPU_INLINE float sum_of_squares(const float *x, int64_t n, float mean)
 {
+    const vf centre = vf_set(mean);
     vf even = vf_set(0);
     vf odd = vf_set(0);
     int64_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        const vf a = vf_load(x + i);
-        const vf b = vf_load(x + i + LANES);
+        const vf a = vf_load(x + i) - centre;
+        const vf b = vf_load(x + i + LANES) - centre;
         even = vf_fma(a, a, even);
         odd = vf_fma(b, b, odd);
     }
     float squares = vf_sum(even + odd);
     for (; i < n; i++) {
-        squares += x[i] * x[i];
+        squares += (x[i] - mean) * (x[i] - mean);
     }
-    const float factor = 1.0f / sqrtf(squares / (float)n + eps);
-    for (i = 0; i < n; i++) {
-        out[i] = x[i] * factor * weight[i];
+    return squares;
+}
+
+static float mean_of(const float *x, int64_t n)
+{
+    vf even = vf_set(0);
+    vf odd = vf_set(0);
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        even = even + vf_load(x + i);
+        odd = odd + vf_load(x + i + LANES);
     }
+    float sum = vf_sum(even + odd);
+    for (; i < n; i++) {
+        sum += x[i];
+    }
+    return sum / (float)n;
+}
+
+/* out = (offset + weight) * out + bias, as far as there are such. */
+static void apply_norm(const krs_cpu_norm *op, int64_t n, float *out)
+{
+    for (int64_t i = 0; op->weight && i < n; i++) {
+        out[i] *= op->offset + op->weight[i];
+    }
+    for (int64_t i = 0; op->bias && i < n; i++) {
+        out[i] += op->bias[i];
+    }
+}
+
+static void rms_norm(const krs_cpu_norm *op, const float *x, int64_t n, float *out)
+{
+    const float factor = 1.0f / sqrtf(sum_of_squares(x, n, 0) / (float)n + op->eps);
+    if (op->weight && op->offset == 0) { /* the common one, in one pass */
+        for (int64_t i = 0; i < n; i++) {
+            out[i] = x[i] * factor * op->weight[i];
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = x[i] * factor;
+    }
+    apply_norm(op, n, out);
+}
+
+static void layer_norm(const krs_cpu_norm *op, const float *x, int64_t n, float *out)
+{
+    const float mean = mean_of(x, n);
+    const float factor = 1.0f / sqrtf(sum_of_squares(x, n, mean) / (float)n + op->eps);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = (x[i] - mean) * factor;
+    }
+    apply_norm(op, n, out);
 }
 
 static void rope(float *head, const float *cosines, const float *sines, int64_t n)
@@ -140,57 +191,21 @@ static void rope(float *head, const float *cosines, const float *sines, int64_t 
     }
 }
 
-static void add(const float *a, const float *b, int64_t n, float *out)
+/* Pairs (2 i, 2 i + 1). */
+static void rope_pairs(float *head, const float *cosines, const float *sines, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        out[i] = a[i] + b[i];
+        const float a = head[2 * i];
+        const float b = head[2 * i + 1];
+        head[2 * i] = a * cosines[i] - b * sines[i];
+        head[2 * i + 1] = b * cosines[i] + a * sines[i];
     }
 }
 
-KRS_CPU_INLINE vf activate(krs_activation act, vf x)
+static void add(const float *a, const float *b, float factor, int64_t n, float *out)
 {
-    const vf half = vf_set(0.5f);
-    const vf one = vf_set(1.0f);
-    if (act == KRS_ACT_SILU) {
-        return x / (one + vf_exp(vf_set(0) - x));
-    }
-    if (act == KRS_ACT_GELU) {
-        return half * x * (one + vf_erf(x * vf_set(0.70710678f)));
-    }
-    const vf cube = vf_fma(vf_set(0.044715f) * x * x, x, x);
-    return half * x * (one + vf_tanh(vf_set(0.79788456f) * cube));
-}
-
-KRS_CPU_INLINE void glu_of(krs_activation act, const float *gate, const float *up, int64_t n,
-                           float *out)
-{
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        vf_store(out + i, activate(act, vf_load(gate + i)) * vf_load(up + i));
-    }
-    if (i < n) { /* the same arithmetic for the rest, in a padded copy */
-        float in[LANES] = {0};
-        float activated[LANES];
-        memcpy(in, gate + i, (size_t)(n - i) * sizeof(*in));
-        vf_store(activated, activate(act, vf_load(in)));
-        for (int64_t k = 0; i + k < n; k++) {
-            out[i + k] = activated[k] * up[i + k];
-        }
-    }
-}
-
-static void glu(krs_activation act, const float *gate, const float *up, int64_t n, float *out)
-{
-    switch (act) {
-    case KRS_ACT_SILU:
-        glu_of(KRS_ACT_SILU, gate, up, n, out);
-        break;
-    case KRS_ACT_GELU:
-        glu_of(KRS_ACT_GELU, gate, up, n, out);
-        break;
-    default:
-        glu_of(KRS_ACT_GELU_TANH, gate, up, n, out);
-        break;
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = a[i] + factor * b[i];
     }
 }
 
