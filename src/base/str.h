@@ -41,6 +41,18 @@ static inline bool krs_str_ends_with(krs_str s, krs_str suffix)
 /* Index of the first `needle` at or after `from`, or SIZE_MAX. An empty needle is found at `from`. */
 size_t krs_str_find(krs_str haystack, krs_str needle, size_t from);
 
+/* May this text stand in a message? No: it has a control character, which a terminal might obey. */
+static inline bool krs_str_is_plain(krs_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        const unsigned char c = (unsigned char)s.ptr[i];
+        if (c < 0x20 || c == 0x7F) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* 64-bit hash for tables in memory (FNV-1a over words, mixed): not stable across versions, not for
  * input chosen by an adversary unless the table bounds its probes. */
 uint64_t krs_str_hash(krs_str s, uint64_t seed);

@@ -29,17 +29,6 @@ void krs_st_table_deinit(st_table *table)
     *table = (st_table){.alloc = table->alloc};
 }
 
-bool krs_st_is_plain(krs_str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        const unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x20 || c == 0x7F) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static int by_name(const void *a, const void *b)
 {
     return krs_tensor_name_order(((const krs_tensor *)a)->name, ((const krs_tensor *)b)->name);

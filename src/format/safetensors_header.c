@@ -114,7 +114,7 @@ static krs_status read_field(krs_scan *scan, krs_str field, st_claim *out, krs_e
         status = see(&out->has_offsets, field, err);
         return status == KRS_OK ? read_offsets(scan, out, err) : status;
     }
-    return krs_st_is_plain(field)
+    return krs_str_is_plain(field)
                ? krs_fail(err, KRS_EFORMAT, "unknown field %.*s", ST_NAME_ARGS(field))
                : krs_fail(err, KRS_EFORMAT, "unknown field");
 }
@@ -165,7 +165,7 @@ static krs_status check_claim(const st_claim *claim, krs_dtype *dtype, uint64_t 
 {
     *dtype = krs_dtype_of_name(claim->dtype);
     if (*dtype == KRS_DTYPE_COUNT) {
-        const krs_str shown = krs_st_is_plain(claim->dtype) ? claim->dtype : KRS_STR("?");
+        const krs_str shown = krs_str_is_plain(claim->dtype) ? claim->dtype : KRS_STR("?");
         return krs_fail(err, KRS_EUNSUPPORTED, "dtype %.*s is unknown", ST_NAME_ARGS(shown));
     }
     uint64_t n_bytes = 0;
@@ -199,7 +199,7 @@ typedef struct st_section {
 static krs_status add_tensor(st_table *table, krs_scan *scan, krs_str name,
                              const st_section *section, krs_error *err)
 {
-    if (name.len == 0 || name.len > MAX_NAME_BYTES || !krs_st_is_plain(name)) {
+    if (name.len == 0 || name.len > MAX_NAME_BYTES || !krs_str_is_plain(name)) {
         return krs_fail(err, KRS_EFORMAT,
                         "a tensor's name of %zu bytes (want 1..%u), or with control "
                         "characters",

@@ -20,7 +20,7 @@ static krs_status check_file_name(krs_str file, krs_error *err)
 {
     const bool has_path = krs_str_find(file, KRS_STR("/"), 0) != SIZE_MAX ||
                           krs_str_find(file, KRS_STR("\\"), 0) != SIZE_MAX;
-    if (file.len == 0 || file.len > MAX_FILE_NAME_BYTES || !krs_st_is_plain(file)) {
+    if (file.len == 0 || file.len > MAX_FILE_NAME_BYTES || !krs_str_is_plain(file)) {
         return krs_fail(err, KRS_EFORMAT,
                         "a shard name of %zu bytes (want 1..%u), or with control "
                         "characters",
@@ -59,7 +59,7 @@ static krs_status grow_places(st_index *index, uint32_t *n_cap, krs_arena *arena
 
 static krs_status read_place(krs_scan *scan, krs_str name, st_place *out, krs_error *err)
 {
-    if (!krs_st_is_plain(name)) {
+    if (!krs_str_is_plain(name)) {
         return krs_fail(err, KRS_EFORMAT, "a tensor's name with control characters");
     }
     *out = (st_place){.name = name};

@@ -35,9 +35,6 @@ KRS_MUST_USE krs_status krs_st_table_add(st_table *table, const unsigned char *f
 /* Sort all tensors by name; a name that stands twice is KRS_EFORMAT. */
 KRS_MUST_USE krs_status krs_st_table_sort(st_table *table, krs_error *err);
 
-/* May this text stand in a message, and is it no control sequence for a terminal? */
-bool krs_st_is_plain(krs_str text);
-
 /* model.safetensors.index.json, parsed. Strings live in the text or the arena. */
 typedef struct st_place {
     krs_str name;

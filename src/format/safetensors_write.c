@@ -178,7 +178,7 @@ static krs_status check_names(const krs_safetensors_writer *w, krs_error *err)
 {
     /* The reader's own rules decide: what it would refuse is not written. */
     for (uint32_t i = 0; i < w->n; i++) {
-        if (w->tensors[i].name.len == 0 || !krs_st_is_plain(w->tensors[i].name)) {
+        if (w->tensors[i].name.len == 0 || !krs_str_is_plain(w->tensors[i].name)) {
             return krs_fail(err, KRS_EINVAL, "tensor %u has no plain name", i);
         }
     }
