@@ -110,13 +110,13 @@ static krs_status check_limits(const krs_exec_limits *limits, krs_error *err)
         status = check_range("max_seqs", limits->max_seqs, 1, KRS_EXEC_MAX_SEQS, err);
     }
     if (status == KRS_OK) {
-        status = check_range("max_logit_rows", limits->max_logit_rows, 1, limits->max_rows, err);
+        status = check_range("max_logit_rows", limits->max_logit_rows, 0, limits->max_rows, err);
     }
     if (status == KRS_OK) {
         status = check_range("max_hidden_rows", limits->max_hidden_rows, 0, limits->max_rows, err);
     }
     if (status == KRS_OK) {
-        status = check_range("n_kv_blocks", limits->n_kv_blocks, 1, INT32_MAX, err);
+        status = check_range("n_kv_blocks", limits->n_kv_blocks, 0, INT32_MAX, err);
     }
     if (status != KRS_OK) {
         return status;
@@ -128,6 +128,28 @@ static krs_status check_limits(const krs_exec_limits *limits, krs_error *err)
                               krs_dtype_name(limits->kv_dtype));
     }
     return KRS_OK;
+}
+
+/* Does the program give what the limits ask of it, and do they give what it takes? */
+static krs_status check_fit(const krs_program *program, const krs_exec_limits *limits,
+                            krs_error *err)
+{
+    if (limits->max_hidden_rows > 0 && program->hidden == KRS_NO_SLOT) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "max_hidden_rows",
+                              "max_hidden_rows: %u, but this model names no hidden state",
+                              limits->max_hidden_rows);
+    }
+    if (limits->max_logit_rows > 0 && program->logits == KRS_NO_SLOT) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "max_logit_rows",
+                              "max_logit_rows: %u, but this model has no vocabulary projection",
+                              limits->max_logit_rows);
+    }
+    if (limits->max_logit_rows == 0 && program->logits != KRS_NO_SLOT) {
+        return check_range("max_logit_rows", 0, 1, limits->max_rows, err);
+    }
+    return limits->n_kv_blocks == 0 && program->n_kv_layers > 0
+               ? check_range("n_kv_blocks", 0, 1, INT32_MAX, err)
+               : KRS_OK;
 }
 
 /* Limits and program, each and together. */
@@ -142,12 +164,7 @@ static krs_status check_exec(const krs_program *program, const krs_exec_limits *
         status =
             check_range("n_state_slots", limits->n_state_slots, 1, KRS_EXEC_MAX_STATE_SLOTS, err);
     }
-    if (status == KRS_OK && limits->max_hidden_rows > 0 && program->hidden == KRS_NO_SLOT) {
-        return krs_fail_field(err, KRS_EUNSUPPORTED, "max_hidden_rows",
-                              "max_hidden_rows: %u, but this model names no hidden state",
-                              limits->max_hidden_rows);
-    }
-    return status;
+    return status == KRS_OK ? check_fit(program, limits, err) : status;
 }
 
 krs_status krs_exec_plan_of(krs_backend *backend, const krs_program *program,

@@ -28,14 +28,16 @@ typedef struct krs_backend krs_backend;
 typedef struct krs_exec krs_exec;
 
 typedef struct krs_exec_limits {
-    uint32_t max_rows;       /* tokens in one step, 1 .. KRS_EXEC_MAX_ROWS */
-    uint32_t max_seqs;       /* sequences in one step, 1 .. KRS_EXEC_MAX_SEQS */
-    uint32_t max_logit_rows; /* rows whose logits are wanted in one step, <= max_rows */
+    uint32_t max_rows; /* tokens in one step, 1 .. KRS_EXEC_MAX_ROWS */
+    uint32_t max_seqs; /* sequences in one step, 1 .. KRS_EXEC_MAX_SEQS */
+    /* Rows whose logits are wanted in one step, 1 .. max_rows; 0 for a program that gives none. */
+    uint32_t max_logit_rows;
     /* Rows whose hidden state is wanted in one step, <= max_rows; 0: none ever is, and nothing is kept
      * for it. */
     uint32_t max_hidden_rows;
-    uint32_t n_kv_blocks; /* blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V */
-    krs_dtype kv_dtype;   /* F32, F16, BF16, or I8 (kv_int8.h) */
+    /* Blocks of KRS_KV_BLOCK_TOKENS tokens, all layers, K and V; 0 for a program that keeps none. */
+    uint32_t n_kv_blocks;
+    krs_dtype kv_dtype; /* F32, F16, BF16, or I8 (kv_int8.h) */
     /* Sequence states kept, 1 .. KRS_EXEC_MAX_STATE_SLOTS; not looked at when the program has none. */
     uint32_t n_state_slots;
 } krs_exec_limits;
@@ -51,7 +53,8 @@ typedef struct krs_exec_plan {
 } krs_exec_plan;
 
 /* Rows of one sequence in a step: rows [row_begin, row_begin + n_rows) are its tokens at positions
- * n_past .. n_past + n_rows - 1. blocks covers all of them: position p lies in blocks[p / 16]. */
+ * n_past .. n_past + n_rows - 1. blocks covers all of them: position p lies in blocks[p / 16]; a program without
+ * KV layers reads none. One that is_whole takes n_past 0 only. */
 typedef struct krs_step_seq {
     uint32_t row_begin;
     uint32_t n_rows;

@@ -26,7 +26,9 @@ krs_status krs_host_submit(krs_exec *base, const krs_step *step, krs_error *err)
         return status;
     }
     const size_t at = exec->n_submitted % KRS_EXEC_MAX_IN_FLIGHT;
-    exec->slots[exec->program->logits] = exec->logits[at];
+    if (exec->program->logits != KRS_NO_SLOT) {
+        exec->slots[exec->program->logits] = exec->logits[at];
+    }
     if (exec->program->hidden != KRS_NO_SLOT) {
         exec->slots[exec->program->hidden] = exec->hidden[at];
     }

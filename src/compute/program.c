@@ -100,6 +100,7 @@ krs_status krs_program_add_op(krs_program *program, const krs_op *op)
         program->cap_ops = cap;
     }
     program->ops[program->n_ops++] = *op;
+    program->is_whole |= op->kind == KRS_OP_ATTEND_ROWS;
     return KRS_OK;
 }
 

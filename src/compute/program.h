@@ -138,6 +138,12 @@ typedef enum krs_op_kind {
      *   S = S + k (sigmoid(b) * (v - S^T k))^T;  out = S^T q
      * S [k_dim][v_dim] of every v head is the state. matrix and bias: vectors of n_v_heads. */
     KRS_OP_DELTA,
+    /* out = softmax(scale * q K^T + bias) V per head, over the rows of the same sequence in this step that
+     * are at most attention.window rows before or after it (window 0: all of them); q in `in`, K in in2, V in
+     * in3, head h reading KV head h * n_kv_heads / n_heads. Nothing is kept: a text is one step. matrix, or
+     * KRS_NO_MATRIX: relative position bias [n_buckets, n_heads]; key j adds to query i the element of bucket
+     * krs_relative_bucket(j - i) (relative.h). attention.layer is not read. */
+    KRS_OP_ATTEND_ROWS,
     KRS_OP_KIND_COUNT
 } krs_op_kind;
 
@@ -176,7 +182,9 @@ typedef struct krs_op {
             int32_t window;   /* tokens, 0 = all */
             float scale;      /* usually 1 / sqrt(head_dim) */
             float softcap;    /* 0 = none */
-        } attention;          /* KV_WRITE reads layer, n_kv_heads and head_dim */
+            /* ATTEND_ROWS with a bias: rows this far apart, and farther, share a bucket. */
+            int32_t max_distance;
+        } attention; /* KV_WRITE reads layer, n_kv_heads and head_dim */
         krs_gate glu;
         struct {
             krs_activation act;
@@ -255,8 +263,11 @@ typedef struct krs_program {
      * slot of the exec (backend.h); ops name their part by its first element. */
     int64_t state_floats;
     int64_t max_positions; /* tokens of one sequence, 1 .. UINT32_MAX */
-    krs_slot logits;       /* a KRS_ROWS_LOGITS slot of width vocab */
+    krs_slot logits;       /* a KRS_ROWS_LOGITS slot of width vocab, or KRS_NO_SLOT: no head */
     krs_slot hidden; /* a KRS_ROWS_HIDDEN slot, or KRS_NO_SLOT: hidden states are not offered */
+    /* Set by krs_program_add_op with the first ATTEND_ROWS: rows see rows after them, so a step must have
+     * every row of each of its sequences, and none before (n_past 0). */
+    bool is_whole;
 } krs_program;
 
 void krs_program_init(krs_program *program, const krs_alloc *alloc);

@@ -40,6 +40,7 @@ static const struct {
     [KRS_OP_EXPERTS] = {"experts", krs_check_experts, WRITES_OUT},
     [KRS_OP_CONV] = {"conv", krs_check_conv, WRITES_OUT},
     [KRS_OP_DELTA] = {"delta", krs_check_delta, WRITES_OUT},
+    [KRS_OP_ATTEND_ROWS] = {"attend rows", krs_check_attend_rows, WRITES_OUT},
 };
 
 const char *krs_op_name(krs_op_kind kind)
@@ -152,8 +153,12 @@ static krs_status check_frame(const krs_program *program, krs_error *err)
 static krs_status check_results(const krs_checker *c)
 {
     const krs_program *program = c->program;
-    if (!krs_is_written(c, program->logits) ||
-        krs_checked_rows(c, program->logits) != KRS_ROWS_LOGITS) {
+    if (program->logits == KRS_NO_SLOT && program->hidden == KRS_NO_SLOT) {
+        return krs_fail(c->err, KRS_EINTERNAL, "program: neither a logits nor a hidden slot");
+    }
+    if (program->logits != KRS_NO_SLOT &&
+        (!krs_is_written(c, program->logits) ||
+         krs_checked_rows(c, program->logits) != KRS_ROWS_LOGITS)) {
         return krs_fail(c->err, KRS_EINTERNAL, "program: no op writes the logits slot");
     }
     if (program->hidden != KRS_NO_SLOT &&

@@ -3,7 +3,7 @@
  *   program_check.c     the frame, the table of ops, the results
  *   check_matrix.c      ops with weights          check_attention.c  rotation, KV, attention
  *   check_rows.c        ops of activations alone         check_moe.c        routing and experts
- *   check_recurrent.c   ops with a state
+ *   check_recurrent.c   ops with a state             check_attend_rows.c  attention over a step's rows
  *
  * A new kind of op is one check function, declared below, and one row of the table in program_check.c.
  * A check says what kernels may then rely on: that slots exist, are written, and are as wide as the
@@ -88,3 +88,4 @@ krs_status krs_check_route(const krs_checker *c);
 krs_status krs_check_experts(const krs_checker *c);
 krs_status krs_check_conv(const krs_checker *c);
 krs_status krs_check_delta(const krs_checker *c);
+krs_status krs_check_attend_rows(const krs_checker *c);

@@ -40,6 +40,12 @@ static krs_status check_blocks(const krs_program *program, const krs_exec_limits
                                const krs_step_seq *seq, uint32_t index, krs_error *err)
 {
     const uint64_t n_tokens = (uint64_t)seq->n_past + seq->n_rows;
+    if (program->is_whole && seq->n_past > 0) {
+        return krs_fail(
+            err, KRS_EINVAL,
+            "step: sequence %u begins at row %u of its text, want all of it in one step", index,
+            seq->n_past);
+    }
     if (n_tokens > (uint64_t)program->max_positions) {
         return krs_fail(err, KRS_EINVAL, "step: sequence %u would reach %llu tokens, limit %lld",
                         index, (unsigned long long)n_tokens, (long long)program->max_positions);

@@ -121,7 +121,7 @@ static void check_rows(const krs_program *program, machine on, const float *batc
         if (memcmp(batch, other, MAX_ROWS * width * sizeof(*other)) != 0) {
             fail_msg("%s on %s: %d threads give other bytes", name, on.isa, n_threads);
         }
-        uint32_t at = 0;
+        uint32_t at = program->is_whole ? MAX_ROWS : 0; /* whole is the only way there is */
         for (uint32_t n = 1; at < MAX_ROWS; at += n, n = n % 6 + 1) { /* 1 2 3 4 5 2 */
             const uint32_t m = at + n < MAX_ROWS ? n : MAX_ROWS - at;
             step(&run, MAX_ROWS, at, m, other + at * width);
@@ -368,6 +368,54 @@ static void attention_agrees(void **state)
     check_attention(8, 2, 128, 0, KRS_DTYPE_I8, TOL_KV_I8);
 }
 
+/* q, K and V are three linear views of the same rows; `n_buckets` of relative bias, or none. */
+static void check_attend_rows(int32_t n_heads, int32_t n_kv_heads, int32_t head_dim, int32_t window,
+                              int32_t n_buckets, krs_dtype dtype)
+{
+    tiny_decoder tiny;
+    const tiny_shape shape = {.dtype = dtype};
+    char name[128];
+    (void)snprintf(name, sizeof(name), "attend rows %d heads over %d of %d, window %d, %d buckets",
+                   n_heads, n_kv_heads, head_dim, window, n_buckets);
+    start_program(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
+    const krs_slot q = tiny_slot(&tiny, (int64_t)n_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot k = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot v = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
+    const krs_slot a = tiny_slot(&tiny, (int64_t)n_heads * head_dim, KRS_ROWS_ALL);
+    const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
+    tiny_linear(&tiny, &f32, 0, q, false);
+    tiny_linear(&tiny, &f32, 0, k, false);
+    tiny_linear(&tiny, &f32, 0, v, false);
+    const uint32_t table =
+        n_buckets > 0 ? tiny_matrix(&tiny, &shape, n_buckets, n_heads, 0, 2.0f) : KRS_NO_MATRIX;
+    tiny_op(&tiny, (krs_op){.kind = KRS_OP_ATTEND_ROWS,
+                            .in = q,
+                            .in2 = k,
+                            .in3 = v,
+                            .out = a,
+                            .matrix = table,
+                            .attention = {.n_heads = n_heads,
+                                          .n_kv_heads = n_kv_heads,
+                                          .head_dim = head_dim,
+                                          .window = window,
+                                          .scale = 1.5f,
+                                          .max_distance = 10}});
+    take_out(&tiny, a);
+    check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, name);
+    tiny_decoder_deinit(&tiny);
+}
+
+static void attention_over_rows_agrees(void **state)
+{
+    (void)state;
+    check_attend_rows(4, 4, 16, 0, 0, KRS_DTYPE_F32);
+    check_attend_rows(6, 2, 64, 0, 0, KRS_DTYPE_F32);
+    check_attend_rows(3, 3, 7, 2, 0, KRS_DTYPE_F32);
+    check_attend_rows(2, 1, 20, 16, 0, KRS_DTYPE_F32); /* wider than the text */
+    check_attend_rows(4, 4, 32, 0, 8, KRS_DTYPE_F32);
+    check_attend_rows(5, 5, 12, 3, 16, KRS_DTYPE_BF16);
+}
+
 enum { LONG = 700, LONG_VOCAB = 24 };
 
 /* Sizes so that every op of a long prefill is worth a fork: see KRS_CPU_FORK_ELEMENTS. */
@@ -486,6 +534,7 @@ int main(void)
         cmocka_unit_test(activations_agree),
         cmocka_unit_test(embeddings_agree),
         cmocka_unit_test(attention_agrees),
+        cmocka_unit_test(attention_over_rows_agrees),
         cmocka_unit_test(long_sequences_agree_and_do_not_depend_on_chunks_or_threads),
         cmocka_unit_test(wide_linears_do_not_depend_on_threads),
         cmocka_unit_test(whole_decoders_agree),

@@ -2,8 +2,8 @@
  *
  * For every op, weight layout and KV type, on ref, on each instruction set of this machine and on a
  * CUDA device where there is one: 64 sequences run alone, each as one prefill on one thread; then the
- * same sequences in storms: steps of 1 to 64 of them in random order, cut into random chunks, with their
- * KV in other blocks, on 1, 2 and 3 threads, with logits and hidden states of random rows wanted. Every
+ * same sequences in storms: steps of 1 to 64 of them in random order, cut into random chunks (but for
+ * encoders' texts, which are one piece), with their KV in other blocks, on 1, 2 and 3 threads, with logits and hidden states of random rows wanted. Every
  * row that comes out is compared byte by byte with the row of the sequence alone.
  *
  * Sizes are such that steps lie on both sides of every choice a backend makes by the number of rows: a
@@ -34,6 +34,7 @@ typedef struct same_case {
     int32_t window;
     krs_activation act;
     bool is_long; /* a few sequences of hundreds of tokens among the short ones */
+    bool has_bias;
 } same_case;
 
 typedef struct device {
@@ -47,6 +48,7 @@ typedef struct storm {
     krs_exec *exec;
     int64_t width;        /* of logits */
     int64_t hidden_width; /* 0: the program has none */
+    bool is_whole;        /* a sequence is never cut */
     uint32_t lens[N_SEQS];
     uint32_t begins[N_SEQS]; /* first row of a sequence in the arrays below */
     uint32_t n_rows;         /* of all sequences */
@@ -166,6 +168,32 @@ static void build_attention(tiny_decoder *tiny, const same_case *c)
     finish(tiny, y);
 }
 
+static void build_attend_rows(tiny_decoder *tiny, const same_case *c)
+{
+    enum { HEADS = 6, KV_HEADS = 3, DIM = 11, BUCKETS = 32 };
+    const krs_slot x = start(tiny, HEADS * DIM);
+    const krs_slot k = tiny_slot(tiny, KV_HEADS * DIM, KRS_ROWS_ALL);
+    const krs_slot v = tiny_slot(tiny, KV_HEADS * DIM, KRS_ROWS_ALL);
+    const krs_slot y = tiny_slot(tiny, HEADS * DIM, KRS_ROWS_ALL);
+    const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
+    tiny_linear(tiny, &f32, x, k, false);
+    tiny_linear(tiny, &f32, x, v, false);
+    tiny_op(tiny, (krs_op){.kind = KRS_OP_ATTEND_ROWS,
+                           .in = x,
+                           .in2 = k,
+                           .in3 = v,
+                           .out = y,
+                           .matrix = c->has_bias ? tiny_matrix(tiny, &f32, BUCKETS, HEADS, 0, 1.0f)
+                                                 : KRS_NO_MATRIX,
+                           .attention = {.n_heads = HEADS,
+                                         .n_kv_heads = KV_HEADS,
+                                         .head_dim = DIM,
+                                         .window = c->window,
+                                         .scale = 0.7f,
+                                         .max_distance = 128}});
+    finish(tiny, y);
+}
+
 static void build_decoder(tiny_decoder *tiny, const same_case *c)
 {
     tiny_shape shape = tiny_shape_default();
@@ -204,6 +232,9 @@ static const same_case cases[] = {
     {"attention_int8", build_attention, KV(I8, 0)},
     {"attention_f16_in_a_window", build_attention, KV(F16, 37)},
     {"attention_int8_in_a_window", build_attention, KV(I8, 300)},
+    {"attend_rows", build_attend_rows, .is_long = true},
+    {"attend_rows_with_bias", build_attend_rows, .has_bias = true, .is_long = true},
+    {"attend_rows_in_a_window", build_attend_rows, .window = 5, .is_long = true},
     {"decoder_bf16", build_decoder, DENSE(BF16), .kv_dtype = KRS_DTYPE_F16},
     {"decoder_4_bits", build_decoder, AFFINE(4, 32), .kv_dtype = KRS_DTYPE_I8},
 };
@@ -390,8 +421,8 @@ static void run_storm(storm *s)
             const uint32_t room = MAX_STEP_ROWS - b.n_rows;
             const uint32_t most = left < longest ? left : longest;
             const uint32_t n = most < room ? most : room;
-            if (n > 0) {
-                const uint32_t n_taken = 1 + draw(s, n);
+            if (s->is_whole ? left > 0 && left <= room : n > 0) {
+                const uint32_t n_taken = s->is_whole ? left : 1 + draw(s, n);
                 add_rows(s, &b, seq, n_past[seq], n_taken);
                 n_past[seq] += n_taken;
             }
@@ -437,6 +468,7 @@ static void rows_have_the_same_bytes_alone_and_in_storms(void **state)
     print_message("seed %llu\n", (unsigned long long)s.random);
     s.width = tiny.program.slots[tiny.program.logits].width;
     s.hidden_width = tiny.program.slots[tiny.program.hidden].width;
+    s.is_whole = tiny.program.is_whole;
     lay_out(&s);
     for (size_t i = 0; i < N_DEVICES; i++) {
         if (!devices[i].isa || krs_cpu_isa_is_here(devices[i].isa)) {

@@ -114,8 +114,10 @@ static void attend_unit(const krs_cpu_exec *exec, const krs_op *op, int64_t r, i
         .softcap = op->attention.softcap,
         .n_heads = group,
         .q = krs_host_row(host, op->in, r) + first * host->kv.head_dim,
+        .q_stride = host->kv.head_dim,
         .sinks = op->matrix == KRS_NO_MATRIX ? NULL : exec->vectors[op->matrix] + first,
         .out = krs_host_row(host, op->out, r) + first * host->kv.value_dim,
+        .out_stride = host->kv.value_dim,
     };
     exec->kernels->attention(&unit);
 }

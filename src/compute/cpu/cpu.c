@@ -1,4 +1,5 @@
 /* compute/cpu/cpu.c - see cpu.h: the backend object and the running of a step. Memory is in exec.c. */
+#include "compute/cpu/attend_rows.h"
 #include "compute/cpu/exec.h"
 #include "compute/cpu/isa.h"
 
@@ -39,6 +40,7 @@ static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op
     [KRS_OP_ADD_VECTOR] = krs_cpu_add_vector,
     [KRS_OP_COPY] = krs_cpu_copy,
     [KRS_OP_HEAD_LINEAR] = krs_cpu_linear_op,
+    [KRS_OP_ATTEND_ROWS] = krs_cpu_attend_rows,
 };
 
 static void run(krs_host_exec *host)

@@ -49,6 +49,7 @@ typedef struct krs_cpu_exec {
     float *packed_sums;    /* their sums per group */
     float *thread_scratch; /* [n_threads][thread_floats] */
     size_t thread_floats;
+    float *attend;   /* scratch of ATTEND_ROWS: attend_rows.h */
     bool has_packed; /* packed holds packed_slot in the packing below, rows of packed_width */
     krs_slot packed_slot;
     int64_t packed_width;

@@ -1,10 +1,12 @@
 /* compute/cpu/exec.c - see exec.h: what an exec needs beyond the host's, sized once and cut once.
  *
- *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch]
+ *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch | ATTEND_ROWS]
  *   vectors:        [f32 values of every norm weight and bias the ops name]
  *
  * `sizes` below is computed from the program alone, for the plan and for the allocation alike. */
 #include "compute/cpu/exec.h"
+
+#include "compute/cpu/attend_rows.h"
 
 #include "base/check.h"
 
@@ -16,6 +18,7 @@ typedef struct sizes {
     size_t ropes;
     size_t thread_floats;
     size_t threads;
+    size_t attend;  /* of the ATTEND_ROWS op that takes most */
     size_t vectors; /* bytes of vector values, an allocation of its own; 0: none */
 } sizes;
 
@@ -166,6 +169,8 @@ static void add_op(const krs_cpu_backend *backend, const krs_program *program,
         add_linear(backend, program, op, max_rows * n_heads, s);
     } else if (op->kind == KRS_OP_ADD_POSITION) {
         s->thread_floats = larger(s->thread_floats, (size_t)program->slots[op->in].width);
+    } else if (op->kind == KRS_OP_ATTEND_ROWS) {
+        s->attend = larger(s->attend, krs_cpu_attend_rows_bytes(limits, op));
     }
 }
 
@@ -194,6 +199,7 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     out->pointers = padded(out->pointers);
     out->packed = padded(out->packed);
     out->packed_sums = padded(out->packed_sums);
+    out->attend = padded(out->attend);
     out->ropes = padded(limits->max_rows * out->rope_row_floats * sizeof(float));
     out->threads =
         padded(out->thread_floats * sizeof(float) * krs_cpu_team_n_threads(backend->team));
@@ -208,7 +214,8 @@ static krs_status layout_of(const krs_cpu_backend *backend, const krs_program *p
     if (status != KRS_OK) {
         return status;
     }
-    const size_t extra = s->pointers + s->packed + s->packed_sums + s->ropes + s->threads;
+    const size_t extra =
+        s->pointers + s->packed + s->packed_sums + s->ropes + s->threads + s->attend;
     return krs_host_layout_of(program, limits, sizeof(krs_cpu_exec), extra, layout, err);
 }
 
@@ -241,6 +248,7 @@ static void cut_extra(krs_cpu_exec *exec, const sizes *s)
     }
     exec->thread_scratch = (float *)(void *)(at + s->ropes);
     exec->thread_floats = s->thread_floats;
+    exec->attend = (float *)(void *)(at + s->ropes + s->threads);
 }
 
 static void widen_vectors(krs_cpu_exec *exec)

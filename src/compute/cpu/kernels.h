@@ -72,7 +72,8 @@ typedef struct krs_cpu_linear_kernel {
     krs_cpu_linear_fn run;
 } krs_cpu_linear_kernel;
 
-/* Attention of the heads of one row that share a KV head. */
+/* Attention of the heads of one row that share a KV head; or of neighbouring rows of an encoder's text, one
+ * head each, that see the same positions. */
 typedef struct krs_cpu_attention {
     const krs_kv_layout *kv;
     krs_dtype kv_dtype;
@@ -84,11 +85,17 @@ typedef struct krs_cpu_attention {
     int64_t begin;          /* positions [begin, end) are seen */
     int64_t end;
     float scale;
-    float softcap;      /* 0: none */
-    int32_t n_heads;    /* query heads of this KV head */
-    const float *q;     /* [n_heads, head_dim] */
+    float softcap;   /* 0: none */
+    int32_t n_heads; /* query heads of this KV head */
+    const float *q;  /* [n_heads, head_dim], heads q_stride elements apart */
+    int64_t q_stride;
     const float *sinks; /* [n_heads], NULL: none */
-    float *out;         /* [n_heads, value_dim] */
+    float *out;         /* [n_heads, value_dim], likewise */
+    int64_t out_stride;
+    /* Added to the score of head h at position p: bias[h * bias_stride + p]; NULL: nothing is. Readable for
+     * the whole blocks of the positions seen. Without a softcap. */
+    const float *bias;
+    int64_t bias_stride;
 } krs_cpu_attention;
 
 /* What a norm does after dividing. */

@@ -15,12 +15,13 @@ static size_t widest_row(const krs_program *program)
     return (size_t)widest;
 }
 
-/* Positions a sequence can reach: bounded by the model and by the cache. */
+/* Rows one row can see: positions the model and the cache can hold, or a whole step. */
 static size_t longest_sequence(const krs_program *program, const krs_exec_limits *limits)
 {
     const uint64_t in_cache = (uint64_t)limits->n_kv_blocks * KRS_KV_BLOCK_TOKENS;
     const uint64_t in_model = (uint64_t)program->max_positions;
-    return (size_t)(in_cache < in_model ? in_cache : in_model);
+    const uint64_t in_both = in_cache < in_model ? in_cache : in_model;
+    return (size_t)(in_both > limits->max_rows ? in_both : limits->max_rows);
 }
 
 static krs_status layout_of(const krs_program *program, const krs_exec_limits *limits,
@@ -67,6 +68,7 @@ static void run(krs_host_exec *host)
         [KRS_OP_EXPERTS] = krs_ref_experts,
         [KRS_OP_CONV] = krs_ref_conv,
         [KRS_OP_DELTA] = krs_ref_delta,
+        [KRS_OP_ATTEND_ROWS] = krs_ref_attend_rows,
     };
     for (uint32_t i = 0; i < host->program->n_ops; i++) {
         const krs_op *op = &host->program->ops[i];

@@ -15,7 +15,7 @@ typedef struct krs_ref_exec {
     float *bias_row; /* [widest matrix] the bias beside it */
     double *inner;   /* [widest matrix] an expert's gated row */
     double *sums;    /* [widest matrix] of experts */
-    double *scores;  /* [longest sequence the KV can hold] of one head of one token */
+    double *scores;  /* [rows one row can see] of one head of one token */
 } krs_ref_exec;
 
 /* As krs_backend_open. */
@@ -43,6 +43,7 @@ void krs_ref_route(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_experts(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_conv(krs_ref_exec *exec, const krs_op *op);
 void krs_ref_delta(krs_ref_exec *exec, const krs_op *op);
+void krs_ref_attend_rows(krs_ref_exec *exec, const krs_op *op);
 
 /* Element o of a stored vector. */
 double krs_ref_vector_at(const krs_matrix *vector, int64_t o);

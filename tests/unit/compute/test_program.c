@@ -3,7 +3,7 @@
 #include "compute/program.h"
 
 #include "support/cmocka.h"
-#include "support/tiny_decoder.h"
+#include "support/tiny_encoder.h"
 
 static void a_decoder_passes(void **state)
 {
@@ -252,6 +252,81 @@ static void every_lie_is_found_and_named(void **state)
     }
 }
 
+static void in3_no_slot(krs_program *program, krs_op *op)
+{
+    op->in3 = program->n_slots;
+}
+static void out_is_in3(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->out = op->in3;
+}
+static void kv_heads_zero(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->attention.n_kv_heads = 0;
+}
+static void kv_heads_fewer(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->attention.n_kv_heads = 1; /* divides, but in2 is too wide */
+}
+static void head_dim_zero(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->attention.head_dim = 0;
+}
+static void buckets_odd(krs_program *program, krs_op *op)
+{
+    program->matrices[op->matrix].n_out = 7;
+}
+static void distance_short(krs_program *program, krs_op *op)
+{
+    op->attention.max_distance = (int32_t)(program->matrices[op->matrix].n_out / 4);
+}
+static void no_results(krs_program *program, krs_op *op)
+{
+    (void)op;
+    program->hidden = KRS_NO_SLOT;
+}
+
+static void out_of_other_rows(krs_program *program, krs_op *op)
+{
+    program->slots[op->out].rows = KRS_ROWS_HIDDEN;
+}
+
+static void every_lie_about_rows_is_found_and_named(void **state)
+{
+    (void)state;
+    static const struct {
+        lie lie;
+        const char *says;
+    } all[] = {
+        {in_no_slot, "attend rows"},   {in2_no_slot, "attend rows"},
+        {in3_no_slot, "attend rows"},  {out_no_slot, "another slot"},
+        {out_is_in3, "another slot"},  {out_of_other_rows, "another slot"},
+        {kv_heads_zero, "n_kv_heads"}, {kv_heads_fewer, "widths"},
+        {heads_uneven, "n_kv_heads"},  {head_dim_zero, "head_dim"},
+        {window_negative, "window"},   {matrix_no_index, "buckets"},
+        {matrix_wide, "buckets"},      {buckets_odd, "buckets"},
+        {distance_short, "buckets"},   {no_results, "neither"},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        tiny_decoder tiny;
+        tiny_encoder_init(&tiny);
+        assert_true(tiny.program.is_whole);
+        assert_int_equal(krs_program_check(&tiny.program, NULL), KRS_OK);
+        all[i].lie(&tiny.program, &tiny.program.ops[1]);
+        krs_error err = KRS_ERROR_INIT;
+        const krs_status status = krs_program_check(&tiny.program, &err);
+        if (status != KRS_EINTERNAL || !strstr(err.message, all[i].says)) {
+            fail_msg("lie %zu: %s, \"%s\", want one that says \"%s\"", i, krs_status_name(status),
+                     err.message, all[i].says);
+        }
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
 static void builders_stop_at_their_ceilings(void **state)
 {
     (void)state;
@@ -286,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_decoder_passes),
         cmocka_unit_test(every_lie_is_found_and_named),
+        cmocka_unit_test(every_lie_about_rows_is_found_and_named),
         cmocka_unit_test(builders_stop_at_their_ceilings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,14 +53,15 @@ typedef struct score_sums {
 } score_sums;
 
 KRS_CPU_INLINE void add_element(krs_dtype dtype, const unsigned char *k, int64_t k_at,
-                                const float *q, int64_t dim, int n_heads, vf sums[][SCORE_VECTORS])
+                                const float *q, int64_t stride, int n_heads,
+                                vf sums[][SCORE_VECTORS])
 {
 #pragma GCC unroll 8
     for (int i = 0; i < SCORE_VECTORS; i++) {
         const vf column = load_kv(dtype, k, k_at + i * LANES);
 #pragma GCC unroll 8
         for (int h = 0; h < n_heads; h++) {
-            sums[h][i] = vf_fma(vf_set(q[h * dim]), column, sums[h][i]);
+            sums[h][i] = vf_fma(vf_set(q[h * stride]), column, sums[h][i]);
         }
     }
 }
@@ -70,6 +71,7 @@ KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, co
                                 int64_t k_at, int n_heads, float scores[][PART], int64_t at)
 {
     const int64_t dim = op->kv->head_dim;
+    const int64_t stride = op->q_stride;
     const int64_t scales_at = k_at;
     score_sums sums;
 #pragma GCC unroll 8
@@ -81,11 +83,11 @@ KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, co
     }
     int64_t d = 0;
     for (; d + 1 < dim; d += 2, k_at += 2 * BLOCK) {
-        add_element(dtype, op->k, k_at, q + d, dim, n_heads, sums.even);
-        add_element(dtype, op->k, k_at + BLOCK, q + d + 1, dim, n_heads, sums.odd);
+        add_element(dtype, op->k, k_at, q + d, stride, n_heads, sums.even);
+        add_element(dtype, op->k, k_at + BLOCK, q + d + 1, stride, n_heads, sums.odd);
     }
     if (d < dim) {
-        add_element(dtype, op->k, k_at, q + d, dim, n_heads, sums.even);
+        add_element(dtype, op->k, k_at, q + d, stride, n_heads, sums.even);
     }
 #pragma GCC unroll 8
     for (int h = 0; h < n_heads; h++) {
@@ -96,6 +98,19 @@ KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, co
                 score = score * vf_load(op->k + krs_kv_layout_scale(scales_at, i * LANES));
             }
             vf_store(&scores[h][at + i * LANES], score);
+        }
+    }
+}
+
+/* scores[h][p - origin] += bias of position p, for the blocks from `first` to end. */
+KRS_CPU_INLINE void add_bias(const krs_cpu_attention *op, int first_head, int64_t first,
+                             int64_t end, int n_heads, float scores[][PART])
+{
+    for (int h = 0; h < n_heads; h++) {
+        const float *bias = op->bias + (first_head + h) * op->bias_stride;
+        for (int64_t p = first; p < end; p += LANES) {
+            float *score = &scores[h][p % PART];
+            vf_store(score, vf_load(score) + vf_load(bias + p));
         }
     }
 }
@@ -207,9 +222,10 @@ static void cap_scores(float *scores, int64_t n, float cap)
 }
 
 /* The positions [begin, end) of one part, as if they were all there is. */
-KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
+KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, int first_head,
                                 int64_t begin, int64_t end, int n_heads, softmax_state *part)
 {
+    const float *q = op->q + first_head * op->q_stride;
     float scores[MAX_HEADS][PART];
     const int64_t origin = begin / PART * PART;
     const int64_t first_block = begin / BLOCK * BLOCK;
@@ -223,6 +239,9 @@ KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, co
         score_block(dtype, op, q, k_at, n_heads, scores, p - origin);
     }
     const int64_t n = (end - first_block + BLOCK - 1) / BLOCK * BLOCK;
+    if (op->bias) {
+        add_bias(op, first_head, first_block, first_block + n, n_heads, scores);
+    }
     for (int h = 0; h < n_heads; h++) {
         if (op->softcap > 0) {
             cap_scores(&scores[h][first_block - origin], n, op->softcap);
@@ -279,7 +298,7 @@ KRS_CPU_INLINE void write_heads(const krs_cpu_attention *op, const softmax_state
 {
     const int64_t dim = op->kv->value_dim;
     for (int h = 0; h < n_heads; h++) {
-        float *out = op->out + (first_head + h) * dim;
+        float *out = op->out + (first_head + h) * op->out_stride;
         float factor = 1;
         const float weight = op->sinks
                                  ? weight_with_sink(all, h, op->sinks[first_head + h], &factor)
@@ -294,7 +313,6 @@ KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int fir
                            int n_heads)
 {
     const int64_t dim = op->kv->value_dim;
-    const float *q = op->q + first_head * op->kv->head_dim;
     softmax_state all;
     softmax_state part;
     for (int h = 0; h < n_heads; h++) {
@@ -304,7 +322,8 @@ KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int fir
     }
     for (int64_t p = op->begin; p < op->end; p = p / PART * PART + PART) {
         const int64_t part_end = p / PART * PART + PART;
-        attend_part(dtype, op, q, p, part_end < op->end ? part_end : op->end, n_heads, &part);
+        attend_part(dtype, op, first_head, p, part_end < op->end ? part_end : op->end, n_heads,
+                    &part);
         merge_part(&all, &part, n_heads, dim);
     }
     write_heads(op, &all, first_head, n_heads);
