@@ -53,7 +53,7 @@ expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE
 expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
-for command in serve run chat tokenize detokenize template inspect logits synth bench config keys completion man version; do
+for command in serve run chat tokenize detokenize template inspect verify logits synth bench config keys completion man version; do
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
 keys=$scratch/keys
@@ -170,6 +170,15 @@ equal "template render" "$(printf '<|im_start|>user\nHi<|im_end|>\n<|im_start|>a
 
 # Models.
 expect "inspect" 0 "qwen3" "$krs" inspect models/demo
+expect "verify" 0 "unknown  [0-9a-f]{64}  model.safetensors" "$krs" verify models/demo
+cp -r models/demo "$scratch/verified"
+(cd "$scratch/verified" && sha256sum ./* > "$scratch/sums" && mv "$scratch/sums" SHA256SUMS)
+expect "verify: a list that is right" 0 "right    [0-9a-f]{64}  model.safetensors" "$krs" verify "$scratch/verified"
+echo >> "$scratch/verified/tokenizer.json"
+expect "verify: a file that differs" 5 "wrong .*tokenizer.json" "$krs" verify "$scratch/verified"
+rm "$scratch/verified/tokenizer.json"
+expect "verify: a file that is gone" 3 "tokenizer.json is not in the folder" "$krs" verify "$scratch/verified"
+expect "verify --json" 0 '"not_finite":\[\]' "$krs" verify models/demo --json
 expect "inspect --json" 0 'qwen3' "$krs" inspect models/demo --json
 "$krs" logits --model models/demo --tokens 1,2,3 --out "$scratch/a.f32" --device ref
 equal "logits are [n_tokens, vocab] float32" $((3 * 2048 * 4)) "$(stat -c %s "$scratch/a.f32")"
