@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const [krs, load] = process.argv.slice(2);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const scratch = mkdtempSync(join(tmpdir(), "krs-chaos-"));
-const WAIT_MS = 60_000; // a condition that takes longer has failed
+const WAIT_MS = 300000; // a condition that takes longer has failed
 const seed = Number(process.env.KRS_CHAOS_SEED ?? Date.now() % 1_000_000);
 console.log(`seed ${seed} (KRS_CHAOS_SEED)`);
 
