@@ -174,6 +174,13 @@ static krs_status load_object(const loading *load, const char *file)
     return status;
 }
 
+static krs_status fail_no_template(krs_error *err)
+{
+    return krs_fail(err, KRS_ENOENT,
+                    "no chat template: neither chat_template.jinja nor chat_template in "
+                    "tokenizer_config.json");
+}
+
 static krs_status load_all(const loading *load)
 {
     static const char *const files[] = {"tokenizer_config.json", "chat_template.json",
@@ -183,30 +190,56 @@ static krs_status load_all(const loading *load)
         status = load_object(load, files[i]);
     }
     if (status == KRS_OK && !load->chat->main) {
-        return krs_fail(load->err, KRS_ENOENT,
-                        "no chat template: neither chat_template.jinja nor chat_template in "
-                        "tokenizer_config.json");
+        return fail_no_template(load->err);
     }
     return status;
 }
 
-krs_status krs_chat_template_load(const char *dir, const krs_alloc *alloc, krs_chat_template **out,
-                                  krs_error *err)
+static krs_chat_template *new_empty(const krs_alloc *alloc, krs_error *err)
 {
-    *out = NULL;
     krs_chat_template *chat = krs_alloc_zero(alloc, sizeof(*chat));
     if (!chat) {
-        return krs_fail(err, KRS_ENOMEM, "chat template: out of memory");
+        (void)krs_fail(err, KRS_ENOMEM, "chat template: out of memory");
+        return NULL;
     }
     chat->alloc = alloc;
-    const loading load = {chat, dir, err};
-    krs_status status = load_all(&load);
+    return chat;
+}
+
+/* Hand chat over, or free it. */
+static krs_status give(krs_chat_template *chat, krs_status status, krs_chat_template **out)
+{
     if (status != KRS_OK) {
         krs_chat_template_free(chat);
         return status;
     }
     *out = chat;
     return KRS_OK;
+}
+
+krs_status krs_chat_template_load(const char *dir, const krs_alloc *alloc, krs_chat_template **out,
+                                  krs_error *err)
+{
+    *out = NULL;
+    krs_chat_template *chat = new_empty(alloc, err);
+    const loading load = {chat, dir, err};
+    return chat ? give(chat, load_all(&load), out) : KRS_ENOMEM;
+}
+
+krs_status krs_chat_template_read(const json_t *object, const krs_alloc *alloc,
+                                  krs_chat_template **out, krs_error *err)
+{
+    *out = NULL;
+    krs_chat_template *chat = new_empty(alloc, err);
+    if (!chat) {
+        return KRS_ENOMEM;
+    }
+    const loading load = {chat, NULL, err};
+    krs_status status = parse_member(&load, object, "chat template");
+    if (status == KRS_OK) {
+        status = chat->main ? take_tokens(&load, object) : fail_no_template(err);
+    }
+    return give(chat, status, out);
 }
 
 void krs_chat_template_free(krs_chat_template *chat)

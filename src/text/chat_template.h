@@ -13,6 +13,9 @@ typedef struct krs_chat_template krs_chat_template;
 /* Errors: KRS_ENOENT (the folder has no template), as krs_template_parse, KRS_EFORMAT, KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_chat_template_load(const char *dir, const krs_alloc *alloc,
                                                krs_chat_template **out, krs_error *err);
+/* The same from a tokenizer_config.json that is in memory already (borrowed for the call). */
+KRS_MUST_USE krs_status krs_chat_template_read(const json_t *object, const krs_alloc *alloc,
+                                               krs_chat_template **out, krs_error *err);
 void krs_chat_template_free(krs_chat_template *chat);
 
 /* As krs_template_render, with bos_token and eos_token added where inputs lack them.

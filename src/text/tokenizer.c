@@ -154,38 +154,50 @@ static krs_status finish(krs_tokenizer *t, krs_error *err)
                                        krs_status_sentence(status));
 }
 
-static krs_status build(krs_tokenizer *t, krs_str json, krs_error *err)
+/* A wrong field of a file is a wrong file. */
+static krs_status blame_file(krs_status status, krs_error *err)
 {
-    const krs_json_limits limits = {KRS_TOKENIZER_MAX_FILE_BYTES, true};
-    json_t *root;
-    krs_status status = krs_json_parse(json, &limits, &root, err);
-    if (status == KRS_OK) {
-        status = read_parts(t, root, err);
+    status = status == KRS_EINVAL ? KRS_EFORMAT : status;
+    if (err) {
+        err->status = status;
+        err->field[0] = '\0';
     }
-    json_decref(root);
-    return status == KRS_OK ? finish(t, err) : status;
+    return krs_error_wrap(err, status, "tokenizer");
 }
 
-krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokenizer **out,
-                               krs_error *err)
+krs_status krs_tokenizer_read(const json_t *root, const krs_alloc *alloc, krs_tokenizer **out,
+                              krs_error *err)
 {
     *out = NULL;
     krs_tokenizer *t = new_empty(alloc);
     if (!t) {
         return krs_fail(err, KRS_ENOMEM, "tokenizer: out of memory");
     }
-    krs_status status = build(t, json, err);
+    krs_status status = read_parts(t, root, err);
+    if (status == KRS_OK) {
+        status = finish(t, err);
+    }
     if (status != KRS_OK) {
         krs_tokenizer_free(t);
-        status = status == KRS_EINVAL ? KRS_EFORMAT : status; /* a wrong field of a file */
-        if (err) {
-            err->status = status;
-            err->field[0] = '\0';
-        }
-        return krs_error_wrap(err, status, "tokenizer");
+        return blame_file(status, err);
     }
     *out = t;
     return KRS_OK;
+}
+
+krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokenizer **out,
+                               krs_error *err)
+{
+    const krs_json_limits limits = {KRS_TOKENIZER_MAX_FILE_BYTES, true};
+    json_t *root;
+    *out = NULL;
+    krs_status status = krs_json_parse(json, &limits, &root, err);
+    if (status != KRS_OK) {
+        return blame_file(status, err);
+    }
+    status = krs_tokenizer_read(root, alloc, out, err);
+    json_decref(root);
+    return status;
 }
 
 krs_status krs_tokenizer_load(const char *path, const krs_alloc *alloc, krs_tokenizer **out,

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "wire/json.h"
 
 #define KRS_TOKENIZER_MAX_FILE_BYTES (256u << 20) /* the largest public tokenizer.json is 33 MB */
 #define KRS_TOKENIZER_MAX_TEXT_BYTES (64u << 20)  /* one text to encode; far above any context */
@@ -26,6 +27,9 @@ KRS_MUST_USE krs_status krs_tokenizer_load(const char *path, const krs_alloc *al
 /* The same from the file's bytes (borrowed for the call). */
 KRS_MUST_USE krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc,
                                             krs_tokenizer **out, krs_error *err);
+/* The same from parsed JSON (borrowed for the call). */
+KRS_MUST_USE krs_status krs_tokenizer_read(const json_t *root, const krs_alloc *alloc,
+                                           krs_tokenizer **out, krs_error *err);
 void krs_tokenizer_free(krs_tokenizer *tokenizer);
 
 /* Scratch for one thread. tokenizer: borrowed, outlives the encoder. */
