@@ -28,6 +28,12 @@ static const char *trouble_of(const krs_decoder_step *step)
         return "ByteFallback";
     case KRS_DECODER_REPLACE:
         return step->n_needle > 0 ? NULL : "Replace with a regex";
+    case KRS_DECODER_WORDPIECE:
+        return "WordPiece";
+    case KRS_DECODER_BPE:
+        return "BPEDecoder";
+    case KRS_DECODER_CTC:
+        return "CTC";
     default:
         return NULL;
     }
@@ -75,6 +81,11 @@ static krs_status bytes_of_step(const krs_decoder_step *step, krs_pattern_room *
         break;
     case KRS_DECODER_METASPACE:
         status = krs_decoder_despace(*text, step->character, false, work);
+        break;
+    case KRS_DECODER_WORDPIECE:
+    case KRS_DECODER_BPE:
+    case KRS_DECODER_CTC:
+        status = krs_decoder_write_word(step, *text, KRS_DECODER_INSIDE, work);
         break;
     default: /* Fuse, Strip, Join: matters of the whole text */
         return KRS_OK;

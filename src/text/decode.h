@@ -4,11 +4,12 @@
  * everything is one token, which flows on in fragments of whole characters. Each link holds back only
  * what later input can still change: an unfinished character, a run of byte tokens (all of it becomes
  * U+FFFD, one per byte, if the run is not UTF-8 in the end), a possible match of a replacement, a
- * trailing character to strip. Decoding a list of ids and decoding a stream are thus the same code.
+ * trailing character to strip, a BPEDecoder's last token. Decoding a list of ids and decoding a stream are thus the same code.
  *
  *   tokens -> Replace -> ByteFallback -> Fuse -> Strip -> text
  *
- * Combinations whose stream would need the whole text (a regex after Fuse) are refused by name.
+ * Combinations whose stream would need the whole text (a regex after Fuse), or that make no sense there
+ * (WordPiece after Fuse), are refused by name.
  *
  * Thread: the chain is immutable after the last add; a run has one owner.
  * Memory: a run's buffers grow to the longest token or held text and stay.
@@ -27,19 +28,25 @@ typedef enum krs_decoder_kind {
     KRS_DECODER_FUSE,
     KRS_DECODER_STRIP,
     KRS_DECODER_METASPACE,
+    KRS_DECODER_WORDPIECE, /* a space before each token but the first and those that go on */
+    KRS_DECODER_BPE,  /* the suffix of a word's last symbol is a space, at the very end nothing */
+    KRS_DECODER_CTC,  /* repetitions and padding go */
     KRS_DECODER_JOIN, /* what happens without a decoder: a space between tokens */
 } krs_decoder_kind;
 
 typedef struct krs_decoder_step {
     krs_decoder_kind kind;
     krs_pattern *pattern; /* REPLACE, owned */
-    char *needle;         /* REPLACE: the pattern, when it is a literal; owned */
+    char *
+        needle; /* REPLACE: the pattern, when it is a literal; WORDPIECE: the prefix of tokens that go
+                     on; BPE: the suffix; CTC: the padding; owned */
     size_t n_needle;
-    char *content; /* REPLACE, owned */
+    char *content; /* REPLACE; CTC: what stands for a space; owned */
     size_t n_content;
     uint32_t character;   /* STRIP: what to strip; METASPACE: what stands for a space */
     uint32_t n_start;     /* STRIP: at most so many in front */
     uint32_t n_stop;      /* and so many behind */
+    bool has_cleanup;     /* WORDPIECE, CTC: no space before punctuation and English endings */
     bool has_first_space; /* METASPACE: the first token keeps its spaces (scheme "never") */
     bool is_fused;        /* the input is one token in fragments; set by _add */
 } krs_decoder_step;

@@ -258,6 +258,10 @@ krs_status krs_decoder_link_push(krs_decoder_run *run, size_t i, krs_str text, k
         return push_metaspace(run, i, text, out);
     case KRS_DECODER_JOIN:
         return push_join(run, i, text, out);
+    case KRS_DECODER_WORDPIECE:
+    case KRS_DECODER_BPE:
+    case KRS_DECODER_CTC:
+        return krs_decoder_push_word(run, i, text, out);
     default: /* Fuse: from here on text is one token */
         return krs_decoder_feed(run, i + 1, text, out);
     }
@@ -278,7 +282,9 @@ krs_status krs_decoder_link_finish(krs_decoder_run *run, size_t i, krs_buf *out)
         status = krs_decoder_feed(run, i + 1, krs_buf_view(&link->held), out);
         krs_buf_reset(&link->held);
         return status;
-    default: /* Strip: what is held is what goes */
+    case KRS_DECODER_BPE:
+        return krs_decoder_finish_word(run, i, out);
+    default: /* Strip: what is held is what goes; CTC: what came before is no matter any more */
         krs_buf_reset(&link->held);
         return KRS_OK;
     }

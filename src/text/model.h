@@ -1,7 +1,7 @@
 /* text/model.h - what the rest of the tokenizer knows about its model: pieces in, ids out.
  *
- * BPE is the one kind today (text/bpe.h). Unigram and WordPiece will implement the same four calls and
- * a reader; nothing else in this folder asks which kind it has.
+ * The kinds are BPE (text/bpe.h), Unigram (text/unigram.h), WordPiece and WordLevel (text/wordpiece.h). A
+ * kind is these four calls and a reader; nothing else in this folder asks which one it has.
  *
  * Thread: the model is immutable; scratch has one owner.  Memory: each side from its own alloc. */
 #pragma once

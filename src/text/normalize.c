@@ -4,6 +4,7 @@
 static void step_deinit(const krs_alloc *alloc, krs_normalizer_step *step)
 {
     krs_pattern_free(step->pattern);
+    krs_charsmap_free(step->charsmap);
     krs_alloc_free(alloc, step->content);
     *step = (krs_normalizer_step){0};
 }
@@ -57,8 +58,10 @@ static krs_status apply_step(const krs_normalizer_step *step, krs_pattern_room *
         return krs_pattern_replace(step->pattern, room, s, content, out);
     case KRS_NORMALIZER_STRIP:
         return krs_buf_append_str(out, strip(step, s));
-    case KRS_NORMALIZER_LOWERCASE:
-        return krs_unicode_lowercase(s, out);
+    case KRS_NORMALIZER_REWRITE:
+        return step->rewrite(s, out);
+    case KRS_NORMALIZER_CHARSMAP:
+        return krs_charsmap_apply(step->charsmap, s, out);
     default: { /* KRS_NORMALIZER_PREPEND */
         const krs_status status = s.len > 0 ? krs_buf_append_str(out, content) : KRS_OK;
         return status == KRS_OK ? krs_buf_append_str(out, s) : status;

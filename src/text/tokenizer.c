@@ -1,7 +1,4 @@
-/* text/tokenizer.c - building a tokenizer from its file, and questions about it.
- *
- * "truncation" and "padding" of the file are left aside on purpose: they are training-time settings
- * that some fine-tunes saved, and a server must not shorten a prompt in silence. */
+/* text/tokenizer.c - building a tokenizer from its file, and questions about it. */
 #include "text/tokenizer_priv.h"
 
 #include "os/file.h"
@@ -73,14 +70,6 @@ static krs_status read_parts(krs_tokenizer *t, const json_t *root, krs_error *er
         {"post_processor", krs_read_postprocessor},
         {"decoder", krs_read_decoder},
     };
-    if (!json_is_object(model)) {
-        return krs_fail(err, KRS_EFORMAT, "model: want an object");
-    }
-    const json_t *type = json_object_get(model, "type");
-    if (json_is_string(type) && strcmp(json_string_value(type), "BPE") != 0) {
-        return krs_fail(err, KRS_EUNSUPPORTED, "model \"%s\" is not supported",
-                        json_string_value(type));
-    }
     krs_status status = krs_read_vocab(t, model, err);
     for (size_t i = 0; status == KRS_OK && i < sizeof(parts) / sizeof(parts[0]); i++) {
         status = parts[i].read(t, json_object_get(root, parts[i].field), err);

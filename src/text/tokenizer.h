@@ -1,11 +1,17 @@
 /* text/tokenizer.h - text to token ids and back, exactly as tokenizer.json says.
  *
  * The file names a pipeline (added tokens, normaliser, pre-tokeniser, model, post-processor, decoder).
- * A component we do not know is refused by name: skipping one would give plausible, wrong ids.
+ * A component we do not know is refused by name: skipping one would give plausible, wrong ids. What we
+ * know is the tables of tokenizer_read_*.c.
+ *
+ * "truncation" and "padding" are not applied, on purpose: they are settings of somebody's training or
+ * export that stayed in the file. Truncation would shorten a user's prompt in silence, where a server
+ * must refuse what does not fit its context and say so; padding fills a rectangle of rows, which
+ * nothing here computes.
  *
  * Thread: immutable after load; encode and decode may run on any thread at once, each with its own
  * krs_encoder (scratch memory and caches).  Memory: owned by the object, from alloc.
- * Source: huggingface/tokenizers file format, 0.15 - 0.21; Sennrich et al. 2016 (BPE). */
+ * Source: huggingface/tokenizers file format, 0.15 - 0.23. */
 #pragma once
 
 #include "base/alloc.h"

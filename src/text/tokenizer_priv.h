@@ -69,8 +69,14 @@ KRS_MUST_USE krs_status krs_component_pattern(const krs_tokenizer *t, const json
 KRS_MUST_USE krs_status krs_component_metaspace(const json_t *spec, uint32_t *replacement,
                                                 krs_metaspace_scheme *scheme, krs_error *err);
 
+/* The model's vocabulary by its kind, and what the kinds call for it. */
 KRS_MUST_USE krs_status krs_read_vocab(krs_tokenizer *t, const json_t *model, krs_error *err);
+KRS_MUST_USE krs_status krs_read_vocab_object(krs_tokenizer *t, const json_t *model,
+                                              krs_error *err);
+KRS_MUST_USE krs_status krs_read_vocab_list(krs_tokenizer *t, const json_t *model, krs_error *err);
+/* The model itself; a BPE one. */
 KRS_MUST_USE krs_status krs_read_model(krs_tokenizer *t, const json_t *model, krs_error *err);
+KRS_MUST_USE krs_status krs_read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err);
 KRS_MUST_USE krs_status krs_read_added(krs_tokenizer *t, const json_t *list, krs_error *err);
 KRS_MUST_USE krs_status krs_read_normalizer(krs_tokenizer *t, const json_t *spec, krs_error *err);
 KRS_MUST_USE krs_status krs_read_pretokenizer(krs_tokenizer *t, const json_t *spec, krs_error *err);

@@ -1,10 +1,8 @@
-/* text/tokenizer_read_post.c - "post_processor" and "decoder" of a tokenizer.json.
+/* text/tokenizer_read_post.c - "post_processor" of a tokenizer.json.
  *
  * A template of one text comes down to ids before and after it, one of two texts to ids before, between
  * and after them. ByteLevel as a post-processor only moves offsets, which we do not keep. */
 #include "text/tokenizer_priv.h"
-
-#define MAX_STRIP 1024 /* characters a Strip decoder may take from one side; real files say 1 */
 
 /* Append the ids of special_tokens[name]. */
 static krs_status append_special(const json_t *spec, krs_str name, krs_idlist *out, krs_error *err)
@@ -98,7 +96,24 @@ static krs_status read_pair(krs_tokenizer *t, const json_t *spec, krs_error *err
     return status;
 }
 
-/* A later template of a sequence goes around the earlier ones: new prefix first, new suffix last. */
+/* A later processor of a sequence goes around the earlier ones: new prefix first, new suffix last.
+ * before and after are used up. */
+static krs_status wrap(krs_tokenizer *t, krs_idlist *before, const krs_idlist *after,
+                       krs_error *err)
+{
+    krs_status status = krs_idlist_append(before, t->prefix.ids, t->prefix.n);
+    if (status == KRS_OK) {
+        status = krs_idlist_append(&t->suffix, after->ids, after->n);
+    }
+    if (status != KRS_OK) {
+        return krs_fail(err, status, "more than %d ids", KRS_TOKENIZER_MAX_AFFIX);
+    }
+    const krs_idlist was = t->prefix;
+    t->prefix = *before;
+    *before = was;
+    return KRS_OK;
+}
+
 static krs_status read_template(krs_tokenizer *t, const json_t *spec, krs_error *err)
 {
     krs_idlist before;
@@ -110,20 +125,78 @@ static krs_status read_template(krs_tokenizer *t, const json_t *spec, krs_error 
         status = read_pair(t, spec, err);
     }
     if (status == KRS_OK) {
-        status = krs_idlist_append(&before, t->prefix.ids, t->prefix.n);
-        status = status == KRS_OK ? krs_idlist_append(&t->suffix, after.ids, after.n) : status;
-        if (status != KRS_OK) {
-            (void)krs_fail(err, status, "more than %d ids", KRS_TOKENIZER_MAX_AFFIX);
-        }
-    }
-    if (status == KRS_OK) {
-        const krs_idlist was = t->prefix;
-        t->prefix = before;
-        before = was;
+        status = wrap(t, &before, &after, err);
     }
     krs_idlist_deinit(&before);
     krs_idlist_deinit(&after);
     return status;
+}
+
+/* "cls" or "sep": [text, id]. */
+static krs_status read_token_pair(const json_t *spec, const char *field, uint32_t *out,
+                                  krs_error *err)
+{
+    const json_t *pair = json_object_get(spec, field);
+    const json_t *id = json_array_get(pair, 1);
+    if (json_array_size(pair) != 2 || !json_is_integer(id) || json_integer_value(id) < 0 ||
+        json_integer_value(id) >= KRS_VOCAB_MAX_IDS) {
+        return krs_fail(err, KRS_EFORMAT, "%s: want [text, id]", field);
+    }
+    *out = (uint32_t)json_integer_value(id);
+    return KRS_OK;
+}
+
+/* Ids around two texts; a second processor that says something of pairs leaves them unknown. */
+static krs_status set_pair(krs_tokenizer *t, uint32_t cls, uint32_t sep, size_t n_between)
+{
+    t->is_pair_known = t->is_pair_known && t->pair[0].n + t->pair[1].n + t->pair[2].n == 0;
+    krs_status status = t->is_pair_known ? krs_idlist_push(&t->pair[0], cls) : KRS_OK;
+    for (size_t i = 0; status == KRS_OK && t->is_pair_known && i < n_between; i++) {
+        status = krs_idlist_push(&t->pair[1], sep);
+    }
+    return status == KRS_OK && t->is_pair_known ? krs_idlist_push(&t->pair[2], sep) : status;
+}
+
+/* CLS $A SEP, and for two texts CLS $A SEP (n_between of them) $B SEP. */
+static krs_status read_cls_sep(krs_tokenizer *t, const json_t *spec, size_t n_between,
+                               krs_error *err)
+{
+    uint32_t cls = 0;
+    uint32_t sep = 0;
+    krs_status status = read_token_pair(spec, "cls", &cls, err);
+    if (status == KRS_OK) {
+        status = read_token_pair(spec, "sep", &sep, err);
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    krs_idlist before;
+    krs_idlist after;
+    krs_idlist_init(&before, t->alloc, KRS_TOKENIZER_MAX_AFFIX);
+    krs_idlist_init(&after, t->alloc, KRS_TOKENIZER_MAX_AFFIX);
+    status = krs_idlist_push(&before, cls);
+    if (status == KRS_OK) {
+        status = krs_idlist_push(&after, sep);
+    }
+    if (status == KRS_OK) {
+        status = set_pair(t, cls, sep, n_between);
+    }
+    status =
+        status == KRS_OK ? wrap(t, &before, &after, err) : krs_fail(err, status, "out of memory");
+    krs_idlist_deinit(&before);
+    krs_idlist_deinit(&after);
+    return status;
+}
+
+static krs_status read_bert(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    return read_cls_sep(t, spec, 1, err);
+}
+
+/* trim_offsets and add_prefix_space only move offsets, which we do not keep. */
+static krs_status read_roberta(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    return read_cls_sep(t, spec, 2, err);
 }
 
 static krs_status read_nothing(krs_tokenizer *t, const json_t *spec, krs_error *err)
@@ -137,10 +210,9 @@ static krs_status read_nothing(krs_tokenizer *t, const json_t *spec, krs_error *
 static krs_status read_processors(krs_tokenizer *t, const json_t *spec, krs_error *err);
 
 static const krs_component processors[] = {
-    {"Sequence", read_processors},
-    {"TemplateProcessing", read_template},
-    {"ByteLevel", read_nothing},
-    {NULL, NULL},
+    {"Sequence", read_processors}, {"TemplateProcessing", read_template},
+    {"BertProcessing", read_bert}, {"RobertaProcessing", read_roberta},
+    {"ByteLevel", read_nothing},   {NULL, NULL},
 };
 
 static krs_status read_processors(krs_tokenizer *t, const json_t *spec, krs_error *err)
@@ -153,106 +225,4 @@ krs_status krs_read_postprocessor(krs_tokenizer *t, const json_t *spec, krs_erro
     return !spec || json_is_null(spec)
                ? KRS_OK
                : krs_component_dispatch(t, "post_processor", processors, spec, err);
-}
-
-static krs_status decode_bytelevel(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return krs_decoder_add(&t->decoder, &(krs_decoder_step){.kind = KRS_DECODER_BYTELEVEL}, err);
-}
-
-static krs_status decode_byte_fallback(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return krs_decoder_add(&t->decoder, &(krs_decoder_step){.kind = KRS_DECODER_BYTE_FALLBACK},
-                           err);
-}
-
-static krs_status decode_fuse(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return krs_decoder_add(&t->decoder, &(krs_decoder_step){.kind = KRS_DECODER_FUSE}, err);
-}
-
-static krs_status decode_metaspace(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_decoder_step step = {.kind = KRS_DECODER_METASPACE};
-    krs_metaspace_scheme scheme;
-    const krs_status status = krs_component_metaspace(spec, &step.character, &scheme, err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    step.has_first_space = scheme == KRS_METASPACE_NEVER;
-    return krs_decoder_add(&t->decoder, &step, err);
-}
-
-static krs_status decode_strip(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_decoder_step step = {.kind = KRS_DECODER_STRIP};
-    int64_t start = 0;
-    int64_t stop = 0;
-    krs_status status = krs_component_char(spec, "content", &step.character, err);
-    if (status == KRS_OK) {
-        status = krs_json_get_int(spec, "start", 0, MAX_STRIP, &start, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_int(spec, "stop", 0, MAX_STRIP, &stop, err);
-    }
-    if (status != KRS_OK) {
-        return status;
-    }
-    step.n_start = (uint32_t)start;
-    step.n_stop = (uint32_t)stop;
-    return krs_decoder_add(&t->decoder, &step, err);
-}
-
-static krs_status decode_replace(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_decoder_step step = {.kind = KRS_DECODER_REPLACE};
-    krs_str content;
-    krs_str literal;
-    krs_status status = krs_component_text(spec, "content", &content, err);
-    if (status == KRS_OK) {
-        status = krs_component_pattern(t, spec, &step.pattern, &literal, err);
-    }
-    if (status != KRS_OK) {
-        return status;
-    }
-    step.content = krs_alloc_text(t->alloc, content.ptr, content.len);
-    step.n_content = content.len;
-    step.needle = krs_alloc_text(t->alloc, literal.ptr, literal.len);
-    step.n_needle = literal.len;
-    if (!step.content || !step.needle) {
-        krs_alloc_free(t->alloc, step.content);
-        krs_alloc_free(t->alloc, step.needle);
-        krs_pattern_free(step.pattern);
-        return krs_fail(err, KRS_ENOMEM, "out of memory");
-    }
-    return krs_decoder_add(&t->decoder, &step, err);
-}
-
-static krs_status decode_sequence(krs_tokenizer *t, const json_t *spec, krs_error *err);
-
-static const krs_component decoders[] = {
-    {"Sequence", decode_sequence},
-    {"ByteLevel", decode_bytelevel},
-    {"ByteFallback", decode_byte_fallback},
-    {"Fuse", decode_fuse},
-    {"Metaspace", decode_metaspace},
-    {"Strip", decode_strip},
-    {"Replace", decode_replace},
-    {NULL, NULL},
-};
-
-static krs_status decode_sequence(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    return krs_component_sequence(t, "decoder", "decoders", decoders, spec, err);
-}
-
-krs_status krs_read_decoder(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    if (!spec || json_is_null(spec)) {
-        return krs_decoder_add(&t->decoder, &(krs_decoder_step){.kind = KRS_DECODER_JOIN}, err);
-    }
-    return krs_component_dispatch(t, "decoder", decoders, spec, err);
 }

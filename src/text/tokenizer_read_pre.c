@@ -1,4 +1,4 @@
-/* text/tokenizer_read_pre.c - "normalizer" and "pre_tokenizer" of a tokenizer.json. */
+/* text/tokenizer_read_pre.c - "pre_tokenizer" of a tokenizer.json. */
 #include "text/tokenizer_priv.h"
 
 #include "text/unicode.h"
@@ -6,121 +6,6 @@
 /* GPT-2's own expression, used where ByteLevel has use_regex. */
 static const char bytelevel_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
                                       "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-static krs_status add_normalizer(krs_tokenizer *t, const krs_normalizer_step *step, krs_error *err)
-{
-    return krs_normalizer_add(&t->normalizer, step) == KRS_OK
-               ? KRS_OK
-               : krs_fail(err, KRS_ETOOLARGE, "more than %d steps", KRS_NORMALIZER_MAX_STEPS);
-}
-
-static krs_status add_form(krs_tokenizer *t, krs_unicode_form form, krs_error *err)
-{
-    return add_normalizer(t, &(krs_normalizer_step){.kind = KRS_NORMALIZER_FORM, .form = form},
-                          err);
-}
-
-static krs_status read_nfc(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return add_form(t, KRS_UNICODE_NFC, err);
-}
-
-static krs_status read_nfd(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return add_form(t, KRS_UNICODE_NFD, err);
-}
-
-static krs_status read_nfkc(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return add_form(t, KRS_UNICODE_NFKC, err);
-}
-
-static krs_status read_nfkd(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return add_form(t, KRS_UNICODE_NFKD, err);
-}
-
-static krs_status read_lowercase(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    (void)spec;
-    return add_normalizer(t, &(krs_normalizer_step){.kind = KRS_NORMALIZER_LOWERCASE}, err);
-}
-
-static krs_status read_strip(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_normalizer_step step = {.kind = KRS_NORMALIZER_STRIP, .has_left = true, .has_right = true};
-    krs_status status = krs_json_get_bool(spec, "strip_left", &step.has_left, err);
-    if (status == KRS_OK) {
-        status = krs_json_get_bool(spec, "strip_right", &step.has_right, err);
-    }
-    return status == KRS_OK ? add_normalizer(t, &step, err) : status;
-}
-
-static krs_status set_content(const krs_tokenizer *t, const json_t *spec, const char *field,
-                              krs_normalizer_step *step, krs_error *err)
-{
-    krs_str content;
-    const krs_status status = krs_component_text(spec, field, &content, err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    step->content = krs_alloc_text(t->alloc, content.ptr, content.len);
-    step->n_content = content.len;
-    return step->content ? KRS_OK : krs_fail(err, KRS_ENOMEM, "%s: out of memory", field);
-}
-
-static krs_status read_prepend(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_normalizer_step step = {.kind = KRS_NORMALIZER_PREPEND};
-    const krs_status status = set_content(t, spec, "prepend", &step, err);
-    return status == KRS_OK ? add_normalizer(t, &step, err) : status;
-}
-
-static krs_status read_replace(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    krs_normalizer_step step = {.kind = KRS_NORMALIZER_REPLACE};
-    krs_str literal;
-    krs_status status = krs_component_pattern(t, spec, &step.pattern, &literal, err);
-    if (status == KRS_OK) {
-        status = set_content(t, spec, "content", &step, err);
-    }
-    if (status != KRS_OK) {
-        krs_pattern_free(step.pattern);
-        return status;
-    }
-    return add_normalizer(t, &step, err);
-}
-
-static krs_status read_normalizers(krs_tokenizer *t, const json_t *spec, krs_error *err);
-
-static const krs_component normalizers[] = {
-    {"Sequence", read_normalizers},
-    {"NFC", read_nfc},
-    {"NFD", read_nfd},
-    {"NFKC", read_nfkc},
-    {"NFKD", read_nfkd},
-    {"Lowercase", read_lowercase},
-    {"Strip", read_strip},
-    {"Prepend", read_prepend},
-    {"Replace", read_replace},
-    {NULL, NULL},
-};
-
-static krs_status read_normalizers(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    return krs_component_sequence(t, "normalizer", "normalizers", normalizers, spec, err);
-}
-
-krs_status krs_read_normalizer(krs_tokenizer *t, const json_t *spec, krs_error *err)
-{
-    return !spec || json_is_null(spec)
-               ? KRS_OK
-               : krs_component_dispatch(t, "normalizer", normalizers, spec, err);
-}
 
 static krs_status add_step(krs_tokenizer *t, const krs_pretokenizer_step *step, krs_error *err)
 {
@@ -250,6 +135,28 @@ static krs_status read_whitespace_split(krs_tokenizer *t, const json_t *spec, kr
     return add_character_split(t, krs_unicode_is_space, KRS_SPLIT_REMOVED, err);
 }
 
+/* White space goes, each punctuation character is a piece. */
+static krs_status read_bert(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    (void)spec;
+    const krs_status status = add_character_split(t, krs_unicode_is_space, KRS_SPLIT_REMOVED, err);
+    return status == KRS_OK ? add_character_split(t, krs_unicode_is_punct, KRS_SPLIT_ISOLATED, err)
+                            : status;
+}
+
+static krs_status read_char_delimiter(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    krs_pretokenizer_step step = {.kind = KRS_PRETOKENIZER_SPLIT, .behavior = KRS_SPLIT_REMOVED};
+    uint32_t delimiter = 0;
+    char mark[KRS_UTF8_MAX_BYTES];
+    krs_status status = krs_component_char(spec, "delimiter", &delimiter, err);
+    if (status == KRS_OK) {
+        const krs_str literal = {mark, krs_utf8_encode(delimiter, mark)};
+        status = krs_pattern_new_literal(literal, t->alloc, &step.pattern, err);
+    }
+    return status == KRS_OK ? add_step(t, &step, err) : status;
+}
+
 static krs_status read_pretokenizers(krs_tokenizer *t, const json_t *spec, krs_error *err);
 
 static const krs_component pretokenizers[] = {
@@ -261,6 +168,8 @@ static const krs_component pretokenizers[] = {
     {"Punctuation", read_punctuation},
     {"Whitespace", read_whitespace},
     {"WhitespaceSplit", read_whitespace_split},
+    {"BertPreTokenizer", read_bert},
+    {"CharDelimiterSplit", read_char_delimiter},
     {NULL, NULL},
 };
 

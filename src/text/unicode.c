@@ -207,6 +207,28 @@ bool krs_unicode_is_punct(uint32_t c)
     return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
+/* No ASCII character is a mark. */
+bool krs_unicode_is_mark(uint32_t c)
+{
+    if (c < 0x80) {
+        return false;
+    }
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+}
+
+bool krs_unicode_is_nonspacing(uint32_t c)
+{
+    return c >= 0x80 && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN;
+}
+
+bool krs_unicode_is_other(uint32_t c)
+{
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+           category == UTF8PROC_CATEGORY_CO;
+}
+
 bool krs_unicode_is_word(uint32_t c)
 {
     if (c < 0x80) {

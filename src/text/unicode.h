@@ -41,10 +41,13 @@ KRS_MUST_USE krs_status krs_utf8_repair(krs_str s, krs_buf *out);
 /* Bytes of the ASCII run at the start of s. */
 size_t krs_str_ascii_run(krs_str s);
 
-bool krs_unicode_is_space(uint32_t c);   /* White_Space */
-bool krs_unicode_is_numeric(uint32_t c); /* general category N* */
-bool krs_unicode_is_punct(uint32_t c);   /* general category P*, and all ASCII punctuation */
-bool krs_unicode_is_word(uint32_t c);    /* \w of a Unicode regex: Alphabetic, M, Nd, Pc, joiners */
+bool krs_unicode_is_space(uint32_t c);      /* White_Space */
+bool krs_unicode_is_numeric(uint32_t c);    /* general category N* */
+bool krs_unicode_is_punct(uint32_t c);      /* general category P*, and all ASCII punctuation */
+bool krs_unicode_is_mark(uint32_t c);       /* general category M* */
+bool krs_unicode_is_nonspacing(uint32_t c); /* general category Mn */
+bool krs_unicode_is_other(uint32_t c);      /* general category Cc, Cf or Co */
+bool krs_unicode_is_word(uint32_t c); /* \w of a Unicode regex: Alphabetic, M, Nd, Pc, joiners */
 
 typedef enum krs_unicode_form {
     KRS_UNICODE_NFC,

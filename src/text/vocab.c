@@ -47,13 +47,8 @@ static size_t slot_of(const krs_vocab *vocab, krs_str text)
     return slot;
 }
 
-bool krs_vocab_add(krs_vocab *vocab, uint32_t id, krs_str text)
+static void put(krs_vocab *vocab, size_t slot, uint32_t id, krs_str text)
 {
-    KRS_CHECK(id < vocab->n_ids && text.len <= vocab->pool_bytes - vocab->pool_used);
-    const size_t slot = slot_of(vocab, text);
-    if (vocab->slots[slot] != 0 || vocab->texts[id].ptr) {
-        return false;
-    }
     char *copy = vocab->pool + vocab->pool_used;
     if (text.len > 0) {
         memcpy(copy, text.ptr, text.len);
@@ -61,7 +56,24 @@ bool krs_vocab_add(krs_vocab *vocab, uint32_t id, krs_str text)
     vocab->pool_used += text.len;
     vocab->texts[id] = (krs_str){copy, text.len};
     vocab->slots[slot] = id + 1;
+}
+
+bool krs_vocab_add(krs_vocab *vocab, uint32_t id, krs_str text)
+{
+    KRS_CHECK(id < vocab->n_ids && text.len <= vocab->pool_bytes - vocab->pool_used);
+    const size_t slot = slot_of(vocab, text);
+    if (vocab->slots[slot] != 0 || vocab->texts[id].ptr) {
+        return false;
+    }
+    put(vocab, slot, id, text);
     return true;
+}
+
+void krs_vocab_add_again(krs_vocab *vocab, uint32_t id, krs_str text)
+{
+    KRS_CHECK(id < vocab->n_ids && text.len <= vocab->pool_bytes - vocab->pool_used);
+    KRS_CHECK(!vocab->texts[id].ptr);
+    put(vocab, slot_of(vocab, text), id, text);
 }
 
 int64_t krs_vocab_find(const krs_vocab *vocab, krs_str text)

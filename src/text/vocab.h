@@ -31,6 +31,10 @@ void krs_vocab_deinit(krs_vocab *vocab);
 /* Add one token; its text is copied. false when the id or the text is taken already. */
 KRS_MUST_USE bool krs_vocab_add(krs_vocab *vocab, uint32_t id, krs_str text);
 
+/* Add one token whose text another one may have: the later one is found by it, both ids have it.
+ * The id must be free. */
+void krs_vocab_add_again(krs_vocab *vocab, uint32_t id, krs_str text);
+
 /* The id of a text, or -1. */
 int64_t krs_vocab_find(const krs_vocab *vocab, krs_str text);
 

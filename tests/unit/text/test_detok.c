@@ -48,7 +48,8 @@ static void check_stream(const krs_tokenizer *t, krs_detok *d, const uint32_t *i
 
 static void random_ids_stream_as_they_decode(void **state)
 {
-    static const char *const names[] = {"tiny-bpe-640", "gpt-2", "phi-3"};
+    static const char *const names[] = {"tiny-bpe-640",      "gpt-2",    "phi-3",
+                                        "bert-base-uncased", "t5-small", "clip"};
     (void)state;
     uint64_t random = seed();
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
@@ -74,7 +75,8 @@ static void random_ids_stream_as_they_decode(void **state)
 
 static void a_prefix_of_real_text_streams_as_it_decodes(void **state)
 {
-    static const char *const names[] = {"gpt-2", "qwen3", "phi-3"};
+    static const char *const names[] = {"gpt-2",    "qwen3", "phi-3", "bert-base-uncased",
+                                        "t5-small", "clip"};
     static const char text[] = "  Hi \xF0\x9F\x91\xA8\xE2\x80\x8D\xF0\x9F\x91\xA9 \xE2\x96\x81x "
                                "<0x41>\xE1\x8A\xA0 \xE6\x97"
                                "\xA5\xE6\x9C\xAC\xEF\xBF\xBD\n\n";
@@ -137,13 +139,15 @@ static void an_id_past_the_vocabulary_is_refused(void **state)
     krs_tokenizer_free(t);
 }
 
-/* A file with this decoder and the tokens a, b, "_a", "<0xC3>", "<0xA9>", "_" as ids 0 .. 5. */
+/* A file with this decoder and the tokens a, b, "_a", "<0xC3>", "<0xA9>", "_", "##a", ".", "n't", "b</w>",
+ * "do not" as ids 0 .. 10. */
 static krs_tokenizer *with_decoder(const char *decoder)
 {
     char json[2000];
     assert_true((size_t)snprintf(json, sizeof(json),
                                  "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0,"
-                                 "\"b\":1,\"_a\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"_\":5}},"
+                                 "\"b\":1,\"_a\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"_\":5,\"##a\":6,"
+                                 "\".\":7,\"n't\":8,\"b</w>\":9,\"do not\":10}},"
                                  "\"decoder\":%s}",
                                  decoder) < sizeof(json));
     return krs_test_tokenizer_of(json);
@@ -183,6 +187,29 @@ static void decoders_say_what_they_should(void **state)
          {0, 0, 1, 2, 0, 1},
          6,
          "aXaab"},
+        {"{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true}",
+         {6, 0, 6, 1, 7, 8, 10},
+         7,
+         "##a aa b.n't don't"},
+        {"{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":false}",
+         {7, 0, 6, 7, 8},
+         5,
+         ". aa . n't"},
+        {"{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"}", {0, 9, 0, 9}, 4, "ab ab"},
+        {"{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"}", {9, 9, 0}, 3, "b b a"},
+        {"{\"type\":\"CTC\",\"pad_token\":\"b\",\"word_delimiter_token\":\"_\",\"cleanup\":true}",
+         {0, 0, 1, 0, 1, 1, 2, 5},
+         8,
+         "aa a "},
+        {"{\"type\":\"CTC\",\"pad_token\":\"b\",\"word_delimiter_token\":\"_\",\"cleanup\":false}",
+         {0, 0, 5},
+         3,
+         "a_"},
+        {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"},"
+         "{\"type\":\"Metaspace\",\"replacement\":\"_\"}]}",
+         {2, 9, 2},
+         3,
+         "ab  a"},
         {"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[ab]\"},\"content\":\"-\"}",
          {0, 1, 2},
          3,

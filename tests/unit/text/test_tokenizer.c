@@ -52,7 +52,8 @@ static void check_vectors(const char *folder)
 
 static void equals_the_rust_library_on_kept_vectors(void **state)
 {
-    static const char *const names[] = {"tiny-bpe-640", "gpt-2", "smollm2", "qwen3", "phi-3"};
+    static const char *const names[] = {"tiny-bpe-640",      "gpt-2", "smollm2", "qwen3", "phi-3",
+                                        "bert-base-uncased", "clip",  "t5-small"};
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char folder[KRS_OS_PATH_BYTES];
@@ -75,6 +76,10 @@ static void equals_the_rust_library_on_other_vectors(void **state)
         "phi-3",
         "llama-2-tinyllama",
         "mistral-7b-instruct-v0.3",
+        "bert-base-uncased",
+        "bge-large-en",
+        "clip",
+        "t5-small",
     };
     (void)state;
     const char *data = getenv("KRS_TESTDATA");

@@ -97,6 +97,17 @@ static void metaspace_marks_and_splits(void **state)
                  " a b", "a|b");
 }
 
+static void bert_and_delimiters_split(void **state)
+{
+    (void)state;
+    check_pieces("{\"type\":\"BertPreTokenizer\"}", " Hey  friend!?\xE3\x80\x81x",
+                 "Hey|friend|!|?|\xE3\x80\x81|x");
+    check_pieces("{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"-\"}", "the-final--countdown",
+                 "the|final|countdown");
+    check_pieces("{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"\xE3\x80\x81\"}",
+                 "a\xE3\x80\x81\xE3\x80\x82", "a|\xE3\x80\x82");
+}
+
 static void bytelevel_splits_and_spells(void **state)
 {
     (void)state;
@@ -108,49 +119,6 @@ static void bytelevel_splits_and_spells(void **state)
     check_pieces("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\","
                  "\"add_prefix_space\":false},{\"type\":\"Digits\",\"individual_digits\":false}]}",
                  "a 1\xC2\xB2", "a|\xC4\xA0|1|\xC3\x82|\xC2\xB2");
-}
-
-static void check_normal(const char *normalizer, const char *text, const char *want)
-{
-    char member[MAX_JSON];
-    (void)snprintf(member, sizeof(member), "\"normalizer\":%s", normalizer);
-    krs_tokenizer *t = with(member);
-    krs_pattern_room *room = krs_pattern_room_new(NULL);
-    krs_buf buffers[2];
-    krs_buf_init(&buffers[0], NULL, MAX_JSON);
-    krs_buf_init(&buffers[1], NULL, MAX_JSON);
-    krs_str got;
-    assert_int_equal(krs_normalizer_apply(&t->normalizer, room, krs_str_of(text), buffers, &got),
-                     KRS_OK);
-    if (!krs_str_equal(got, krs_str_of(want))) {
-        fail_msg("%s of \"%s\": %.*s, want %s", normalizer, text, (int)got.len, got.ptr, want);
-    }
-    krs_buf_deinit(&buffers[0]);
-    krs_buf_deinit(&buffers[1]);
-    krs_pattern_room_free(room);
-    krs_tokenizer_free(t);
-}
-
-static void normalizers_rewrite_as_their_names_say(void **state)
-{
-    (void)state;
-    check_normal("{\"type\":\"NFC\"}", "e\xCC\x81", "\xC3\xA9");
-    check_normal("{\"type\":\"NFD\"}", "\xC3\xA9", "e\xCC\x81");
-    check_normal("{\"type\":\"NFKC\"}", "\xEF\xAC\x81\xE2\x91\xA0", "fi1");
-    check_normal("{\"type\":\"NFKD\"}", "\xEF\xAC\x81\xC3\xA9", "fie\xCC\x81");
-    check_normal("{\"type\":\"Lowercase\"}", "A\xC3\x89\xC4\xB0", "a\xC3\xA9i\xCC\x87");
-    check_normal("{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":false}", " \t a ", "a ");
-    check_normal("{\"type\":\"Strip\",\"strip_left\":false,\"strip_right\":true}",
-                 " a\xE3\x80\x80 ", " a");
-    check_normal("{\"type\":\"Prepend\",\"prepend\":\"_\"}", "a", "_a");
-    check_normal("{\"type\":\"Prepend\",\"prepend\":\"_\"}", "", "");
-    check_normal("{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"_\"}", "a b",
-                 "a_b");
-    check_normal("{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\"\"}",
-                 "a  b c", "ab c");
-    check_normal("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"},"
-                 "{\"type\":\"Prepend\",\"prepend\":\"X\"}]}",
-                 "A", "Xa");
 }
 
 /* Ids of text as "1 2 3". */
@@ -228,6 +196,63 @@ static void templates_put_ids_around_the_text(void **state)
     krs_tokenizer_free(t);
 }
 
+/* Ids of "a" and "b" with what a processor puts around them, and whether pairs are known. */
+static void check_around(const char *processor, const char *single, const char *pair)
+{
+    char member[MAX_JSON];
+    (void)snprintf(member, sizeof(member), "\"post_processor\":%s", processor);
+    krs_tokenizer *t = with(member);
+    krs_encoder *e = krs_test_encoder(t);
+    for (int is_pair = 0; is_pair < 2; is_pair++) {
+        krs_ids ids;
+        char got[MAX_JSON] = "";
+        size_t n = 0;
+        const krs_status status =
+            is_pair ? krs_encode_pair(e, KRS_STR("a"), KRS_STR("b"), true, &ids, NULL)
+                    : krs_encode(e, KRS_STR("a"), true, &ids, NULL);
+        for (size_t i = 0; i < ids.n; i++) {
+            n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%u", i > 0 ? " " : "", ids.ids[i]);
+        }
+        assert_int_equal(status, is_pair && !pair ? KRS_EUNSUPPORTED : KRS_OK);
+        assert_string_equal(got, is_pair ? (pair ? pair : "") : single);
+    }
+    krs_encoder_free(e);
+    krs_tokenizer_free(t);
+}
+
+static void bert_and_roberta_put_ids_around_texts(void **state)
+{
+    (void)state;
+    check_around("{\"type\":\"BertProcessing\",\"cls\":[\"c\",5],\"sep\":[\"?\",4]}", "5 0 4",
+                 "5 0 4 1 4");
+    check_around("{\"type\":\"RobertaProcessing\",\"cls\":[\"c\",5],\"sep\":[\"?\",4],"
+                 "\"trim_offsets\":true,\"add_prefix_space\":false}",
+                 "5 0 4", "5 0 4 4 1 4");
+    check_around("{\"type\":\"Sequence\",\"processors\":["
+                 "{\"type\":\"BertProcessing\",\"cls\":[\"c\",5],\"sep\":[\"?\",4]},"
+                 "{\"type\":\"BertProcessing\",\"cls\":[\"ab\",2],\"sep\":[\" \",3]}]}",
+                 "2 5 0 4 3", NULL);
+}
+
+static void kinds_of_model_are_told_without_a_type(void **state)
+{
+    (void)state;
+    krs_tokenizer *t = krs_test_tokenizer_of(
+        "{\"model\":{\"unk_id\":0,\"vocab\":[[\"?\",0],[\"a\",-1],[\"ab\",-1.5],[\"b\",-1]]}}");
+    check_ids(t, "abxyaa", "2 0 1 1"); /* Unigram; a run of unknown ones is one */
+    krs_tokenizer_free(t);
+    t = krs_test_tokenizer_of(
+        "{\"model\":{\"unk_token\":\"?\",\"continuing_subword_prefix\":\"##\","
+        "\"max_input_chars_per_word\":4,\"vocab\":{\"?\":0,\"a\":1,\"##b\":2}}}");
+    check_ids(t, "abb", "1 2 2"); /* WordPiece */
+    check_ids(t, "abbbb", "0");
+    krs_tokenizer_free(t);
+    t = krs_test_tokenizer_of("{\"model\":{\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"ab\":1}},"
+                              "\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"}}");
+    check_ids(t, "ab a ab", "1 0 1"); /* WordLevel */
+    krs_tokenizer_free(t);
+}
+
 static void merges_are_read_in_both_spellings(void **state)
 {
     (void)state;
@@ -272,8 +297,19 @@ static void wrong_files_are_refused_with_the_reason(void **state)
     } cases[] = {
         {"", KRS_EFORMAT, "JSON"},
         {"[]", KRS_EFORMAT, "model"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", KRS_EUNSUPPORTED, "\"Unigram\""},
-        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", KRS_EUNSUPPORTED, "\"WordPiece\""},
+        {"{\"model\":{\"type\":\"Syllables\",\"vocab\":[]}}", KRS_EUNSUPPORTED,
+         "model \"Syllables\""},
+        {"{\"model\":{\"type\":7,\"vocab\":[]}}", KRS_EFORMAT, "model: no type"},
+        {"{\"model\":{\"vocab\":{}}}", KRS_EFORMAT, "model: no type"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", KRS_EFORMAT, "want an array"},
+        {"{\"model\":{\"vocab\":[[\"a\",\"b\"]]}}", KRS_EFORMAT, "model.vocab[0]"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}}", KRS_EFORMAT,
+         "unk_id: 1, vocabulary of 1"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", KRS_EFORMAT,
+         "continuing_subword_prefix: missing"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"continuing_subword_prefix\":\"##\",\"vocab\":{}}}",
+         KRS_EFORMAT, "max_input_chars_per_word: missing"},
+        {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{}}}", KRS_EFORMAT, "unk_token: missing"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", KRS_EFORMAT, "merges"},
         {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":-1}}}", KRS_EFORMAT, "\"a\""},
         {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":4194304}}}", KRS_EFORMAT,
@@ -291,9 +327,15 @@ static void wrong_files_are_refused_with_the_reason(void **state)
          "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}}}",
          KRS_EFORMAT, "shorter than the prefix \"##\""},
         {MODEL(",\"byte_fallback\":1"), KRS_EFORMAT, "byte_fallback"},
-        {OTHER("\"normalizer\":{\"type\":\"Nmt\"}"), KRS_EUNSUPPORTED, "normalizer \"Nmt\""},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"), KRS_EUNSUPPORTED,
-         "BertPreTokenizer"},
+        {OTHER("\"normalizer\":{\"type\":\"Tidy\"}"), KRS_EUNSUPPORTED, "normalizer \"Tidy\""},
+        {OTHER("\"normalizer\":{\"type\":\"Precompiled\"}"), KRS_EFORMAT,
+         "precompiled_charsmap: missing"},
+        {OTHER("\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}"), KRS_EFORMAT,
+         "lowercase"},
+        {OTHER("\"pre_tokenizer\":{\"type\":\"Moon\"}"), KRS_EUNSUPPORTED,
+         "pre_tokenizer \"Moon\""},
+        {OTHER("\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"ab\"}"),
+         KRS_EFORMAT, "one character"},
         {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},"
                "\"behavior\":\"Isolated\"}"),
          KRS_EFORMAT, "regex"},
@@ -305,15 +347,24 @@ static void wrong_files_are_refused_with_the_reason(void **state)
          KRS_EUNSUPPORTED, "Sideways"},
         {OTHER("\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), KRS_EFORMAT,
          "one character"},
-        {OTHER("\"post_processor\":{\"type\":\"RobertaProcessing\"}"), KRS_EUNSUPPORTED,
-         "RobertaProcessing"},
+        {OTHER("\"post_processor\":{\"type\":\"Shout\"}"), KRS_EUNSUPPORTED,
+         "post_processor \"Shout\""},
+        {OTHER("\"post_processor\":{\"type\":\"RobertaProcessing\"}"), KRS_EFORMAT,
+         "cls: want [text, id]"},
+        {OTHER("\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],"
+               "\"sep\":[\"b\",9]}"),
+         KRS_EFORMAT, "id 9"},
         {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"),
          KRS_EUNSUPPORTED, "0 times"},
         {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
                "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],"
                "\"special_tokens\":{\"x\":{\"ids\":[7]}}}"),
          KRS_EFORMAT, "id 7"},
-        {OTHER("\"decoder\":{\"type\":\"CTC\"}"), KRS_EUNSUPPORTED, "decoder \"CTC\""},
+        {OTHER("\"decoder\":{\"type\":\"Morse\"}"), KRS_EUNSUPPORTED, "decoder \"Morse\""},
+        {OTHER("\"decoder\":{\"type\":\"CTC\"}"), KRS_EFORMAT, "pad_token: missing"},
+        {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
+               "{\"type\":\"WordPiece\",\"prefix\":\"##\"}]}"),
+         KRS_EUNSUPPORTED, "WordPiece after Fuse"},
         {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
                "{\"type\":\"ByteFallback\"}]}"),
          KRS_EUNSUPPORTED, "ByteFallback after Fuse"},
@@ -376,11 +427,13 @@ int main(void)
         cmocka_unit_test(splits_behave_in_five_ways),
         cmocka_unit_test(character_classes_split_as_their_names_say),
         cmocka_unit_test(metaspace_marks_and_splits),
+        cmocka_unit_test(bert_and_delimiters_split),
         cmocka_unit_test(bytelevel_splits_and_spells),
-        cmocka_unit_test(normalizers_rewrite_as_their_names_say),
         cmocka_unit_test(added_tokens_obey_their_flags),
         cmocka_unit_test(normalized_added_tokens_are_sought_in_the_normal_form),
         cmocka_unit_test(templates_put_ids_around_the_text),
+        cmocka_unit_test(bert_and_roberta_put_ids_around_texts),
+        cmocka_unit_test(kinds_of_model_are_told_without_a_type),
         cmocka_unit_test(merges_are_read_in_both_spellings),
         cmocka_unit_test(symbols_carry_the_marks_of_their_place),
         cmocka_unit_test(wrong_files_are_refused_with_the_reason),
