@@ -41,13 +41,16 @@ typedef struct krs_cpu_exec {
     krs_host_exec host;
     const krs_cpu_kernels *kernels;
     krs_cpu_team *team;
-    const float **vectors; /* [n_matrices] f32 values of norm weights and biases; NULL for others */
-    float *vector_values;  /* where they lie: an allocation of its own */
+    /* [n_matrices] f32 values of norm weights, biases and other vectors, and of convolutions' kernels,
+     * turned: [kernel][channels]; NULL for other matrices */
+    const float **vectors;
+    float *vector_values; /* where they lie: an allocation of its own */
     krs_cpu_rope_table ropes[KRS_CPU_MAX_ROPES];
     uint32_t n_ropes;
-    unsigned char *packed; /* rows of x as the current linear op's kernel wants them */
-    float *packed_sums;    /* their sums per group */
-    float *thread_scratch; /* [n_threads][thread_floats] */
+    unsigned char *packed;  /* rows of x as the current linear op's kernel wants them */
+    float *packed_sums;     /* their sums per group */
+    unsigned char *experts; /* scratch of experts.c */
+    float *thread_scratch;  /* [n_threads][thread_floats] */
     size_t thread_floats;
     float *attend;   /* scratch of ATTEND_ROWS: attend_rows.h */
     bool has_packed; /* packed holds packed_slot in the packing below, rows of packed_width */
@@ -90,3 +93,7 @@ void krs_cpu_activate(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_add_position(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_add_vector(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_copy(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_route(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_experts(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_conv_op(krs_cpu_exec *exec, const krs_op *op);
+void krs_cpu_delta_op(krs_cpu_exec *exec, const krs_op *op);

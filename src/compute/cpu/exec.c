@@ -1,12 +1,15 @@
 /* compute/cpu/exec.c - see exec.h: what an exec needs beyond the host's, sized once and cut once.
  *
- *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch | ATTEND_ROWS]
+ *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch |
+ *                   ATTEND_ROWS | EXPERTS]
  *   vectors:        [f32 values of every norm weight and bias the ops name]
  *
  * `sizes` below is computed from the program alone, for the plan and for the allocation alike. */
 #include "compute/cpu/exec.h"
 
 #include "compute/cpu/attend_rows.h"
+#include "compute/cpu/experts.h"
+#include "compute/cpu/vectors.h"
 
 #include "base/check.h"
 
@@ -19,6 +22,7 @@ typedef struct sizes {
     size_t thread_floats;
     size_t threads;
     size_t attend;  /* of the ATTEND_ROWS op that takes most */
+    size_t experts; /* of the EXPERTS op that takes most */
     size_t vectors; /* bytes of vector values, an allocation of its own; 0: none */
 } sizes;
 
@@ -71,20 +75,38 @@ size_t krs_cpu_packed_sums(const krs_matrix *matrix)
 }
 
 /* max_rows: of packed x, which for HEAD_LINEAR are heads of rows. */
+/* What the kernels of a matrix want of a thread. */
+static void add_thread_scratch(const krs_matrix *matrix, sizes *s)
+{
+    if (krs_cpu_packed_sums(matrix) > 0) {
+        const int64_t n_groups = matrix->n_in / matrix->quant.group;
+        s->thread_floats = larger(s->thread_floats, krs_cpu_scale_floats(n_groups));
+    }
+    if (krs_cpu_is_widened(matrix)) {
+        s->thread_floats = larger(s->thread_floats, KRS_CPU_WIDENED_OUTS * (size_t)matrix->n_in);
+    }
+}
+
 static void add_linear(const krs_cpu_backend *backend, const krs_program *program, const krs_op *op,
                        size_t max_rows, sizes *s)
 {
     const krs_matrix *matrix = &program->matrices[op->matrix];
     const krs_cpu_packing *packing = &backend->kernels.linear[krs_cpu_layout_of(matrix)].packing;
     s->packed = larger(s->packed, max_rows * krs_cpu_packed_row_bytes(packing, matrix->n_in));
-    const size_t sums = krs_cpu_packed_sums(matrix);
-    s->packed_sums = larger(s->packed_sums, max_rows * sums * sizeof(float));
-    if (sums > 0) {
-        const int64_t n_groups = matrix->n_in / matrix->quant.group;
-        s->thread_floats = larger(s->thread_floats, krs_cpu_scale_floats(n_groups));
-    }
-    if (krs_cpu_is_widened(matrix)) {
-        s->thread_floats = larger(s->thread_floats, KRS_CPU_WIDENED_OUTS * (size_t)matrix->n_in);
+    s->packed_sums = larger(s->packed_sums, max_rows * krs_cpu_packed_sums(matrix) * sizeof(float));
+    add_thread_scratch(matrix, s);
+}
+
+/* The matrices of a list have one layout: the first speaks for all. */
+static void add_experts(const krs_cpu_backend *backend, const krs_program *program,
+                        const krs_op *op, size_t max_rows, sizes *s)
+{
+    const size_t n_bytes = krs_cpu_experts_bytes(&backend->kernels, program, op, max_rows);
+    s->experts = larger(s->experts, n_bytes);
+    add_thread_scratch(&program->matrices[op->experts.gate], s);
+    add_thread_scratch(&program->matrices[op->experts.down], s);
+    if (op->experts.up != KRS_NO_MATRIX) {
+        add_thread_scratch(&program->matrices[op->experts.up], s);
     }
 }
 
@@ -119,47 +141,6 @@ static krs_status collect_ropes(const krs_program *program, krs_cpu_rope_table *
     return KRS_OK;
 }
 
-typedef struct op_vectors {
-    uint32_t matrix; /* KRS_NO_MATRIX where the op has none, or reads it as a matrix */
-    uint32_t bias;
-} op_vectors;
-
-static op_vectors vectors_of(const krs_op *op)
-{
-    switch (op->kind) {
-    case KRS_OP_RMS_NORM:
-    case KRS_OP_ATTENTION:
-    case KRS_OP_ADD_VECTOR:
-        return (op_vectors){op->matrix, KRS_NO_MATRIX};
-    case KRS_OP_LAYER_NORM:
-        return (op_vectors){op->matrix, op->bias};
-    case KRS_OP_LINEAR:
-        return (op_vectors){KRS_NO_MATRIX, op->bias};
-    default:
-        return (op_vectors){KRS_NO_MATRIX, KRS_NO_MATRIX};
-    }
-}
-
-static bool is_vector_used(const krs_program *program, uint32_t index)
-{
-    for (uint32_t i = 0; i < program->n_ops; i++) {
-        const krs_op *op = &program->ops[i];
-        const op_vectors vectors = vectors_of(op);
-        if (vectors.matrix == index || vectors.bias == index) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Is this matrix one that ops use as a vector? Only those are looked up, so a program's few thousand
- * ops times its few hundred vectors is all the work. */
-static bool is_vector(const krs_program *program, uint32_t index)
-{
-    const krs_matrix *m = &program->matrices[index];
-    return m->n_out == 1 && m->quant.kind == KRS_QUANT_NONE && is_vector_used(program, index);
-}
-
 static void add_op(const krs_cpu_backend *backend, const krs_program *program,
                    const krs_exec_limits *limits, const krs_op *op, sizes *s)
 {
@@ -167,6 +148,9 @@ static void add_op(const krs_cpu_backend *backend, const krs_program *program,
         const size_t max_rows = krs_exec_max_rows_of(limits, program->slots[op->in].rows);
         const size_t n_heads = op->kind == KRS_OP_HEAD_LINEAR ? (size_t)op->head_linear.n_heads : 1;
         add_linear(backend, program, op, max_rows * n_heads, s);
+    } else if (op->kind == KRS_OP_EXPERTS) {
+        add_experts(backend, program, op, krs_exec_max_rows_of(limits, program->slots[op->in].rows),
+                    s);
     } else if (op->kind == KRS_OP_ADD_POSITION) {
         s->thread_floats = larger(s->thread_floats, (size_t)program->slots[op->in].width);
     } else if (op->kind == KRS_OP_ATTEND_ROWS) {
@@ -192,9 +176,7 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
         out->rope_row_floats += 2 * (size_t)ropes[i].n_freqs;
     }
     for (uint32_t i = 0; i < program->n_matrices; i++) {
-        if (is_vector(program, i)) {
-            out->vectors += (size_t)program->matrices[i].n_in * sizeof(float);
-        }
+        out->vectors += krs_cpu_vector_floats(program, i) * sizeof(float);
     }
     out->pointers = padded(out->pointers);
     out->packed = padded(out->packed);
@@ -215,7 +197,7 @@ static krs_status layout_of(const krs_cpu_backend *backend, const krs_program *p
         return status;
     }
     const size_t extra =
-        s->pointers + s->packed + s->packed_sums + s->ropes + s->threads + s->attend;
+        s->pointers + s->packed + s->packed_sums + s->ropes + s->threads + s->attend + s->experts;
     return krs_host_layout_of(program, limits, sizeof(krs_cpu_exec), extra, layout, err);
 }
 
@@ -246,9 +228,12 @@ static void cut_extra(krs_cpu_exec *exec, const sizes *s)
         exec->ropes[i].values = values;
         values += 2 * (size_t)exec->ropes[i].n_freqs * exec->host.limits.max_rows;
     }
-    exec->thread_scratch = (float *)(void *)(at + s->ropes);
+    at += s->ropes;
+    exec->thread_scratch = (float *)(void *)at;
     exec->thread_floats = s->thread_floats;
-    exec->attend = (float *)(void *)(at + s->ropes + s->threads);
+    at += s->threads;
+    exec->attend = (float *)(void *)at;
+    exec->experts = at + s->attend;
 }
 
 static void widen_vectors(krs_cpu_exec *exec)
@@ -256,11 +241,11 @@ static void widen_vectors(krs_cpu_exec *exec)
     const krs_program *program = exec->host.program;
     float *values = exec->vector_values;
     for (uint32_t i = 0; i < program->n_matrices; i++) {
-        exec->vectors[i] = NULL;
-        if (is_vector(program, i)) {
-            krs_matrix_row(&program->matrices[i], 0, values);
-            exec->vectors[i] = values;
-            values += program->matrices[i].n_in;
+        const size_t n = krs_cpu_vector_floats(program, i);
+        exec->vectors[i] = n > 0 ? values : NULL;
+        if (n > 0) {
+            krs_cpu_widen_vector(program, i, values);
+            values += n;
         }
     }
 }

@@ -106,6 +106,27 @@ typedef struct krs_cpu_norm {
     float eps;
 } krs_cpu_norm;
 
+/* One row of a short convolution, before its activation. */
+typedef struct krs_cpu_conv {
+    int32_t kernel;
+    const float *weights;     /* [kernel][n] */
+    const float *bias;        /* [n], NULL: none */
+    const float *const *rows; /* [kernel] of [n], oldest first */
+} krs_cpu_conv;
+
+/* One head of one row of the gated delta rule (KRS_OP_DELTA). */
+typedef struct krs_cpu_delta {
+    float *state;   /* [k_dim][v_dim] */
+    const float *q; /* [k_dim], normalised */
+    const float *k;
+    const float *v; /* [v_dim] */
+    float decay;
+    float beta;
+    int64_t k_dim;
+    int64_t v_dim;
+    float *out; /* [v_dim] */
+} krs_cpu_delta;
+
 /* n rounds of KRS_CPU_DOT_CHAINS independent multiply-adds in registers, for measuring the ceiling;
  * the result depends on all of them. */
 typedef float (*krs_cpu_dot_fn)(int64_t n, float x);
@@ -135,6 +156,12 @@ typedef struct krs_cpu_kernels {
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
     float (*quantise)(const float *x, int64_t n, int8_t *codes); /* krs_kv_quantise */
     void (*attention)(const krs_cpu_attention *op);
+    /* e^(x - top); out may be x. */
+    void (*exps)(const float *x, float top, int64_t n, float *out);
+    void (*conv)(const krs_cpu_conv *op, int64_t n, float *out);
+    void (*delta)(const krs_cpu_delta *op);
+    /* factor * x / sqrt(sum x^2 + eps) */
+    void (*unit)(const float *x, int64_t n, float eps, float factor, float *out);
     krs_cpu_dot_fn dot_f32;
     double dot_f32_ops;      /* operations of one round */
     krs_cpu_dot_fn dot_bf16; /* NULL: no such instruction */

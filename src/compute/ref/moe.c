@@ -29,8 +29,8 @@ static void score_experts(krs_route_score kind, const float *logits, int64_t n, 
     }
 }
 
-/* The largest of values[n] that is not taken; the first of equals, and of NaNs when nothing else is
- * left. */
+/* The largest of values[n] that is not taken, the first of equals. Where there are NaNs the row is
+ * broken, but its indices are not. */
 static int64_t best_of(const double *values, const bool *is_taken, int64_t n)
 {
     int64_t best = -1;

@@ -14,6 +14,7 @@
 
 #include "compute/cpu/template/activation.h"
 #include "compute/cpu/template/attention.h"
+#include "compute/cpu/template/recurrent.h"
 #include "compute/cpu/template/rows.h"
 
 const krs_cpu_kernels krs_cpu_avx512 = {
@@ -39,6 +40,10 @@ const krs_cpu_kernels krs_cpu_avx512 = {
     .narrow = narrow,
     .quantise = quantise,
     .attention = attention,
+    .exps = exps,
+    .conv = conv,
+    .delta = delta,
+    .unit = unit,
     .dot_f32 = dot_f32,
     .dot_f32_ops = 2.0 * LANES * KRS_CPU_DOT_CHAINS,
 };
