@@ -10,6 +10,9 @@
  *   3. no place: without 1 and 2 all that run decode, and they are at least k, since fewer than k leave
  *      room for another of full length. Who has no credit loses its place first.
  *
+ * A whole sequence ends in the plan that admits it, and every plan has rows for the first: for such a house
+ * each admission takes at most one plan.
+ *
  * Each of the R that ran, and of the M admitted, has at most L tokens, prompt and answer, replayed or not
  * (a victim that comes back is an admission again). So 1 and 3 take at most L / min(k, B - R + 1) plans for
  * each, and 2 one.

@@ -91,6 +91,12 @@ static void announce(krs_sched *sched, const krs_sched_seq *seq, uint32_t n_rows
     }
 }
 
+/* Rule 6. A whole sequence has computed all of its rows, or none. */
+static bool fits(const krs_sched *sched, const krs_sched_seq *seq, const krs_sched_step *out)
+{
+    return !seq->is_whole || seq->n_tokens <= sched->limits.max_step_tokens - out->n_rows;
+}
+
 static void add_prompt_rows(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
 {
     const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
@@ -154,7 +160,7 @@ static void plan_decodes(krs_sched *sched, krs_sched_step *out)
     }
 }
 
-/* ---- rules 3 to 5 ---- */
+/* ---- rules 3 to 6 ---- */
 
 /* Ranked before room was made: some have lost their place since, and may even be back with rows. */
 static bool is_stale(const krs_sched *sched, const krs_sched_seq *seq)
@@ -184,6 +190,9 @@ static bool goes_before(const krs_sched *sched, const krs_sched_seq *waiting, ui
 /* False when no other waiting sequence may be looked at in this plan. */
 static bool try_next(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
 {
+    if (!fits(sched, seq, out)) {
+        return false;
+    }
     const sched_admission admission = krs_sched_admit(sched, seq, out);
     if (admission == SCHED_ADMITTED) {
         add_prompt_rows(sched, seq, out);
@@ -204,7 +213,9 @@ static void plan_prompts(krs_sched *sched, krs_sched_step *out)
             is_open = try_next(sched, next, out);
         } else if (begun) {
             (void)krs_sched_heap_pop(&sched->prompts);
-            add_prompt_rows(sched, begun, out);
+            if (fits(sched, begun, out)) { /* else it is among the first of the next plan */
+                add_prompt_rows(sched, begun, out);
+            }
         } else {
             break;
         }

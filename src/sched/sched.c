@@ -209,12 +209,16 @@ static krs_status check_seq(const krs_sched *sched, const krs_sched_seq *seq)
     if (seq->n_tokens + (uint64_t)seq->is_sampling > sched->limits.max_seq_tokens) {
         return KRS_ETOOLARGE;
     }
+    if (seq->is_whole && seq->n_tokens > sched->limits.max_step_tokens) {
+        return KRS_ETOOLARGE;
+    }
     return has_room(sched, seq) ? KRS_OK : KRS_EBUSY;
 }
 
 krs_status krs_sched_add(krs_sched *sched, krs_sched_seq *seq, const krs_alloc *alloc)
 {
     KRS_CHECK(seq->state == KRS_SCHED_OUT);
+    KRS_CHECK(!seq->is_whole || (!seq->is_sampling && !seq->tokens));
     krs_status status = check_seq(sched, seq);
     if (status != KRS_OK) {
         return status;

@@ -24,6 +24,9 @@
  *  5. A waiting sequence whose next block is being computed in this step for another waits for it, but no
  *     longer than its patience: a prompt asked for n times is computed once.
  *
+ *  6. A whole sequence gets all its rows in one step or none: while it is next and the rest of the budget is
+ *     too small, nobody who waits overtakes it, so the next step is its.
+ *
  * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
  * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
  * lifted to the least served that waits, so idle time earns nothing. While two tenants both have work of one
@@ -94,6 +97,7 @@ struct krs_sched_seq {
     uint32_t tenant;
     bool is_sampling; /* false: it ends when all its tokens are computed (an embedding) */
     bool wants_all; /* the result of every row is wanted, so no cached block may stand in for one */
+    bool is_whole;  /* all its rows in one step (an encoder's text): not sampling, tokens NULL */
     bool is_cancelled; /* krs_sched_cancel */
 
     krs_sched_state state;
@@ -180,7 +184,7 @@ KRS_MUST_USE krs_status krs_sched_set_weight(krs_sched *sched, uint32_t tenant, 
 
 /* Queue a sequence with its prompt; borrowed until it is ended or finished.
  * Errors: KRS_EINVAL (no tokens, no such tenant), KRS_ETOOLARGE (max_seq_tokens leaves no room for an
- * answer), KRS_EBUSY (a queue is full in sequences or tokens), KRS_ENOMEM (its block table). */
+ * answer, or a whole one is more than a step), KRS_EBUSY (a queue is full in sequences or tokens), KRS_ENOMEM (its block table). */
 KRS_MUST_USE krs_status krs_sched_add(krs_sched *sched, krs_sched_seq *seq, const krs_alloc *alloc);
 
 /* The reader takes so many tokens more from now on (not: in addition). One that had lost its place for want
