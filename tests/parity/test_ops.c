@@ -1,202 +1,9 @@
-/* tests/parity/test_ops.c - every op on every instruction set of this machine, held to the reference.
+/* tests/parity/test_ops.c - every op of a decoder of llama's shape, on every instruction set of this
+ * machine, held to the reference: see support/parity.h for how, and for the tolerances.
  *
  * One case list. Each case is a program small enough to read: random rows enter through an embedding,
- * the op under test follows, TAKE_ROWS brings them out (a linear writes the logits itself). A case runs
- * on `ref` and on `cpu` with every instruction set; the relative RMS error must stay below the case's
- * tolerance, and each row must have the same bytes alone, in the batch, and with 1, 2 or 3 threads.
- *
- * Tolerances: f32 sums differ from the reference's double ones by rounding only (1e-6 and a margin);
- * avx512bf16 rounds x to bf16 for bf16 and affine weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per
- * element, and so of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. An int8
- * code is off by half a step of 1/127 of its head's largest element: 1 / (127 sqrt 12) of that, which
- * is two to three times the rms. Against ref with int8 KV nothing is left but rounding, and the rare
- * code that it tips over to its neighbour. */
-#include "compute/cpu/isa.h"
-
-#include "support/cmocka.h"
-#include "support/tiny_decoder.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define MAX_ROWS    17
-#define N_BLOCKS    64
-#define TOL_F32     3e-6
-#define TOL_BF16    3.3e-3
-#define TOL_ACT     2e-6 /* approximated exp, tanh, erf */
-#define TOL_KV_F16  1e-3
-#define TOL_KV_BF16 6e-3
-#define TOL_KV_I8   1.2e-2
-#define TOL_SAME_I8 3e-4
-#define MAX_THREADS 3
-
-/* What to run a program on. isa NULL: ref. */
-typedef struct machine {
-    const char *isa;
-    int32_t n_threads;
-    krs_dtype kv_dtype;
-} machine;
-
-typedef struct runner {
-    krs_backend *backend;
-    krs_exec *exec;
-    int64_t vocab;
-} runner;
-
-static void open_runner(runner *run, const krs_program *program, machine on)
-{
-    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
-    options.isa = on.isa;
-    options.n_threads = on.n_threads;
-    const krs_exec_limits limits = {1024, 1, 1024, 0, N_BLOCKS, on.kv_dtype, 1};
-    krs_error err = KRS_ERROR_INIT;
-    krs_status status =
-        krs_backend_open(on.isa ? "cpu" : "ref", &options, NULL, &run->backend, &err);
-    assert_int_equal(status, KRS_OK);
-    status = krs_exec_new(run->backend, program, &limits, &run->exec, &err);
-    if (status != KRS_OK) {
-        fail_msg("%s", err.message);
-    }
-    run->vocab = program->slots[program->logits].width;
-}
-
-static void close_runner(runner *run)
-{
-    krs_exec_free(run->exec);
-    krs_backend_close(run->backend);
-}
-
-/* Tokens [n_past, n_past + n) of one sequence whose token i is i % n_vocab; logits of all into out. */
-static void step(runner *run, uint32_t n_vocab, uint32_t n_past, uint32_t n, float *out)
-{
-    uint32_t blocks[N_BLOCKS];
-    uint32_t tokens[1024];
-    uint32_t rows[1024];
-    for (uint32_t i = 0; i < N_BLOCKS; i++) {
-        blocks[i] = (i * 37 + 5) % N_BLOCKS; /* 37 and 64 are coprime: each block once */
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        tokens[i] = (n_past + i) % n_vocab;
-        rows[i] = i;
-    }
-    const krs_step_seq seq = {0, n, n_past, N_BLOCKS, blocks, 0};
-    const krs_step one = {n, 1, n, 0, tokens, &seq, rows, NULL, 0, NULL};
-    krs_step_result result;
-    krs_error err = KRS_ERROR_INIT;
-    if (krs_exec_submit(run->exec, &one, &err) != KRS_OK) {
-        fail_msg("%s", err.message);
-    }
-    assert_int_equal(krs_exec_collect(run->exec, &result, NULL), KRS_OK);
-    memcpy(out, result.logits, n * (size_t)run->vocab * sizeof(*out));
-}
-
-static double relative_rms(const float *got, const float *want, size_t n)
-{
-    double error = 0;
-    double power = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double d = (double)got[i] - (double)want[i];
-        error += d * d;
-        power += (double)want[i] * (double)want[i];
-    }
-    return sqrt(error / power);
-}
-
-static float *new_rows(int64_t n_rows, int64_t width)
-{
-    float *rows = krs_alloc_array(NULL, (size_t)(n_rows * width), sizeof(*rows));
-    assert_non_null(rows);
-    return rows;
-}
-
-/* Is every row the same alone, in the batch, and on more threads? */
-static void check_rows(const krs_program *program, machine on, const float *batch, const char *name)
-{
-    const size_t width = (size_t)program->slots[program->logits].width;
-    float *other = new_rows(MAX_ROWS, (int64_t)width);
-    for (int32_t n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
-        runner run;
-        open_runner(&run, program, (machine){on.isa, n_threads, on.kv_dtype});
-        step(&run, MAX_ROWS, 0, MAX_ROWS, other);
-        if (memcmp(batch, other, MAX_ROWS * width * sizeof(*other)) != 0) {
-            fail_msg("%s on %s: %d threads give other bytes", name, on.isa, n_threads);
-        }
-        uint32_t at = program->is_whole ? MAX_ROWS : 0; /* whole is the only way there is */
-        for (uint32_t n = 1; at < MAX_ROWS; at += n, n = n % 6 + 1) { /* 1 2 3 4 5 2 */
-            const uint32_t m = at + n < MAX_ROWS ? n : MAX_ROWS - at;
-            step(&run, MAX_ROWS, at, m, other + at * width);
-        }
-        if (memcmp(batch, other, MAX_ROWS * width * sizeof(*other)) != 0) {
-            fail_msg("%s on %s: rows in smaller steps have other bytes", name, on.isa);
-        }
-        close_runner(&run);
-    }
-    krs_alloc_free(NULL, other);
-}
-
-static double tolerance(const char *isa, double exact, double rounded)
-{
-    return strcmp(isa, "avx512bf16") == 0 ? rounded : exact;
-}
-
-/* The tolerance against ref with the KV of want_dtype. */
-typedef struct tolerances {
-    double exact;   /* where x stays f32 */
-    double rounded; /* where avx512bf16 rounds it */
-} tolerances;
-
-static void check_against(const krs_program *program, krs_dtype want_dtype, krs_dtype kv_dtype,
-                          tolerances tol, const char *name)
-{
-    const int64_t width = program->slots[program->logits].width;
-    float *want = new_rows(MAX_ROWS, width);
-    float *got = new_rows(MAX_ROWS, width);
-    runner run;
-    open_runner(&run, program, (machine){NULL, 1, want_dtype});
-    step(&run, MAX_ROWS, 0, MAX_ROWS, want);
-    close_runner(&run);
-    for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
-        const machine on = {krs_cpu_isa_name(i), 1, kv_dtype};
-        if (!krs_cpu_isa_is_here(on.isa)) {
-            continue;
-        }
-        open_runner(&run, program, on);
-        step(&run, MAX_ROWS, 0, MAX_ROWS, got);
-        close_runner(&run);
-        const double rms = relative_rms(got, want, (size_t)(MAX_ROWS * width));
-        const double limit = tolerance(on.isa, tol.exact, tol.rounded);
-        if (!(rms <= limit)) { /* NaN fails too */
-            fail_msg("%s on %s: relative RMS error %.3g, want %.3g", name, on.isa, rms, limit);
-        }
-        check_rows(program, on, got, name);
-    }
-    krs_alloc_free(NULL, want);
-    krs_alloc_free(NULL, got);
-}
-
-static void check_program(const krs_program *program, krs_dtype kv_dtype, double exact,
-                          double rounded, const char *name)
-{
-    check_against(program, KRS_DTYPE_F32, kv_dtype, (tolerances){exact, rounded}, name);
-}
-
-/* A program whose rows are MAX_ROWS random vectors of `width` in slot 0. */
-static void start_program(tiny_decoder *tiny, int64_t width, uint64_t seed)
-{
-    *tiny = (tiny_decoder){.random = seed * 2 + 1};
-    krs_program_init(&tiny->program, NULL);
-    tiny->program.max_positions = 4096;
-    const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
-    const krs_slot x = tiny_slot(tiny, width, KRS_ROWS_ALL);
-    const uint32_t rows = tiny_matrix(tiny, &f32, MAX_ROWS, width, 0, 1.0f);
-    tiny_op(tiny, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = rows, .embed = {1.0f}});
-}
-
-static void take_out(tiny_decoder *tiny, krs_slot from)
-{
-    tiny->program.logits = tiny_slot(tiny, tiny->program.slots[from].width, KRS_ROWS_LOGITS);
-    tiny_op(tiny, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = from, .out = tiny->program.logits});
-}
+ * the op under test follows, TAKE_ROWS brings them out (a linear writes the logits itself). */
+#include "support/parity.h"
 
 static void check_linear(const tiny_shape *shape, int64_t n_in, int64_t n_out, bool has_bias)
 {
@@ -205,12 +12,12 @@ static void check_linear(const tiny_shape *shape, int64_t n_in, int64_t n_out, b
     (void)snprintf(name, sizeof(name), "linear %s %d bits group %d, %lld -> %lld",
                    krs_dtype_name(shape->dtype), shape->quant.bits, shape->quant.group,
                    (long long)n_in, (long long)n_out);
-    start_program(&tiny, n_in, (uint64_t)(n_in * 1000 + n_out));
+    parity_start(&tiny, n_in, (uint64_t)(n_in * 1000 + n_out));
     const krs_slot y = tiny_slot(&tiny, n_out, KRS_ROWS_ALL);
     tiny_linear(&tiny, shape, 0, y, has_bias);
-    take_out(&tiny, y);
+    parity_take_out(&tiny, y);
     const bool is_rounded = shape->quant.kind == KRS_QUANT_AFFINE || shape->dtype == KRS_DTYPE_BF16;
-    check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, is_rounded ? TOL_BF16 : TOL_F32, name);
+    parity_check(&tiny.program, KRS_DTYPE_F32, TOL_F32, is_rounded ? TOL_BF16 : TOL_F32, name);
     tiny_decoder_deinit(&tiny);
 }
 
@@ -254,11 +61,11 @@ static void norms_agree(void **state)
         for (int32_t n_groups = 1; n_groups <= 3; n_groups += 2) {
             tiny_decoder tiny;
             const tiny_shape shape = {.dtype = dense[i % 3]};
-            start_program(&tiny, widths[i] * n_groups, i);
+            parity_start(&tiny, widths[i] * n_groups, i);
             const krs_slot y = tiny_slot(&tiny, widths[i] * n_groups, KRS_ROWS_ALL);
             tiny_norm(&tiny, &shape, 0, y, n_groups);
-            take_out(&tiny, y);
-            check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, "rms norm");
+            parity_take_out(&tiny, y);
+            parity_check(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, "rms norm");
             tiny_decoder_deinit(&tiny);
         }
     }
@@ -271,14 +78,14 @@ static void activations_agree(void **state)
     static const float scales[] = {1e-3f, 1.0f, 8.0f, 120.0f};
     for (size_t i = 0; i < 12; i++) {
         tiny_decoder tiny;
-        start_program(&tiny, 50, i);
+        parity_start(&tiny, 50, i);
         tiny.program.ops[0].embed.scale = scales[i / 3];
         const krs_slot y = tiny_slot(&tiny, 50, KRS_ROWS_ALL);
         tiny_op(&tiny,
                 (krs_op){.kind = KRS_OP_GLU, .in = 0, .in2 = 0, .out = y, .glu = {acts[i % 3]}});
         tiny_op(&tiny, (krs_op){.kind = KRS_OP_ADD, .in = 0, .in2 = y, .out = y, .add = {1.0f}});
-        take_out(&tiny, y);
-        check_program(&tiny.program, KRS_DTYPE_F32, TOL_ACT, TOL_ACT, "glu and add");
+        parity_take_out(&tiny, y);
+        parity_check(&tiny.program, KRS_DTYPE_F32, TOL_ACT, TOL_ACT, "glu and add");
         tiny_decoder_deinit(&tiny);
     }
 }
@@ -294,10 +101,10 @@ static void embeddings_agree(void **state)
         krs_program_init(&tiny.program, NULL);
         tiny.program.max_positions = 4096;
         const krs_slot x = tiny_slot(&tiny, 192, KRS_ROWS_ALL);
-        const uint32_t rows = tiny_matrix(&tiny, &shape, MAX_ROWS, 192, 0, 1.0f);
+        const uint32_t rows = tiny_matrix(&tiny, &shape, PARITY_ROWS, 192, 0, 1.0f);
         tiny_op(&tiny, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = rows, .embed = {3.7f}});
-        take_out(&tiny, x);
-        check_program(&tiny.program, KRS_DTYPE_F32, 0, 0, "embed"); /* the definition: equal */
+        parity_take_out(&tiny, x);
+        parity_check(&tiny.program, KRS_DTYPE_F32, 0, 0, "embed"); /* the definition: equal */
         tiny_decoder_deinit(&tiny);
     }
 }
@@ -311,7 +118,7 @@ static void check_attention(int32_t n_heads, int32_t n_kv_heads, int32_t head_di
     char name[128];
     (void)snprintf(name, sizeof(name), "attention %d heads over %d of %d, window %d, KV %s",
                    n_heads, n_kv_heads, head_dim, window, krs_dtype_name(kv_dtype));
-    start_program(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
+    parity_start(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
     krs_program *program = &tiny.program;
     program->n_kv_layers = 2;
     program->n_kv_heads = n_kv_heads;
@@ -342,11 +149,11 @@ static void check_attention(int32_t n_heads, int32_t n_kv_heads, int32_t head_di
     op.in = q;
     op.out = a;
     tiny_op(&tiny, op);
-    take_out(&tiny, a);
-    check_program(program, kv_dtype, tol, tol, name);
+    parity_take_out(&tiny, a);
+    parity_check(program, kv_dtype, tol, tol, name);
     if (kv_dtype == KRS_DTYPE_I8) {
-        const tolerances same = {TOL_SAME_I8, TOL_SAME_I8};
-        check_against(program, KRS_DTYPE_I8, KRS_DTYPE_I8, same, name);
+        const parity_tolerances same = {TOL_SAME_I8, TOL_SAME_I8};
+        parity_check_against(program, KRS_DTYPE_I8, KRS_DTYPE_I8, same, name);
     }
     tiny_decoder_deinit(&tiny);
 }
@@ -377,7 +184,7 @@ static void check_attend_rows(int32_t n_heads, int32_t n_kv_heads, int32_t head_
     char name[128];
     (void)snprintf(name, sizeof(name), "attend rows %d heads over %d of %d, window %d, %d buckets",
                    n_heads, n_kv_heads, head_dim, window, n_buckets);
-    start_program(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
+    parity_start(&tiny, 40, (uint64_t)(n_heads * 100 + head_dim));
     const krs_slot q = tiny_slot(&tiny, (int64_t)n_heads * head_dim, KRS_ROWS_ALL);
     const krs_slot k = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
     const krs_slot v = tiny_slot(&tiny, (int64_t)n_kv_heads * head_dim, KRS_ROWS_ALL);
@@ -400,8 +207,8 @@ static void check_attend_rows(int32_t n_heads, int32_t n_kv_heads, int32_t head_
                                           .window = window,
                                           .scale = 1.5f,
                                           .max_distance = 10}});
-    take_out(&tiny, a);
-    check_program(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, name);
+    parity_take_out(&tiny, a);
+    parity_check(&tiny.program, KRS_DTYPE_F32, TOL_F32, TOL_F32, name);
     tiny_decoder_deinit(&tiny);
 }
 
@@ -440,29 +247,29 @@ static void check_long(const char *isa, const krs_program *program, krs_dtype kv
 {
     static const uint32_t chunks[] = {255, 1, 1, 243, 12, 1, 187}; /* 700 in all */
     const size_t n = (size_t)LONG * LONG_VOCAB;
-    float *first = new_rows(LONG, LONG_VOCAB);
-    float *got = new_rows(LONG, LONG_VOCAB);
-    for (int32_t n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
-        runner run;
-        open_runner(&run, program, (machine){isa, n_threads, kv_dtype});
-        step(&run, LONG_VOCAB, 0, LONG, got);
+    float *first = parity_rows(LONG, LONG_VOCAB);
+    float *got = parity_rows(LONG, LONG_VOCAB);
+    for (int32_t n_threads = 1; n_threads <= PARITY_THREADS; n_threads++) {
+        parity_runner run;
+        parity_open(&run, program, (parity_machine){isa, n_threads, kv_dtype});
+        parity_step(&run, LONG_VOCAB, 0, LONG, got);
         if (n_threads == 1) {
             const double tol = kv_dtype == KRS_DTYPE_F32   ? 1e-5
                                : kv_dtype == KRS_DTYPE_F16 ? TOL_KV_F16
                                                            : TOL_KV_I8;
-            assert_true(relative_rms(got, want, n) <= tol);
+            assert_true(parity_rms(got, want, n) <= tol);
             memcpy(first, got, n * sizeof(*first));
         }
         assert_memory_equal(got, first, n * sizeof(*got));
         memset(got, 0, n * sizeof(*got));
         uint32_t at = 0;
         for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
-            step(&run, LONG_VOCAB, at, chunks[i], got + (size_t)at * LONG_VOCAB);
+            parity_step(&run, LONG_VOCAB, at, chunks[i], got + (size_t)at * LONG_VOCAB);
             at += chunks[i];
         }
         assert_int_equal(at, LONG);
         assert_memory_equal(got, first, n * sizeof(*got));
-        close_runner(&run);
+        parity_close(&run);
     }
     krs_alloc_free(NULL, first);
     krs_alloc_free(NULL, got);
@@ -477,12 +284,12 @@ static void long_sequences_agree_and_do_not_depend_on_chunks_or_threads(void **s
     } cases[] = {{0, KRS_DTYPE_F32}, {300, KRS_DTYPE_F16}, {0, KRS_DTYPE_I8}, {300, KRS_DTYPE_I8}};
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         tiny_decoder tiny;
-        runner run;
+        parity_runner run;
         long_decoder(&tiny, cases[c].window);
-        float *want = new_rows(LONG, LONG_VOCAB);
-        open_runner(&run, &tiny.program, (machine){NULL, 1, KRS_DTYPE_F32});
-        step(&run, LONG_VOCAB, 0, LONG, want);
-        close_runner(&run);
+        float *want = parity_rows(LONG, LONG_VOCAB);
+        parity_open(&run, &tiny.program, (parity_machine){NULL, 1, KRS_DTYPE_F32});
+        parity_step(&run, LONG_VOCAB, 0, LONG, want);
+        parity_close(&run);
         for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
             if (krs_cpu_isa_is_here(krs_cpu_isa_name(i))) {
                 check_long(krs_cpu_isa_name(i), &tiny.program, cases[c].kv_dtype, want);
@@ -517,10 +324,10 @@ static void whole_decoders_agree(void **state)
         tiny_decoder tiny;
         shape.dtype = dense[i % 3];
         shape.quant = i == 3 ? (krs_quant){KRS_QUANT_AFFINE, 4, 32} : shape.quant;
-        shape.vocab = MAX_ROWS;
+        shape.vocab = PARITY_ROWS;
         shape.act = i % 2 ? KRS_ACT_GELU_TANH : KRS_ACT_SILU;
         tiny_decoder_init(&tiny, &shape);
-        check_program(&tiny.program, KRS_DTYPE_F32, 1e-5, 1.5e-2, "decoder");
+        parity_check(&tiny.program, KRS_DTYPE_F32, 1e-5, 1.5e-2, "decoder");
         tiny_decoder_deinit(&tiny);
     }
 }
