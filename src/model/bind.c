@@ -34,7 +34,7 @@ static bool is_in_file(const krs_binder *binder, const krs_weight_name *pattern,
                        const krs_weight_key *key)
 {
     krs_tensor_name name = module_name(binder, pattern, key);
-    return krs_binder_find(binder, &name, pattern->form.is_bare ? "" : ".weight") != NULL;
+    return krs_tensor_is_stored(binder, &name, &pattern->form);
 }
 
 /* The spelling the file has; the first when it has none, for the message. */
@@ -89,8 +89,8 @@ static krs_part_of part_of(const krs_binder *binder, const krs_weight_form *form
     };
 }
 
-static krs_status bind_weight(const krs_binder *binder, const krs_wanted *wanted,
-                              krs_tensor_name *name, krs_matrix *out, krs_error *err)
+static krs_status bind_weight(krs_binder *binder, const krs_wanted *wanted, krs_tensor_name *name,
+                              krs_matrix *out, krs_error *err)
 {
     const krs_role_shape *shape = krs_role_shape_of(wanted->role);
     krs_whole whole;

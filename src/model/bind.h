@@ -2,8 +2,7 @@
  *
  * Every tensor is looked up by the family's name, checked against the shape config.json implies and
  * the layouts the kernels know, and added to the program as a matrix that points into the file. The
- * file decides whether a module is quantised (a U32 weight with scales and biases is, as in MLX);
- * config.json must then say how.
+ * file decides whether a module is quantised (quantised.c); config.json must then say how.
  *
  * A role may be a part of a tensor (fused projections), one expert of a stack, or lie the other way round.
  * Parts whose rows are contiguous stay views; the rest is copied once, into memory that the model owns and
@@ -12,7 +11,8 @@
  * All spellings of the hub are taken: "model.layers.0..." (a model with its head), "layers.0..." (the bare
  * network), "language_model.model.layers.0..." (the text part of a larger model).
  *
- *   bind.c   roles, names, books      tensor.c   one tensor, checked      part.c   the role's part of it
+ *   bind.c        roles, names, books      tensor.c   one tensor, checked
+ *   quantised.c   a quantised one          part.c     the role's part of it
  *
  * Thread: one owner.  Memory: what it copies goes to the model's copies. */
 #pragma once
@@ -31,6 +31,9 @@ typedef struct krs_binder {
     krs_model_stats *stats;
     krs_copies *copies;
     uint32_t embed_matrix; /* bound already, for a tied head; KRS_NO_MATRIX before */
+    /* The last weight that was rewritten as a whole, for the roles that are parts of it. */
+    const krs_tensor *rewritten_from; /* its codes; NULL: none yet */
+    krs_matrix rewritten;
 } krs_binder;
 
 typedef struct krs_bound {

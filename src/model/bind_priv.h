@@ -30,6 +30,12 @@ typedef struct krs_whole {
     bool is_transposed; /* matrix is [columns, rows] */
 } krs_whole;
 
+/* The dimensions a tensor should have. */
+typedef struct krs_tensor_shape {
+    int32_t rank;
+    int64_t dims[KRS_TENSOR_MAX_RANK];
+} krs_tensor_shape;
+
 /* module + suffix, or NULL. name->text is the tensor's name afterwards. */
 const krs_tensor *krs_binder_find(const krs_binder *binder, krs_tensor_name *name,
                                   const char *suffix);
@@ -37,8 +43,29 @@ const krs_tensor *krs_binder_find(const krs_binder *binder, krs_tensor_name *nam
 /* KRS_ENOENT for the tensor that name says. */
 krs_status krs_tensor_missing(const krs_tensor_name *name, krs_role role, krs_error *err);
 
+/* [experts,] rows, [1,] columns. */
+krs_tensor_shape krs_tensor_shape_of(const krs_binder *binder, const krs_weight_form *form,
+                                     int64_t rows, int64_t columns);
+/* KRS_EFORMAT with both shapes; KRS_EUNSUPPORTED unless F32, F16 or BF16. */
+KRS_MUST_USE krs_status krs_tensor_check_shape(const krs_tensor *tensor,
+                                               const krs_tensor_shape *want, krs_error *err);
+KRS_MUST_USE krs_status krs_tensor_check_float(const krs_tensor *tensor, krs_error *err);
+/* The bytes of one expert of a stack; of the only one otherwise. */
+const void *krs_tensor_expert(const krs_tensor *tensor, const krs_wanted *wanted);
+
+/* The codes of a module that is stored quantised, in any way quantised.c knows; NULL: it is dense, or not
+ * there. name->text is the tensor's name afterwards. */
+const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_name *name);
+/* Is the module in the file, dense or quantised? */
+bool krs_tensor_is_stored(const krs_binder *binder, krs_tensor_name *name,
+                          const krs_weight_form *form);
+/* The matrix of a quantised module; codes: found above. Errors: as krs_binder_bind. */
+KRS_MUST_USE krs_status krs_tensor_quantised(krs_binder *binder, const krs_tensor *codes,
+                                             krs_tensor_name *name, const krs_wanted *wanted,
+                                             krs_matrix *out, krs_error *err);
+
 /* The weight of a module. Errors: as krs_binder_bind. */
-KRS_MUST_USE krs_status krs_tensor_weight(const krs_binder *binder, krs_tensor_name *name,
+KRS_MUST_USE krs_status krs_tensor_weight(krs_binder *binder, krs_tensor_name *name,
                                           const krs_wanted *wanted, krs_whole *out, krs_error *err);
 
 /* A vector of n floats (one dimension in the file; of an expert, one row of two). */

@@ -13,11 +13,6 @@
 
 #define SHAPE_BYTES 96 /* eight dimensions of up to ten digits, cut beyond */
 
-typedef struct shape {
-    int32_t rank;
-    int64_t dims[KRS_TENSOR_MAX_RANK];
-} shape;
-
 const krs_tensor *krs_binder_find(const krs_binder *binder, krs_tensor_name *name,
                                   const char *suffix)
 {
@@ -47,7 +42,8 @@ static void write_shape(int32_t rank, const int64_t *dims, char out[SHAPE_BYTES]
     }
 }
 
-static krs_status check_shape(const krs_tensor *tensor, const shape *want, krs_error *err)
+krs_status krs_tensor_check_shape(const krs_tensor *tensor, const krs_tensor_shape *want,
+                                  krs_error *err)
 {
     if (tensor->rank == want->rank &&
         memcmp(tensor->dims, want->dims, (size_t)want->rank * sizeof(want->dims[0])) == 0) {
@@ -61,7 +57,7 @@ static krs_status check_shape(const krs_tensor *tensor, const shape *want, krs_e
                     KRS_STR_ARGS(tensor->name), has, wants);
 }
 
-static krs_status check_float(const krs_tensor *tensor, krs_error *err)
+krs_status krs_tensor_check_float(const krs_tensor *tensor, krs_error *err)
 {
     if (tensor->dtype == KRS_DTYPE_F32 || tensor->dtype == KRS_DTYPE_F16 ||
         tensor->dtype == KRS_DTYPE_BF16) {
@@ -71,11 +67,10 @@ static krs_status check_float(const krs_tensor *tensor, krs_error *err)
                     KRS_STR_ARGS(tensor->name), krs_dtype_name(tensor->dtype));
 }
 
-/* [experts,] rows, [1,] columns. */
-static shape shape_of(const krs_binder *binder, const krs_weight_form *form, int64_t rows,
-                      int64_t columns)
+krs_tensor_shape krs_tensor_shape_of(const krs_binder *binder, const krs_weight_form *form,
+                                     int64_t rows, int64_t columns)
 {
-    shape s = {0};
+    krs_tensor_shape s = {0};
     if (form->is_stacked) {
         s.dims[s.rank++] = krs_dim_of(binder->config, KRS_DIM_EXPERTS);
     }
@@ -87,8 +82,7 @@ static shape shape_of(const krs_binder *binder, const krs_weight_form *form, int
     return s;
 }
 
-/* The bytes of one expert of a stack; of the only one otherwise. */
-static const void *expert_of(const krs_tensor *tensor, const krs_wanted *wanted)
+const void *krs_tensor_expert(const krs_tensor *tensor, const krs_wanted *wanted)
 {
     const size_t one = wanted->form->is_stacked ? tensor->n_bytes / (size_t)tensor->dims[0] : 0;
     return (const unsigned char *)tensor->data + one * (size_t)wanted->expert;
@@ -97,18 +91,20 @@ static const void *expert_of(const krs_tensor *tensor, const krs_wanted *wanted)
 krs_status krs_tensor_vector(const krs_binder *binder, const krs_tensor *tensor,
                              const krs_wanted *wanted, int64_t n, krs_matrix *out, krs_error *err)
 {
-    shape want = {0};
+    krs_tensor_shape want = {0};
     if (wanted->form->is_stacked) {
         want.dims[want.rank++] = krs_dim_of(binder->config, KRS_DIM_EXPERTS);
     }
     want.dims[want.rank++] = n;
-    krs_status status = check_float(tensor, err);
+    krs_status status = krs_tensor_check_float(tensor, err);
     if (status == KRS_OK) {
-        status = check_shape(tensor, &want, err);
+        status = krs_tensor_check_shape(tensor, &want, err);
     }
     if (status == KRS_OK) {
-        *out = (krs_matrix){
-            .n_out = 1, .n_in = n, .dtype = tensor->dtype, .data = expert_of(tensor, wanted)};
+        *out = (krs_matrix){.n_out = 1,
+                            .n_in = n,
+                            .dtype = tensor->dtype,
+                            .data = krs_tensor_expert(tensor, wanted)};
     }
     return status;
 }
@@ -117,7 +113,7 @@ static krs_status describe_dense(const krs_binder *binder, const krs_tensor *wei
                                  krs_tensor_name *name, const krs_wanted *wanted, krs_whole *out,
                                  krs_error *err)
 {
-    krs_status status = check_float(weight, err);
+    krs_status status = krs_tensor_check_float(weight, err);
     if (status != KRS_OK) {
         return status;
     }
@@ -129,76 +125,16 @@ static krs_status describe_dense(const krs_binder *binder, const krs_tensor *wei
     const bool is_transposed = wanted->form->is_transposed;
     const int64_t rows = is_transposed ? wanted->columns : wanted->rows;
     const int64_t columns = is_transposed ? wanted->rows : wanted->columns;
-    const shape want = shape_of(binder, wanted->form, rows, columns);
-    status = check_shape(weight, &want, err);
+    const krs_tensor_shape want = krs_tensor_shape_of(binder, wanted->form, rows, columns);
+    status = krs_tensor_check_shape(weight, &want, err);
     if (status == KRS_OK) {
         out->is_transposed = is_transposed;
         out->matrix = (krs_matrix){.n_out = rows,
                                    .n_in = columns,
                                    .dtype = weight->dtype,
-                                   .data = expert_of(weight, wanted)};
+                                   .data = krs_tensor_expert(weight, wanted)};
     }
     return status;
-}
-
-/* Scales or biases: [n_out, n_in / group]. */
-static krs_status find_group_values(const krs_binder *binder, krs_tensor_name *name,
-                                    const char *suffix, const krs_wanted *wanted, int64_t n_groups,
-                                    const krs_tensor **out, krs_error *err)
-{
-    const krs_tensor *tensor = krs_binder_find(binder, name, suffix);
-    if (tensor == NULL) {
-        return krs_tensor_missing(name, KRS_ROLE_NONE, err);
-    }
-    const krs_status status = check_float(tensor, err);
-    if (status != KRS_OK) {
-        return status;
-    }
-    *out = tensor;
-    const shape want = shape_of(binder, wanted->form, wanted->rows, n_groups);
-    return check_shape(tensor, &want, err);
-}
-
-/* MLX's triple: packed weight, scales, biases. */
-static krs_status describe_affine(const krs_binder *binder, const krs_tensor *weight,
-                                  krs_tensor_name *name, const krs_wanted *wanted, krs_matrix *out,
-                                  krs_error *err)
-{
-    const krs_str module = {name->text, name->len};
-    *out = (krs_matrix){.n_out = wanted->rows, .n_in = wanted->columns};
-    out->quant = krs_model_config_quant(binder->config, module);
-    if (out->quant.kind != KRS_QUANT_AFFINE) {
-        return krs_fail(err, KRS_EFORMAT,
-                        "tensor %s: U32, but config.json says it is not quantised", name->text);
-    }
-    krs_status status = krs_quant_check(&out->quant, out->n_in, err);
-    if (status != KRS_OK) {
-        return krs_error_wrap(err, status, "tensor %s", name->text);
-    }
-    const shape want = shape_of(binder, wanted->form, out->n_out, out->n_in * out->quant.bits / 32);
-    const int64_t n_groups = out->n_in / out->quant.group;
-    const krs_tensor *scales = NULL;
-    const krs_tensor *biases = NULL;
-    status = check_shape(weight, &want, err);
-    if (status == KRS_OK) {
-        status = find_group_values(binder, name, ".scales", wanted, n_groups, &scales, err);
-    }
-    if (status == KRS_OK) {
-        status = find_group_values(binder, name, ".biases", wanted, n_groups, &biases, err);
-    }
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (scales->dtype != biases->dtype) {
-        return krs_fail(err, KRS_EUNSUPPORTED, "tensor %s: dtype %s, but the scales are %s",
-                        name->text, krs_dtype_name(biases->dtype), krs_dtype_name(scales->dtype));
-    }
-    out->dtype = KRS_DTYPE_U32;
-    out->scale_dtype = scales->dtype;
-    out->data = expert_of(weight, wanted);
-    out->scales = expert_of(scales, wanted);
-    out->biases = expert_of(biases, wanted);
-    return KRS_OK;
 }
 
 /* A vocabulary that is not config.json's deserves its own words: it is the commonest lie. */
@@ -229,12 +165,15 @@ static krs_status check_experts(const krs_binder *binder, const krs_tensor *weig
                     KRS_STR_ARGS(weight->name), weight->dims[0], n_experts);
 }
 
-krs_status krs_tensor_weight(const krs_binder *binder, krs_tensor_name *name,
-                             const krs_wanted *wanted, krs_whole *out, krs_error *err)
+krs_status krs_tensor_weight(krs_binder *binder, krs_tensor_name *name, const krs_wanted *wanted,
+                             krs_whole *out, krs_error *err)
 {
-    const krs_tensor *weight =
-        krs_binder_find(binder, name, wanted->form->is_bare ? "" : ".weight");
+    const krs_tensor *codes = krs_tensor_find_codes(binder, name);
+    const krs_tensor *weight = codes;
     *out = (krs_whole){.is_transposed = false};
+    if (weight == NULL) {
+        weight = krs_binder_find(binder, name, wanted->form->is_bare ? "" : ".weight");
+    }
     if (weight == NULL) {
         return krs_tensor_missing(name, wanted->role, err);
     }
@@ -242,14 +181,13 @@ krs_status krs_tensor_weight(const krs_binder *binder, krs_tensor_name *name,
     if (status != KRS_OK) {
         return status;
     }
-    if (krs_role_shape_of(wanted->role)->rows == KRS_DIM_ONE) {
+    if (krs_role_shape_of(wanted->role)->rows == KRS_DIM_ONE) { /* codes are no floats */
         return krs_tensor_vector(binder, weight, wanted, wanted->columns, &out->matrix, err);
     }
     status = check_vocab(weight, wanted->role, binder->config->vocab, err);
     if (status != KRS_OK) {
         return status;
     }
-    return weight->dtype == KRS_DTYPE_U32
-               ? describe_affine(binder, weight, name, wanted, &out->matrix, err)
-               : describe_dense(binder, weight, name, wanted, out, err);
+    return codes ? krs_tensor_quantised(binder, codes, name, wanted, &out->matrix, err)
+                 : describe_dense(binder, weight, name, wanted, out, err);
 }

@@ -48,7 +48,8 @@ krs_status krs_quant_check(const krs_quant *quant, int64_t n_in, krs_error *err)
     if (status != KRS_OK) {
         return status;
     }
-    if (n_in <= 0 || quant->group <= 0 || n_in % quant->group != 0) {
+    const bool may_end_short = layout_of(quant->kind)->may_end_short;
+    if (n_in <= 0 || quant->group <= 0 || (n_in % quant->group != 0 && !may_end_short)) {
         return krs_fail(err, KRS_EFORMAT, "%lld columns do not divide into groups of %d",
                         (long long)n_in, quant->group);
     }
@@ -74,6 +75,15 @@ bool krs_quant_takes_scales(krs_quant_kind kind, krs_dtype dtype)
     return layout->takes_scales ? layout->takes_scales(dtype) : krs_is_dense_float(dtype);
 }
 
+/* Are the tables there that the kind has? */
+static bool has_tables(const krs_matrix *m)
+{
+    const krs_quant_layout *layout = layout_of(m->quant.kind);
+    return m->data &&
+           (!layout || ((!layout->has_scales || m->scales) && (!layout->has_biases || m->biases) &&
+                        (!layout->has_group_of || m->group_of)));
+}
+
 krs_status krs_matrix_check(const krs_matrix *m, krs_error *err)
 {
     const krs_status status = krs_quant_check(&m->quant, m->n_in, err);
@@ -81,8 +91,7 @@ krs_status krs_matrix_check(const krs_matrix *m, krs_error *err)
         return status;
     }
     const krs_quant_kind kind = m->quant.kind;
-    const bool has_scales = krs_quant_has_scales(kind);
-    if (!m->data || (has_scales && !m->scales) || (krs_quant_has_biases(kind) && !m->biases)) {
+    if (!has_tables(m)) {
         return krs_fail(err, KRS_EINVAL, "%s matrix without its data, scales or biases",
                         krs_quant_name(kind));
     }
@@ -90,7 +99,7 @@ krs_status krs_matrix_check(const krs_matrix *m, krs_error *err)
         return krs_fail(err, KRS_EUNSUPPORTED, "matrix of %s, want F32, F16 or BF16",
                         krs_dtype_name(m->dtype));
     }
-    if (has_scales && !krs_quant_takes_scales(kind, m->scale_dtype)) {
+    if (krs_quant_has_scales(kind) && !krs_quant_takes_scales(kind, m->scale_dtype)) {
         return krs_fail(err, KRS_EUNSUPPORTED, "%s scales of %s", krs_quant_name(kind),
                         krs_dtype_name(m->scale_dtype));
     }
@@ -120,8 +129,7 @@ size_t krs_matrix_scale_bytes(const krs_matrix *m)
     if (!layout || !layout->has_scales) {
         return 0;
     }
-    const size_t n = layout->n_scales ? layout->n_scales(m)
-                                      : (size_t)m->n_out * (size_t)(m->n_in / m->quant.group);
+    const size_t n = (size_t)m->n_out * (size_t)krs_matrix_n_groups(m);
     return (layout->has_biases ? 2 : 1) * n * krs_dtype_bytes(m->scale_dtype);
 }
 

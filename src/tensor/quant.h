@@ -6,6 +6,10 @@
  *   affine        w = scale * q + bias       q of 2, 3, 4, 5, 6 or 8 bits, groups of 32, 64 or 128
  *   mxfp4, mxfp8  w = 2^(s - 127) * q        q an e2m1 or e4m3 number, groups of 32
  *   nvfp4         w = s * q                  q an e2m1, s an e4m3 number, groups of 16
+ *   fp8, int8     w = s * q                  q an e4m3 number or an int8, groups of any size, the last
+ *                                            of a row may be short
+ *   affine-indexed  w = scale * q + bias     4 or 8 bits; group_of says each column's group (GPTQ with
+ *                                            act order)
  *
  * Codes of these are one stream of bits, lowest first: code i of a row is bits [i * bits, (i + 1) * bits)
  * of its bytes. MLX shows it as little-endian uint32 words; rows fill whole words.
@@ -40,12 +44,19 @@ typedef struct krs_matrix {
     int64_t n_out;
     int64_t n_in;
     krs_quant quant;
-    krs_dtype dtype;       /* of data when dense: F32, F16 or BF16; unused when quantised */
-    krs_dtype scale_dtype; /* of scales and biases, as the kind allows; unused without scales */
-    const void *data;      /* row-major [n_out, n_in], or rows of krs_matrix_row_bytes of codes */
-    const void *scales;    /* [n_out, n_in / group]; NULL when the kind keeps none apart */
-    const void *biases;    /* same shape; NULL when the kind has none */
+    krs_dtype dtype;         /* of data when dense: F32, F16 or BF16; unused when quantised */
+    krs_dtype scale_dtype;   /* of scales and biases, as the kind allows; unused without scales */
+    const void *data;        /* row-major [n_out, n_in], or rows of krs_matrix_row_bytes of codes */
+    const void *scales;      /* [n_out, n_in / group]; NULL when the kind keeps none apart */
+    const void *biases;      /* same shape; NULL when the kind has none */
+    const int32_t *group_of; /* affine-indexed: [n_in] each column's group; NULL otherwise */
 } krs_matrix;
+
+/* Groups of a row: n_in / group, a short last one counted. */
+static inline int64_t krs_matrix_n_groups(const krs_matrix *m)
+{
+    return (m->n_in + m->quant.group - 1) / m->quant.group;
+}
 
 /* "affine"; "none" for dense. KRS_QUANT_COUNT for an unknown name. */
 const char *krs_quant_name(krs_quant_kind kind);

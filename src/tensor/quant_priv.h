@@ -13,14 +13,14 @@
 typedef struct krs_quant_layout {
     bool has_scales;
     bool has_biases;
+    bool has_group_of;  /* krs_matrix.group_of is set */
+    bool may_end_short; /* a row's last group may be shorter than the others */
     /* bits, group and columns; n_in > 0 has been checked. */
     krs_status (*check)(const krs_quant *quant, int64_t n_in, krs_error *err);
     /* May scales and biases be of this dtype? NULL: F32, F16 and BF16. */
     bool (*takes_scales)(krs_dtype dtype);
     /* Bytes of one row of codes; only after check. */
     size_t (*row_bytes)(const krs_quant *quant, int64_t n_in);
-    /* Scales of one matrix; NULL: one per row and group. */
-    size_t (*n_scales)(const krs_matrix *m);
     /* The definition: krs_matrix_row. */
     void (*row)(const krs_matrix *m, int64_t row, float *out);
     /* krs_quantise, after check; NULL: this kind is only read. */
