@@ -19,10 +19,9 @@
 static const char *rope_name(krs_rope_kind kind)
 {
     static const char *const names[] = {
-        [KRS_ROPE_DEFAULT] = "default",
-        [KRS_ROPE_LINEAR] = "linear",
-        [KRS_ROPE_LLAMA3] = "llama3",
-        [KRS_ROPE_YARN] = "yarn",
+        [KRS_ROPE_DEFAULT] = "default",   [KRS_ROPE_LINEAR] = "linear",
+        [KRS_ROPE_LLAMA3] = "llama3",     [KRS_ROPE_YARN] = "yarn",
+        [KRS_ROPE_LONGROPE] = "longrope", [KRS_ROPE_DYNAMIC] = "dynamic",
     };
     return names[kind];
 }
@@ -160,9 +159,10 @@ static krs_status describe(const krs_config *config, const krs_model *model, con
     const krs_model_stats stats = krs_model_stats_of(model);
     const int64_t asked = krs_config_int(config, KRS_OPTION_CTX);
     const int64_t n_ctx = asked > 0 ? asked : c->max_positions;
-    if (n_ctx > c->max_positions) {
+    const int64_t longest = krs_model_config_longest(c);
+    if (n_ctx > longest) {
         return krs_fail_field(err, KRS_EINVAL, "ctx", "ctx: %" PRId64 ", the model has %" PRId64,
-                              n_ctx, c->max_positions);
+                              n_ctx, longest);
     }
     krs_exec_plan plan;
     const krs_status status = plan_of(model, n_ctx, &plan, err);

@@ -160,6 +160,7 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
 {
     krs_model_options model_options = KRS_MODEL_OPTIONS_INIT;
     model_options.map_mode = options->map_mode;
+    model_options.context_tokens = options->max_context_tokens;
     krs_status status =
         krs_model_open(options->model_dir, &model_options, engine->alloc, &engine->model, err);
     if (status == KRS_OK) {

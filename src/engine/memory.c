@@ -130,7 +130,8 @@ static krs_status asked_blocks(const krs_engine *engine, const krs_engine_option
 
 static krs_status set_context(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
-    const int64_t longest = krs_model_config_of(engine->model)->max_positions;
+    /* As the model was opened: the length asked for, or its own. */
+    const int64_t longest = krs_model_program(engine->model)->max_positions;
     const uint32_t asked = options->max_context_tokens;
     if (asked != 0 && (asked < KRS_ENGINE_MIN_CONTEXT || (int64_t)asked > longest)) {
         return krs_fail_field(err, KRS_EINVAL, "ctx",

@@ -3,29 +3,12 @@
  * absent fields are those of the family's class in transformers, because that is what the authors of
  * the file relied on when they left them out.
  *
- * Source: transformers 4.40 - 5.17, configuration_{llama,mistral,qwen2,qwen3}.py. */
+ * Source: transformers 4.40 - 5.17, configuration_utils.py. */
 #include "format/config_priv.h"
 
 #include <stdio.h>
 
 #define CONFIG_NAME "config.json"
-
-static const config_defaults families[] = {
-    {"llama", 0, 0, 2048, 0, CONFIG_WINDOW_NEVER},
-    {"mistral", 8, 0, 131072, 4096, CONFIG_WINDOW_ALL},
-    {"qwen2", 32, 0, 32768, 4096, CONFIG_WINDOW_SWITCH},
-    {"qwen3", 32, 128, 32768, 4096, CONFIG_WINDOW_SWITCH},
-    {NULL, 0, 0, 2048, 0, CONFIG_WINDOW_LAYERS}, /* any other */
-};
-
-static const config_defaults *defaults_of(const char *model_type)
-{
-    const config_defaults *family = families;
-    while (family->model_type && strcmp(family->model_type, model_type) != 0) {
-        family++;
-    }
-    return family;
-}
 
 krs_status krs_config_copy_str(const json_t *object, const char *field, char *out, size_t max_bytes,
                                krs_error *err)
@@ -46,28 +29,6 @@ krs_status krs_config_copy_str(const json_t *object, const char *field, char *ou
     return KRS_OK;
 }
 
-/* An integer that must be there. */
-static krs_status need_int(const json_t *object, const char *field, int64_t max, int64_t *out,
-                           krs_error *err)
-{
-    *out = 0;
-    const krs_status status = krs_json_get_int(object, field, 1, max, out, err);
-    if (status == KRS_OK && *out == 0) {
-        return krs_fail_field(err, KRS_EINVAL, field, "%s: missing", field);
-    }
-    return status;
-}
-
-/* An integer with a default; narrower than int64_t. */
-static krs_status get_int32(const json_t *object, const char *field, int32_t max, int32_t *out,
-                            krs_error *err)
-{
-    int64_t n = *out;
-    const krs_status status = krs_json_get_int(object, field, 1, max, &n, err);
-    *out = (int32_t)n;
-    return status;
-}
-
 static krs_status read_architecture(const json_t *root, krs_model_config *config, krs_error *err)
 {
     json_t *list = NULL;
@@ -84,106 +45,6 @@ static krs_status read_architecture(const json_t *root, krs_model_config *config
     (void)snprintf(config->architecture, sizeof(config->architecture), "%s",
                    json_string_value(first));
     return KRS_OK;
-}
-
-static krs_status read_sizes(const json_t *text, krs_model_config *config, krs_error *err)
-{
-    int64_t n_layers = 0;
-    int64_t n_heads = 0;
-    krs_status status = need_int(text, "num_hidden_layers", KRS_CONFIG_MAX_LAYERS, &n_layers, err);
-    if (status == KRS_OK) {
-        status = need_int(text, "num_attention_heads", KRS_CONFIG_MAX_HEADS, &n_heads, err);
-    }
-    if (status == KRS_OK) {
-        status = need_int(text, "hidden_size", KRS_CONFIG_MAX_WIDTH, &config->hidden, err);
-    }
-    if (status == KRS_OK) {
-        status = need_int(text, "intermediate_size", KRS_CONFIG_MAX_WIDTH, &config->ffn, err);
-    }
-    if (status == KRS_OK) {
-        status = need_int(text, "vocab_size", KRS_CONFIG_MAX_VOCAB, &config->vocab, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_int(text, "max_position_embeddings", 1, KRS_CONFIG_MAX_CONTEXT,
-                                  &config->max_positions, err);
-    }
-    config->n_layers = (int32_t)n_layers;
-    config->n_heads = (int32_t)n_heads;
-    return status;
-}
-
-static krs_status check_heads(const krs_model_config *config, krs_error *err)
-{
-    if (config->n_heads % config->n_kv_heads != 0) {
-        return krs_fail_field(err, KRS_EFORMAT, "num_key_value_heads",
-                              "num_key_value_heads: %d does not divide num_attention_heads %d",
-                              config->n_kv_heads, config->n_heads);
-    }
-    if (config->head_dim % 2 != 0) {
-        return krs_fail_field(err, KRS_EFORMAT, "head_dim",
-                              "head_dim: %d is odd; rotary embedding turns pairs",
-                              config->head_dim);
-    }
-    return KRS_OK;
-}
-
-static krs_status read_heads(const json_t *text, const config_defaults *family,
-                             krs_model_config *config, krs_error *err)
-{
-    config->n_kv_heads = family->n_kv_heads ? family->n_kv_heads : config->n_heads;
-    config->head_dim = family->head_dim;
-    krs_status status =
-        get_int32(text, "num_key_value_heads", KRS_CONFIG_MAX_HEADS, &config->n_kv_heads, err);
-    if (status == KRS_OK) {
-        status = get_int32(text, "head_dim", KRS_CONFIG_MAX_HEAD_DIM, &config->head_dim, err);
-    }
-    if (status != KRS_OK) {
-        return status;
-    }
-    if (config->head_dim == 0 && config->hidden % config->n_heads != 0) {
-        return krs_fail_field(err, KRS_EFORMAT, "num_attention_heads",
-                              "num_attention_heads: %d does not divide hidden_size %lld, and there "
-                              "is no head_dim",
-                              config->n_heads, (long long)config->hidden);
-    }
-    if (config->head_dim == 0) {
-        config->head_dim = (int32_t)(config->hidden / config->n_heads);
-    }
-    return check_heads(config, err);
-}
-
-static krs_status read_norm_eps(const json_t *text, krs_model_config *config, krs_error *err)
-{
-    static const char *const names[] = {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"};
-    config->norm_eps = 1e-6;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (json_is_number(json_object_get(text, names[i])) || i == 0) {
-            const krs_status status =
-                krs_json_get_double(text, names[i], 1e-20, 1.0, &config->norm_eps, err);
-            if (status != KRS_OK || json_object_get(text, names[i])) {
-                return status;
-            }
-        }
-    }
-    return KRS_OK;
-}
-
-static krs_status read_switches(const json_t *text, krs_model_config *config, krs_error *err)
-{
-    (void)snprintf(config->activation, sizeof(config->activation), "silu");
-    krs_status status = krs_config_copy_str(text, "hidden_activation", config->activation,
-                                            sizeof(config->activation), err);
-    if (status == KRS_OK) {
-        status = krs_config_copy_str(text, "hidden_act", config->activation,
-                                     sizeof(config->activation), err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_bool(text, "attention_bias", &config->has_attention_bias, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_bool(text, "mlp_bias", &config->has_mlp_bias, err);
-    }
-    return status;
 }
 
 /* torch_dtype or dtype: "bfloat16", or "torch.bfloat16". Any other type is read as absent, since the
@@ -259,25 +120,20 @@ static krs_status read_shared(const json_t *object, krs_model_config *config, kr
     return status;
 }
 
-static krs_status read_text(const json_t *text, krs_model_config *config, krs_error *err)
+static krs_status read_text(const json_t *text, const config_defaults *family,
+                            krs_model_config *config, krs_error *err)
 {
-    const config_defaults *family = defaults_of(config->model_type);
-    config->max_positions = family->max_positions;
-    krs_status status = read_sizes(text, config, err);
-    if (status == KRS_OK) {
-        status = read_heads(text, family, config, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_config_read_windows(text, family, config, err);
-    }
-    if (status == KRS_OK) {
-        status = read_norm_eps(text, config, err);
-    }
-    if (status == KRS_OK) {
-        status = read_switches(text, config, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_config_read_rope(text, config, err);
+    typedef krs_status reader(const json_t *text, const config_defaults *family,
+                              krs_model_config *config, krs_error *err);
+    static reader *const readers[] = {
+        krs_config_read_sizes,    krs_config_read_heads,    krs_config_read_latent,
+        krs_config_read_linear,   krs_config_read_layers,   krs_config_read_experts,
+        krs_config_read_norm_eps, krs_config_read_switches, krs_config_read_rope,
+        krs_config_read_scales,
+    };
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < sizeof(readers) / sizeof(readers[0]); i++) {
+        status = readers[i](text, family, config, err);
     }
     return status;
 }
@@ -285,6 +141,8 @@ static krs_status read_text(const json_t *text, krs_model_config *config, krs_er
 static krs_status read_all(const json_t *root, krs_model_config *config, krs_error *err)
 {
     json_t *text = NULL;
+    const config_defaults *family = krs_config_defaults_of(config->model_type);
+    config->is_tied = family->is_tied;
     krs_status status = read_architecture(root, config, err);
     if (status == KRS_OK) {
         status = krs_json_get_tree(root, "text_config", JSON_OBJECT, &text, err);
@@ -297,7 +155,7 @@ static krs_status read_all(const json_t *root, krs_model_config *config, krs_err
         status = read_shared(text, config, err);
     }
     if (status == KRS_OK) {
-        status = read_text(inner, config, err);
+        status = read_text(inner, family, config, err);
     }
     return status == KRS_OK ? krs_config_read_quant(root, inner, config, err) : status;
 }
@@ -321,6 +179,7 @@ krs_status krs_model_config_read(const json_t *root, const krs_alloc *alloc, krs
     memcpy(out->model_type, config.model_type, sizeof(out->model_type));
     status = read_all(root, &config, err);
     if (status != KRS_OK) {
+        krs_model_config_deinit(&config);
         return krs_error_wrap(err, status, "model_type %s", config.model_type);
     }
     *out = config;
@@ -376,7 +235,34 @@ krs_status krs_model_config_load(const char *dir, const krs_alloc *alloc, krs_mo
 
 void krs_model_config_deinit(krs_model_config *config)
 {
+    krs_config_free_rope(config);
     krs_alloc_free(config->alloc, config->overrides);
     config->overrides = NULL;
     config->n_overrides = 0;
+    config->rope = (krs_rope_config){.kind = KRS_ROPE_DEFAULT};
+    config->local_rope = config->rope;
+}
+
+krs_cache_shape krs_model_config_cache(const krs_model_config *config)
+{
+    const krs_latent_config *latent = &config->latent;
+    krs_cache_shape cache = {0, config->n_kv_heads, config->head_dim, config->head_dim};
+    if (latent->kv_rank > 0) {
+        cache = (krs_cache_shape){0, 1, latent->kv_rank + latent->rope_dim, latent->kv_rank};
+    }
+    for (int32_t i = 0; i < config->n_layers; i++) {
+        cache.n_layers += !krs_layer_set_has(&config->linear.layers, i);
+    }
+    return cache;
+}
+
+int64_t krs_model_config_longest(const krs_model_config *config)
+{
+    const krs_rope_config *rope = &config->rope;
+    const bool is_stretched = rope->kind == KRS_ROPE_YARN || rope->kind == KRS_ROPE_DYNAMIC;
+    const double stretched = (double)rope->original_max_positions * rope->factor;
+    if (!is_stretched || stretched <= (double)config->max_positions) {
+        return config->max_positions;
+    }
+    return stretched < KRS_CONFIG_MAX_CONTEXT ? (int64_t)stretched : KRS_CONFIG_MAX_CONTEXT;
 }

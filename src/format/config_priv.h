@@ -1,42 +1,48 @@
 /* format/config_priv.h - the parts of the config reader, one per topic, joined by config.c.
  *
- * Thread: any.  Memory: only krs_config_read_quant allocates (config->overrides). */
+ * Thread: any.  Memory: krs_config_read_quant and _rope allocate, for the config. */
 #pragma once
 
-#include "format/config.h"
+#include "format/config_family.h"
 #include "os/file.h"
 
 /* Largest context length, factor and frequency base that anybody has used, with a wide margin. */
 #define CONFIG_MAX_THETA  1e12
 #define CONFIG_MAX_FACTOR 1e6
 
-/* How a family says which layers are windowed. */
-typedef enum config_window_rule {
-    CONFIG_WINDOW_NEVER,  /* the family has none, whatever the file says */
-    CONFIG_WINDOW_ALL,    /* every layer */
-    CONFIG_WINDOW_SWITCH, /* use_sliding_window, then layer_types or max_window_layers */
-    CONFIG_WINDOW_LAYERS, /* layer_types, or every layer */
-} config_window_rule;
+/* "n_layer" where the file says that instead of "num_hidden_layers"; otherwise the field itself. */
+const char *krs_config_spelling(const json_t *text, const char *field);
 
-/* What a family assumes when the file is silent. */
-typedef struct config_defaults {
-    const char *model_type;
-    int32_t n_kv_heads; /* 0: as many as heads */
-    int32_t head_dim;   /* 0: hidden / heads */
-    int64_t max_positions;
-    int64_t window;
-    config_window_rule rule;
-} config_defaults;
+/* krs_json_get_int of a narrower field. */
+KRS_MUST_USE krs_status krs_config_get_int32(const json_t *object, const char *field, int32_t min,
+                                             int32_t max, int32_t *out, krs_error *err);
 
-/* Windows into config->window and window_layers; the sizes are already read.
- * Errors: KRS_EINVAL, KRS_EFORMAT (a list that contradicts the sizes), KRS_EUNSUPPORTED (a layer type). */
-KRS_MUST_USE krs_status krs_config_read_windows(const json_t *text, const config_defaults *family,
+/* The parts of a network's description, in the order in which they need each other. Errors: KRS_EINVAL,
+ * KRS_EFORMAT (numbers that contradict each other), KRS_EUNSUPPORTED. */
+KRS_MUST_USE krs_status krs_config_read_sizes(const json_t *text, const config_defaults *family,
+                                              krs_model_config *config, krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_heads(const json_t *text, const config_defaults *family,
+                                              krs_model_config *config, krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_latent(const json_t *text, const config_defaults *family,
+                                               krs_model_config *config, krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_linear(const json_t *text, const config_defaults *family,
+                                               krs_model_config *config, krs_error *err);
+/* Windowed, rotated and recurrent layers. */
+KRS_MUST_USE krs_status krs_config_read_layers(const json_t *text, const config_defaults *family,
+                                               krs_model_config *config, krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_experts(const json_t *text, const config_defaults *family,
                                                 krs_model_config *config, krs_error *err);
-
-/* RoPE from rope_parameters (transformers 5) or rope_theta and rope_scaling (4); max_positions is
- * already read. Errors: KRS_EINVAL, KRS_EUNSUPPORTED (a type, or a part of the head, that is not known). */
-KRS_MUST_USE krs_status krs_config_read_rope(const json_t *text, krs_model_config *config,
-                                             krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_norm_eps(const json_t *text, const config_defaults *family,
+                                                 krs_model_config *config, krs_error *err);
+KRS_MUST_USE krs_status krs_config_read_switches(const json_t *text, const config_defaults *family,
+                                                 krs_model_config *config, krs_error *err);
+/* RoPE from rope_parameters (transformers 5) or rope_theta and rope_scaling (4). Allocates longrope's
+ * lists, freed by the next, also after a failure. */
+KRS_MUST_USE krs_status krs_config_read_rope(const json_t *text, const config_defaults *family,
+                                             krs_model_config *config, krs_error *err);
+void krs_config_free_rope(krs_model_config *config);
+KRS_MUST_USE krs_status krs_config_read_scales(const json_t *text, const config_defaults *family,
+                                               krs_model_config *config, krs_error *err);
 
 /* MLX `quantization`, or a hub's `quantization_config`. root: the outermost object;
  * text: text_config, or root again. */

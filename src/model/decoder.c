@@ -14,9 +14,18 @@ static krs_status find_activation(const char *name, krs_activation *out, krs_err
         const char *name;
         krs_activation act;
     } known[] = {
-        {"silu", KRS_ACT_SILU},          {"swish", KRS_ACT_SILU},
-        {"gelu", KRS_ACT_GELU},          {"gelu_pytorch_tanh", KRS_ACT_GELU_TANH},
+        {"silu", KRS_ACT_SILU},
+        {"swish", KRS_ACT_SILU},
+        {"gelu", KRS_ACT_GELU},
+        {"gelu_python", KRS_ACT_GELU},
+        {"gelu_pytorch_tanh", KRS_ACT_GELU_TANH},
         {"gelu_new", KRS_ACT_GELU_TANH},
+        {"gelu_fast", KRS_ACT_GELU_TANH},
+        {"quick_gelu", KRS_ACT_QUICK_GELU},
+        {"relu", KRS_ACT_RELU},
+        {"relu2", KRS_ACT_RELU2},
+        {"sigmoid", KRS_ACT_SIGMOID},
+        {"tanh", KRS_ACT_TANH},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i].name, name) == 0) {
@@ -66,18 +75,27 @@ static krs_status take_slots(krs_decoder *d, const krs_decoder_step *step, krs_o
 static krs_status add_rope(krs_decoder *d, const krs_rope_config *rope, krs_rope_table *out,
                            krs_error *err)
 {
-    const uint32_t n_freqs = (uint32_t)d->config->head_dim / 2;
+    const uint32_t n_freqs = (uint32_t)d->config->rotary_dim / 2;
     float *table = krs_alloc_array(d->program->alloc, n_freqs, sizeof(float));
     if (table == NULL) {
         return krs_fail(err, KRS_ENOMEM, "rope: %u frequencies", n_freqs);
     }
-    krs_rope_fill(rope, d->config->head_dim, table, &out->scale);
+    krs_rope_fill(rope, d->config->rotary_dim, d->program->max_positions, table, &out->scale);
     krs_status status = krs_program_add_floats(d->program, table, n_freqs, &out->freqs);
     if (status != KRS_OK) {
         status = krs_fail(err, status, "program: %u frequencies", n_freqs);
     }
     krs_alloc_free(d->program->alloc, table);
     return status;
+}
+
+static krs_status add_ropes(krs_decoder *d, krs_error *err)
+{
+    const krs_model_config *config = d->config;
+    const krs_status status = add_rope(d, &config->rope, &d->ropes[KRS_ROPE_TABLE_FULL], err);
+    return status == KRS_OK && config->has_local_rope
+               ? add_rope(d, &config->local_rope, &d->ropes[KRS_ROPE_TABLE_LOCAL], err)
+               : status;
 }
 
 static krs_status add_step(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
@@ -97,36 +115,39 @@ static krs_status add_step(void *ctx, const krs_decoder_step *step, int32_t laye
     }
     krs_decoder_fill(d, step, layer, &op);
     status = krs_program_add_op(d->program, &op);
+    d->kv_layer += op.kind == KRS_OP_ATTENTION;
     return status == KRS_OK ? KRS_OK : krs_fail(err, status, "program: op %u", d->program->n_ops);
 }
 
-/* Sizes config.json may have and kernels may not. */
-static krs_status check_sizes(const krs_model_config *config, krs_error *err)
+/* What the cache of a sequence has, and how long it may grow. */
+static krs_status set_frame(krs_decoder *d, int64_t context, krs_error *err)
 {
-    if (config->head_dim > KRS_PROGRAM_MAX_HEAD_DIM) {
+    const krs_cache_shape cache = krs_model_config_cache(d->config);
+    if (cache.key_dim > KRS_PROGRAM_MAX_HEAD_DIM) {
         return krs_fail(err, KRS_EUNSUPPORTED, "config.json: head_dim %d, want at most %d",
-                        config->head_dim, KRS_PROGRAM_MAX_HEAD_DIM);
+                        cache.key_dim, KRS_PROGRAM_MAX_HEAD_DIM);
     }
+    d->program->n_kv_layers = cache.n_layers;
+    d->program->n_kv_heads = cache.n_heads;
+    d->program->head_dim = cache.key_dim;
+    d->program->value_dim = cache.value_dim != cache.key_dim ? cache.value_dim : 0;
+    d->program->max_positions = context;
     return KRS_OK;
 }
 
-krs_status krs_decoder_build(krs_binder *binder, krs_error *err)
+krs_status krs_decoder_build(krs_binder *binder, int64_t context, krs_error *err)
 {
     krs_decoder d = {.binder = binder, .program = binder->program, .config = binder->config};
     krs_program *program = binder->program;
-    program->n_kv_layers = d.config->n_layers;
-    program->n_kv_heads = d.config->n_kv_heads;
-    program->head_dim = d.config->head_dim;
-    program->max_positions = d.config->max_positions;
     for (int slot = 0; slot < KRS_SLOT_COUNT; slot++) {
         d.slots[slot] = KRS_NO_SLOT;
     }
-    krs_status status = check_sizes(d.config, err);
+    krs_status status = set_frame(&d, context, err);
     if (status == KRS_OK) {
         status = find_activation(d.config->activation, &d.act, err);
     }
     if (status == KRS_OK) {
-        status = add_rope(&d, &d.config->rope, &d.ropes[KRS_ROPE_TABLE_FULL], err);
+        status = add_ropes(&d, err);
     }
     if (status == KRS_OK) {
         status = krs_family_walk(binder->family, d.config, add_step, &d, err);

@@ -24,6 +24,7 @@ typedef struct krs_decoder {
     krs_slot slots[KRS_SLOT_COUNT]; /* KRS_NO_SLOT until a step uses it */
     krs_activation act;             /* hidden_act */
     krs_rope_table ropes[KRS_ROPE_TABLE_COUNT];
+    int32_t kv_layer; /* layers before the one at hand that keep KV */
 } krs_decoder;
 
 /* Numbers of one op from the configuration and from the widths of its slots. op has its kind, slots and

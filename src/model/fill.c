@@ -28,38 +28,48 @@ static void fill_embed(const krs_decoder *d, const krs_decoder_step *step, int32
     op->embed.scale = 1.0f;
 }
 
+/* Without a weight, or with one as long as the row, the step must say how many groups. */
 static void fill_norm(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
 {
+    const bool has_weight = op->matrix != KRS_NO_MATRIX;
+    const int64_t width = krs_decoder_width(d, step->in);
     (void)layer;
     op->norm.eps = (float)d->config->norm_eps;
-    op->norm.n_groups = groups_of(d, step, d->program->matrices[op->matrix].n_in);
+    op->norm.n_groups =
+        groups_of(d, step, has_weight ? d->program->matrices[op->matrix].n_in : width);
+    op->norm.weight_offset = has_weight ? d->binder->family->norm_offset : 0.0f;
 }
 
 static void fill_rope(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
 {
-    const krs_rope_table *table = &d->ropes[KRS_ROPE_TABLE_FULL];
-    (void)layer;
-    op->rope.n_heads = groups_of(d, step, d->config->head_dim);
+    const krs_model_config *config = d->config;
+    const bool is_local = config->has_local_rope && krs_model_config_is_windowed(config, layer);
+    const krs_rope_table *table = &d->ropes[is_local ? KRS_ROPE_TABLE_LOCAL : KRS_ROPE_TABLE_FULL];
+    op->rope.n_heads = groups_of(d, step, config->head_dim);
     op->rope.head_dim = (int32_t)(krs_decoder_width(d, step->in) / op->rope.n_heads);
-    op->rope.n_freqs = d->config->head_dim / 2;
+    op->rope.n_freqs = config->rotary_dim / 2;
     op->rope.freqs = table->freqs;
     op->rope.scale = table->scale;
+    op->rope.offset = (int32_t)krs_dim_of(config, step->in_at);
+    op->rope.is_interleaved = d->binder->family->rope_is_interleaved || config->is_rope_interleaved;
 }
 
 static void fill_attention(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
                            krs_op *op)
 {
-    const bool is_windowed = krs_model_config_is_windowed(d->config, layer);
+    const krs_model_config *config = d->config;
+    const bool is_windowed = krs_model_config_is_windowed(config, layer);
+    const double divisor = config->is_scale_by_layer ? layer + 1 : 1;
     (void)step;
-    op->attention.layer = layer;
-    op->attention.n_heads = d->config->n_heads;
+    op->attention.layer = d->kv_layer;
+    op->attention.n_heads = config->n_heads;
     op->attention.n_kv_heads = d->program->n_kv_heads;
     op->attention.head_dim = d->program->head_dim;
     /* A window as long as the context is none; this also brings it into 32 bits. */
-    op->attention.window = is_windowed && d->config->window < d->config->max_positions
-                               ? (int32_t)d->config->window
-                               : 0;
-    op->attention.scale = (float)(1.0 / sqrt((double)d->config->head_dim));
+    op->attention.window =
+        is_windowed && config->window < d->program->max_positions ? (int32_t)config->window : 0;
+    op->attention.scale = (float)(config->attention_scale / divisor);
+    op->attention.softcap = (float)config->attention_softcap;
 }
 
 /* The step's own, or hidden_act. */
@@ -76,12 +86,21 @@ static void fill_glu(const krs_decoder *d, const krs_decoder_step *step, int32_t
     op->glu.act = act_of(d, step);
 }
 
+/* What a block adds to the stream is multiplied; other sums are plain. */
 static void fill_add(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
 {
-    (void)d;
+    (void)layer;
+    op->add.scale = step->in == KRS_SLOT_STREAM ? (float)d->config->residual_scale : 1.0f;
+}
+
+/* Of logits. */
+static void fill_scale(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                       krs_op *op)
+{
     (void)step;
     (void)layer;
-    op->add.scale = 1.0f;
+    op->scale.factor = (float)d->config->logit_scale;
+    op->scale.softcap = (float)d->config->logit_softcap;
 }
 
 static void fill_activate(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
@@ -114,6 +133,8 @@ void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_
         [KRS_OP_ADD] = fill_add,
         [KRS_OP_ACTIVATE] = fill_activate,
         [KRS_OP_COPY] = fill_copy,
+        [KRS_OP_SCALE] = fill_scale,
+        [KRS_OP_LAYER_NORM] = fill_norm,
     };
     KRS_CHECK(step->kind < KRS_OP_KIND_COUNT);
     if (fills[step->kind]) {

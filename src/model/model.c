@@ -40,16 +40,31 @@ static krs_status read_config(const char *dir, const krs_alloc *alloc, krs_model
 
 static uint64_t kv_bytes_per_token(const krs_model_config *config)
 {
-    return UINT64_C(2) * (uint64_t)config->n_layers * (uint64_t)config->n_kv_heads *
-           (uint64_t)config->head_dim * F16_BYTES;
+    const krs_cache_shape cache = krs_model_config_cache(config);
+    return (uint64_t)cache.n_layers * (uint64_t)cache.n_heads *
+           ((uint64_t)cache.key_dim + (uint64_t)cache.value_dim) * F16_BYTES;
 }
 
-static krs_status build(krs_model *model, const krs_family *family, krs_error *err)
+/* The context asked for, or the model's own. */
+static krs_status choose_context(const krs_model_config *config, int64_t asked, int64_t *out,
+                                 krs_error *err)
+{
+    const int64_t longest = krs_model_config_longest(config);
+    if (asked < 0 || asked > longest) {
+        return krs_fail_field(err, KRS_EINVAL, "ctx",
+                              "ctx: %lld tokens, want 1 .. %lld (what the model was made for)",
+                              (long long)asked, (long long)longest);
+    }
+    *out = asked > 0 ? asked : config->max_positions;
+    return KRS_OK;
+}
+
+static krs_status build(krs_model *model, const krs_family *family, int64_t context, krs_error *err)
 {
     krs_binder binder;
     krs_binder_init(&binder, family, &model->config, krs_model_tensors(model), &model->program,
                     &model->stats, &model->copies);
-    const krs_status status = krs_decoder_build(&binder, err);
+    const krs_status status = krs_decoder_build(&binder, context, err);
     model->stats.file_bytes = krs_model_tensors(model)->file_bytes;
     model->stats.kv_bytes_per_token_f16 = kv_bytes_per_token(&model->config);
     return status;
@@ -73,12 +88,16 @@ krs_status krs_model_open(const char *dir, const krs_model_options *options, con
     krs_program_init(&model->program, alloc);
     krs_copies_init(&model->copies, alloc);
     const krs_family *family = NULL;
+    int64_t context = 0;
     krs_status status = read_config(dir, alloc, &model->config, &family, err);
+    if (status == KRS_OK) {
+        status = choose_context(&model->config, opt->context_tokens, &context, err);
+    }
     if (status == KRS_OK) {
         status = krs_safetensors_open(dir, opt->map_mode, alloc, &model->tensors, err);
     }
     if (status == KRS_OK) {
-        status = build(model, family, err);
+        status = build(model, family, context, err);
     }
     if (status != KRS_OK) {
         krs_model_close(model);

@@ -17,15 +17,18 @@ typedef struct krs_model krs_model;
 typedef struct krs_model_options {
     size_t size;              /* sizeof(krs_model_options) */
     krs_os_map_mode map_mode; /* default KRS_OS_MAP_SHARED_PAGES */
+    /* Tokens a sequence may have at most; 0: what the model was made for. Rotations that are stretched with
+     * the context (longrope, dynamic) are chosen by it, here and for good. */
+    int64_t context_tokens;
 } krs_model_options;
 
 #define KRS_MODEL_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(krs_model_options), KRS_OS_MAP_SHARED_PAGES                                         \
+        sizeof(krs_model_options), KRS_OS_MAP_SHARED_PAGES, 0                                      \
     }
 
 /* dir: a folder with config.json and safetensors. options: NULL = defaults.
- * Errors: KRS_ENOENT (not a model folder; a missing tensor, named), KRS_EUNSUPPORTED (family, listing the
+ * Errors: KRS_EINVAL (a context the model cannot have), KRS_ENOENT (not a model folder; a missing tensor, named), KRS_EUNSUPPORTED (family, listing the
  * nearest ones; activation; quantisation), KRS_EFORMAT (wrong shape, both shapes; vocabulary mismatch),
  * KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_model_open(const char *dir, const krs_model_options *options,

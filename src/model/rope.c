@@ -89,7 +89,37 @@ static double yarn_attention_factor(const krs_rope_config *config)
     return yarn_mscale(config->factor, 1);
 }
 
-static float freq_of(const krs_rope_config *config, yarn_ramp ramp, int32_t i, int32_t head_dim)
+/* The divisors of longrope; for contexts beyond the original length the long ones, for all positions, as
+ * the model was trained. */
+static const double *longrope_factors(const krs_rope_config *config, int64_t context)
+{
+    return context > config->original_max_positions ? config->long_factors : config->short_factors;
+}
+
+/* sqrt(1 + ln factor / ln original), unless the file says. */
+static double longrope_attention_factor(const krs_rope_config *config)
+{
+    if (config->attention_factor != 0) {
+        return config->attention_factor;
+    }
+    const double original = (double)config->original_max_positions;
+    return config->factor <= 1 || original <= 1 ? 1.0
+                                                : sqrt(1 + log(config->factor) / log(original));
+}
+
+/* Dynamic NTK scaling raises the base with the length of the context; up to the original one it is plain
+ * RoPE. The reference does so as a sequence grows, which makes a cache wrong that was filled before; we
+ * choose once, from the longest context there can be. */
+static double dynamic_theta(const krs_rope_config *config, int32_t dim, int64_t context)
+{
+    const double original = (double)config->original_max_positions;
+    const double length = (double)context > original ? (double)context : original;
+    const double stretch = config->factor * length / original - (config->factor - 1);
+    return dim > 2 ? config->theta * pow(stretch, (double)dim / (dim - 2)) : config->theta;
+}
+
+static float freq_of(const krs_rope_config *config, yarn_ramp ramp, int32_t i, int32_t head_dim,
+                     int64_t context)
 {
     const float span = tokens_per_radian(config, i, head_dim);
     const float freq = 1.0f / span;
@@ -100,19 +130,34 @@ static float freq_of(const krs_rope_config *config, yarn_ramp ramp, int32_t i, i
         return freq / (float)config->factor;
     case KRS_ROPE_LLAMA3:
         return llama3_freq(config, freq);
+    case KRS_ROPE_LONGROPE:
+        return 1.0f / ((float)longrope_factors(config, context)[i] * span);
+    case KRS_ROPE_DYNAMIC: /* theta has been raised */
+        return freq;
     case KRS_ROPE_YARN:
         break;
     }
     return yarn_freq(config, ramp, i, span);
 }
 
-void krs_rope_fill(const krs_rope_config *config, int32_t head_dim, float *inv_freq, float *scale)
+static double attention_factor(const krs_rope_config *config)
+{
+    return config->kind == KRS_ROPE_YARN       ? yarn_attention_factor(config)
+           : config->kind == KRS_ROPE_LONGROPE ? longrope_attention_factor(config)
+                                               : 1.0;
+}
+
+void krs_rope_fill(const krs_rope_config *config, int32_t head_dim, int64_t context,
+                   float *inv_freq, float *scale)
 {
     KRS_CHECK(head_dim >= 2 && head_dim % 2 == 0);
-    const bool is_yarn = config->kind == KRS_ROPE_YARN;
-    const yarn_ramp ramp = is_yarn ? yarn_ramp_of(config, head_dim) : (yarn_ramp){0, 1};
-    for (int32_t i = 0; i < head_dim / 2; i++) {
-        inv_freq[i] = freq_of(config, ramp, i, head_dim);
+    krs_rope_config c = *config;
+    const yarn_ramp ramp = c.kind == KRS_ROPE_YARN ? yarn_ramp_of(&c, head_dim) : (yarn_ramp){0, 1};
+    if (c.kind == KRS_ROPE_DYNAMIC) {
+        c.theta = dynamic_theta(&c, head_dim, context);
     }
-    *scale = is_yarn ? (float)yarn_attention_factor(config) : 1.0f;
+    for (int32_t i = 0; i < head_dim / 2; i++) {
+        inv_freq[i] = freq_of(&c, ramp, i, head_dim, context);
+    }
+    *scale = (float)attention_factor(&c);
 }

@@ -9,9 +9,17 @@ krs_traits krs_traits_of(const krs_model_config *config, int32_t layer)
     } all[] = {
         {KRS_TRAIT_ALWAYS, true},
         {KRS_TRAIT_WINDOW, krs_model_config_is_windowed(config, layer)},
-        {KRS_TRAIT_ROPE, true},
+        {KRS_TRAIT_ROPE, krs_layer_set_has(&config->rope_layers, layer)},
+        {KRS_TRAIT_LINEAR, krs_layer_set_has(&config->linear.layers, layer)},
+        {KRS_TRAIT_EXPERTS, krs_layer_set_has(&config->experts.layers, layer)},
+        {KRS_TRAIT_SHARED_EXPERT, config->experts.shared_ffn > 0},
+        {KRS_TRAIT_QUERY_RANK, config->latent.q_rank > 0},
+        {KRS_TRAIT_PARALLEL, config->is_parallel},
+        {KRS_TRAIT_QK_NORM, config->has_qk_norm},
         {KRS_TRAIT_ATTENTION_BIAS, config->has_attention_bias},
+        {KRS_TRAIT_QKV_BIAS, config->has_qkv_bias},
         {KRS_TRAIT_MLP_BIAS, config->has_mlp_bias},
+        {KRS_TRAIT_LOGIT_SCALE, config->logit_scale != 1.0 || config->logit_softcap > 0},
     };
     krs_traits traits = 0;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

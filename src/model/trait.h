@@ -14,8 +14,16 @@ typedef enum krs_trait {
     KRS_TRAIT_ALWAYS = 1u << 0,         /* every layer of every file */
     KRS_TRAIT_WINDOW = 1u << 1,         /* attention sees a window of the past */
     KRS_TRAIT_ROPE = 1u << 2,           /* queries and keys are rotated */
-    KRS_TRAIT_ATTENTION_BIAS = 1u << 3, /* attention_bias */
-    KRS_TRAIT_MLP_BIAS = 1u << 4,       /* mlp_bias */
+    KRS_TRAIT_LINEAR = 1u << 3,         /* recurrent instead of attention */
+    KRS_TRAIT_EXPERTS = 1u << 4,        /* a mixture instead of one feed-forward */
+    KRS_TRAIT_SHARED_EXPERT = 1u << 5,  /* and one that every token goes through */
+    KRS_TRAIT_QUERY_RANK = 1u << 6,     /* latent attention whose queries are compressed too */
+    KRS_TRAIT_PARALLEL = 1u << 7,       /* attention and feed-forward side by side */
+    KRS_TRAIT_QK_NORM = 1u << 8,        /* qk_layernorm, where it is a switch */
+    KRS_TRAIT_ATTENTION_BIAS = 1u << 9, /* attention_bias */
+    KRS_TRAIT_QKV_BIAS = 1u << 10,      /* qkv_bias */
+    KRS_TRAIT_MLP_BIAS = 1u << 11,      /* mlp_bias */
+    KRS_TRAIT_LOGIT_SCALE = 1u << 12,   /* logits are multiplied or capped */
 } krs_trait;
 
 /* layer: 0 .. n_layers - 1. */

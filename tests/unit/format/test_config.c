@@ -176,8 +176,8 @@ static void yarn_and_linear_carry_their_settings(void **state)
 static void rope_that_is_not_known_is_refused(void **state)
 {
     (void)state;
-    refuse("{" LLAMA ",\"rope_scaling\":{\"type\":\"longrope\",\"factor\":2}}", KRS_EUNSUPPORTED,
-           "rope_type", "longrope");
+    refuse("{" LLAMA ",\"rope_scaling\":{\"type\":\"spiral\",\"factor\":2}}", KRS_EUNSUPPORTED,
+           "rope_type", "spiral");
     refuse("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}", KRS_EINVAL, "factor", "missing");
     refuse("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0.5}}", KRS_EINVAL,
            "factor", "0.5");

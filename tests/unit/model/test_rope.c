@@ -28,7 +28,7 @@ static void assert_table(const krs_rope_config *config, int32_t head_dim, const 
 {
     float freqs[MAX_PAIRS];
     float got_scale = 0;
-    krs_rope_fill(config, head_dim, freqs, &got_scale);
+    krs_rope_fill(config, head_dim, 4096, freqs, &got_scale);
     for (size_t i = 0; i < n; i++) {
         assert_close((double)freqs[want[i].pair], want[i].freq, want[i].pair);
     }
@@ -41,7 +41,7 @@ static void default_is_a_geometric_series(void **state)
     const krs_rope_config config = {.kind = KRS_ROPE_DEFAULT, .theta = 10000, .factor = 1};
     float freqs[MAX_PAIRS];
     float scale = 0;
-    krs_rope_fill(&config, 128, freqs, &scale);
+    krs_rope_fill(&config, 128, 4096, freqs, &scale);
     for (int i = 0; i < 64; i++) {
         assert_close((double)freqs[i], pow(10000, -i / 64.0), i);
     }
@@ -54,7 +54,7 @@ static void linear_divides_every_frequency(void **state)
     const krs_rope_config config = {.kind = KRS_ROPE_LINEAR, .theta = 10000, .factor = 2.5};
     float freqs[MAX_PAIRS];
     float scale = 0;
-    krs_rope_fill(&config, 64, freqs, &scale);
+    krs_rope_fill(&config, 64, 4096, freqs, &scale);
     for (int i = 0; i < 32; i++) {
         assert_close((double)freqs[i], pow(10000, -i / 32.0) / 2.5, i);
     }
@@ -106,7 +106,7 @@ static void llama3_with_equal_bounds_has_no_blend(void **state)
                                     .original_max_positions = 8192};
     float freqs[MAX_PAIRS];
     float scale = 0;
-    krs_rope_fill(&config, 128, freqs, &scale);
+    krs_rope_fill(&config, 128, 4096, freqs, &scale);
     for (int i = 0; i < 64; i++) {
         const double freq = pow(500000, -i / 64.0);
         const double turns = 8192 * freq / (2 * 3.14159265358979323846);
