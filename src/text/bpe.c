@@ -1,33 +1,23 @@
-/* text/bpe.c - encoding one piece: first symbols, the word cache, and the model interface.
+/* text/bpe.c - encoding pieces: the word cache, seams, first symbols, and the model interface.
  *
- * The cache is direct-mapped, one cache line per slot, and replaces without asking: natural text
- * repeats its words so much that anything smarter measured no better. It never allocates after
- * creation, and its contents cannot change a result. */
+ *   piece --in the cache?--> ids
+ *     no: cut at its seams (bpe_seam.h) --> parts, each --in the cache?--> ids
+ *           no: a token as it is? (ignore_merges) first symbols, merges (bpe_merge.c) --> ids, cached
+ *
+ * The first question is all that nine pieces of ten of natural text ever see, so it is kept free of calls
+ * and of branches on the length. */
 #include "text/bpe_priv.h"
 
+#include "text/bpe_cache.h"
 #include "text/bytelevel.h"
 #include "text/unicode.h"
-
-#define CACHE_SLOTS     (1u << 15) /* 2 MiB per encoder: the working vocabulary of long texts */
-#define CACHE_KEY_BYTES 23         /* longer words are too rare to be worth a line */
-#define CACHE_IDS       8
-#define HASH_SEED       0x627065u
-
-typedef struct cached_word {
-    uint64_t hash;
-    uint32_t ids[CACHE_IDS];
-    uint8_t n_ids; /* 0: empty slot */
-    uint8_t n_key;
-    char key[CACHE_KEY_BYTES - 1];
-} cached_word;
 
 typedef struct scratch {
     const krs_alloc *alloc;
     krs_bpe_room room;
     krs_idlist symbols;
-    krs_buf
-        spelled; /* a byte-level piece in its alphabet, for whole-word look-up; a marked symbol */
-    cached_word *cache;
+    krs_buf spelled; /* a byte-level piece in its alphabet, for whole-word look-up */
+    krs_bpe_cache cache;
 } scratch;
 
 static void scratch_free(void *ptr)
@@ -37,7 +27,7 @@ static void scratch_free(void *ptr)
         krs_bpe_room_deinit(&s->room);
         krs_idlist_deinit(&s->symbols);
         krs_buf_deinit(&s->spelled);
-        krs_alloc_free(s->alloc, s->cache);
+        krs_bpe_cache_deinit(&s->cache, s->alloc);
         krs_alloc_free(s->alloc, s);
     }
 }
@@ -53,8 +43,7 @@ static void *scratch_new(const void *self, const krs_alloc *alloc)
     s->room.alloc = alloc;
     krs_idlist_init(&s->symbols, alloc, KRS_BPE_MAX_WORD_BYTES);
     krs_buf_init(&s->spelled, alloc, 2 * (size_t)KRS_BPE_MAX_WORD_BYTES);
-    s->cache = krs_alloc_array(alloc, CACHE_SLOTS, sizeof(s->cache[0]));
-    if (!s->cache) {
+    if (krs_bpe_cache_init(&s->cache, alloc) != KRS_OK) {
         scratch_free(s);
         return NULL;
     }
@@ -198,10 +187,12 @@ static int64_t whole_word(const krs_bpe *bpe, scratch *s, krs_str word)
     return krs_vocab_find(bpe->vocab, krs_buf_view(&s->spelled));
 }
 
-static krs_status encode_uncached(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
-                                  krs_error *err)
+/* A word that no cache has. is_part: of a longer piece, so that being a token does not count. */
+static krs_status encode_new(const krs_bpe *bpe, scratch *s, krs_str word, bool is_part,
+                             krs_idlist *out, krs_error *err)
 {
-    const int64_t id = bpe->options.is_whole_word_ok ? whole_word(bpe, s, word) : -1;
+    const bool may_be_token = bpe->options.is_whole_word_ok && !is_part;
+    const int64_t id = may_be_token ? whole_word(bpe, s, word) : -1;
     if (id >= 0) {
         return krs_idlist_push(out, (uint32_t)id);
     }
@@ -212,36 +203,90 @@ static krs_status encode_uncached(const krs_bpe *bpe, scratch *s, krs_str word, 
     return status == KRS_OK ? krs_idlist_append(out, s->symbols.ids, s->symbols.n) : status;
 }
 
-static void remember(cached_word *slot, uint64_t hash, krs_str word, const uint32_t *ids, size_t n)
+/* Do a part and a whole piece of the same bytes have ids of their own? */
+static inline bool is_kept_apart(const krs_bpe *bpe, bool is_part)
 {
-    if (n == 0 || n > CACHE_IDS) {
-        return;
-    }
-    slot->hash = hash;
-    slot->n_ids = (uint8_t)n;
-    slot->n_key = (uint8_t)word.len;
-    memcpy(slot->key, word.ptr, word.len);
-    memcpy(slot->ids, ids, n * sizeof(ids[0]));
+    return is_part && bpe->options.is_whole_word_ok;
 }
 
-static krs_status encode_word(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
-                              krs_error *err)
+/* A word without seams that is not among the short ones. */
+static krs_status encode_long(const krs_bpe *bpe, scratch *s, krs_str word, bool is_part,
+                              krs_idlist *out, krs_error *err)
 {
-    if (word.len >= CACHE_KEY_BYTES) {
-        return encode_uncached(bpe, s, word, out, err);
-    }
-    const uint64_t hash = krs_str_hash(word, HASH_SEED);
-    cached_word *slot = &s->cache[hash & (CACHE_SLOTS - 1)];
-    if (slot->n_ids > 0 && slot->hash == hash &&
-        krs_str_equal((krs_str){slot->key, slot->n_key}, word)) {
-        return krs_idlist_append(out, slot->ids, slot->n_ids);
+    uint64_t hash;
+    bool is_there;
+    krs_bpe_long_word *line =
+        krs_bpe_cache_long(&s->cache, word, is_kept_apart(bpe, is_part), &hash, &is_there);
+    if (is_there) {
+        return krs_idlist_append(out, line->ids, line->n_ids);
     }
     const size_t before = out->n;
-    const krs_status status = encode_uncached(bpe, s, word, out, err);
-    if (status == KRS_OK) {
-        remember(slot, hash, word, out->ids + before, out->n - before);
+    const krs_status status = encode_new(bpe, s, word, is_part, out, err);
+    const size_t n = out->n - before;
+    const bool is_short = word.len <= KRS_BPE_WORD_BYTES && n <= KRS_BPE_WORD_IDS;
+    if (status == KRS_OK && line && !is_short && n > 0 && n <= KRS_BPE_LONG_WORD_IDS) {
+        krs_bpe_cache_keep_long(line, word, hash, out->ids + before, n);
     }
     return status;
+}
+
+static krs_status encode_parts(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
+                               krs_error *err);
+
+/* A word of up to KRS_BPE_WORD_BYTES, a piece or a part of one. n_readable: bytes from its start on that
+ * may be read. */
+static inline krs_status encode_short(const krs_bpe *bpe, scratch *s, krs_str word,
+                                      size_t n_readable, bool is_part, krs_idlist *out,
+                                      krs_error *err)
+{
+    const krs_bpe_key key =
+        krs_bpe_key_of(word.ptr, word.len, n_readable, is_kept_apart(bpe, is_part));
+    krs_bpe_word *set = krs_bpe_cache_set(&s->cache, key);
+    const krs_bpe_word *known = krs_bpe_cache_find(set, key);
+    if (known) {
+        return krs_bpe_word_append(known, out);
+    }
+    const size_t before = out->n;
+    const krs_status status =
+        is_part ? encode_long(bpe, s, word, true, out, err) : encode_parts(bpe, s, word, out, err);
+    const size_t n = out->n - before;
+    if (status == KRS_OK && n > 0 && n <= KRS_BPE_WORD_IDS) {
+        krs_bpe_cache_keep(set, key, out->ids + before, n);
+    }
+    return status;
+}
+
+/* A piece that is not in the cache of short ones, seam by seam. */
+static krs_status encode_parts(const krs_bpe *bpe, scratch *s, krs_str word, krs_idlist *out,
+                               krs_error *err)
+{
+    const size_t first = krs_bpe_seams_next(&bpe->seams, word);
+    if (first == word.len) {
+        return encode_long(bpe, s, word, false, out, err);
+    }
+    krs_status status = KRS_OK;
+    for (size_t n = first; status == KRS_OK && word.len > 0;) {
+        const krs_str part = {word.ptr, n};
+        status = n <= KRS_BPE_WORD_BYTES ? encode_short(bpe, s, part, word.len, true, out, err)
+                                         : encode_long(bpe, s, part, true, out, err);
+        word = (krs_str){word.ptr + n, word.len - n};
+        n = krs_bpe_seams_next(&bpe->seams, word);
+    }
+    return status;
+}
+
+/* n_readable: as in encode_short. */
+static inline krs_status encode_word(const krs_bpe *bpe, scratch *s, krs_str word,
+                                     size_t n_readable, krs_idlist *out, krs_error *err)
+{
+    if (word.len <= KRS_BPE_WORD_BYTES) {
+        return encode_short(bpe, s, word, n_readable, false, out, err);
+    }
+    if (word.len > KRS_BPE_MAX_WORD_BYTES) {
+        return krs_fail(err, KRS_ETOOLARGE, "text: one word of %zu bytes, limit %u", word.len,
+                        KRS_BPE_MAX_WORD_BYTES);
+    }
+    return encode_parts(bpe, s, word, out, err);
 }
 
 /* End of the first part of text that no merge can leave: before a U+2581 that follows another
@@ -257,18 +302,29 @@ static size_t part_end(krs_str text)
     return end == SIZE_MAX ? text.len : end;
 }
 
-static krs_status encode_parts(const krs_bpe *bpe, scratch *s, krs_str text, krs_idlist *out,
-                               krs_error *err)
+static krs_status encode_spaced(const krs_bpe *bpe, scratch *s, krs_str text, krs_idlist *out,
+                                krs_error *err)
 {
     krs_status status = KRS_OK;
     while (status == KRS_OK && text.len > 0) {
         const size_t n = part_end(text);
-        if (n > KRS_BPE_MAX_WORD_BYTES) {
-            return krs_fail(err, KRS_ETOOLARGE, "text: one word of %zu bytes, limit %u", n,
-                            KRS_BPE_MAX_WORD_BYTES);
-        }
-        status = encode_word(bpe, s, (krs_str){text.ptr, n}, out, err);
+        status = encode_word(bpe, s, (krs_str){text.ptr, n}, text.len, out, err);
         text = (krs_str){text.ptr + n, text.len - n};
+    }
+    return status;
+}
+
+static krs_status encode_pieces(const void *self, void *ptr, krs_str text, const krs_span *pieces,
+                                size_t n, krs_idlist *out, krs_error *err)
+{
+    const krs_bpe *bpe = self;
+    scratch *s = ptr;
+    const bool is_spaced = bpe->can_split && !bpe->options.is_whole_word_ok;
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < n; i++) {
+        const krs_str piece = {text.ptr + pieces[i].start, pieces[i].end - pieces[i].start};
+        status = is_spaced ? encode_spaced(bpe, s, piece, out, err)
+                           : encode_word(bpe, s, piece, text.len - pieces[i].start, out, err);
     }
     return status;
 }
@@ -276,16 +332,8 @@ static krs_status encode_parts(const krs_bpe *bpe, scratch *s, krs_str text, krs
 static krs_status encode(const void *self, void *ptr, krs_str piece, krs_idlist *out,
                          krs_error *err)
 {
-    const krs_bpe *bpe = self;
-    scratch *s = ptr;
-    if (bpe->can_split && !bpe->options.is_whole_word_ok) {
-        return encode_parts(bpe, s, piece, out, err);
-    }
-    if (piece.len > KRS_BPE_MAX_WORD_BYTES) {
-        return krs_fail(err, KRS_ETOOLARGE, "text: one word of %zu bytes, limit %u", piece.len,
-                        KRS_BPE_MAX_WORD_BYTES);
-    }
-    return encode_word(bpe, s, piece, out, err);
+    const krs_span all = {0, (uint32_t)piece.len};
+    return encode_pieces(self, ptr, piece, &all, 1, out, err);
 }
 
 static void free_self(void *self)
@@ -295,7 +343,8 @@ static void free_self(void *self)
 
 krs_text_model krs_bpe_seal(krs_bpe *bpe)
 {
-    static const krs_text_model_ops ops = {free_self, scratch_new, scratch_free, encode};
+    static const krs_text_model_ops ops = {free_self, scratch_new, scratch_free, encode,
+                                           encode_pieces};
     krs_buf_deinit(&bpe->joined);
     return (krs_text_model){&ops, bpe};
 }

@@ -13,6 +13,8 @@
 
 #include <stdio.h>
 
+#define MIN_SLOTS 16 /* of the pair table beyond two per merge, so that one is always empty */
+
 static int64_t byte_id(const krs_vocab *vocab, const krs_bpe_options *options, unsigned char byte)
 {
     char text[8];
@@ -46,6 +48,51 @@ static krs_status keep_affixes(krs_bpe *bpe)
     return KRS_OK;
 }
 
+/* A token in raw bytes, in bpe->joined or where it is; nothing for one that bytes cannot spell. */
+static krs_str raw_text(void *ctx, uint32_t id)
+{
+    krs_bpe *bpe = ctx;
+    const krs_str text = krs_vocab_text(bpe->vocab, id);
+    if (!bpe->options.is_byte_level || !text.ptr) {
+        return text;
+    }
+    krs_buf_reset(&bpe->joined);
+    if (krs_buf_reserve(&bpe->joined, text.len) != KRS_OK) {
+        return (krs_str){NULL, 0};
+    }
+    for (size_t i = 0, n = 0; i < text.len; i += n) {
+        const int byte =
+            krs_bytelevel_byte(krs_utf8_decode((krs_str){text.ptr + i, text.len - i}, &n));
+        if (byte < 0) {
+            return (krs_str){NULL, 0};
+        }
+        bpe->joined.data[bpe->joined.len++] = (char)byte;
+    }
+    return krs_buf_view(&bpe->joined);
+}
+
+/* Seams, if no character can be unknown, and what a symbol is does not depend on the word's ends. */
+static krs_status add_seams(krs_bpe *bpe)
+{
+    if (krs_bpe_has_affixes(bpe)) {
+        return KRS_OK;
+    }
+    for (unsigned byte = 0; byte < 256; byte++) {
+        if (bpe->byte_ids[byte] < 0) {
+            return KRS_OK;
+        }
+    }
+    size_t n_longest = 0; /* so that raw_text need not grow its buffer, nor fail */
+    for (uint32_t id = 0; id < bpe->vocab->n_ids; id++) {
+        const krs_str text = krs_vocab_text(bpe->vocab, id);
+        n_longest = text.len > n_longest ? text.len : n_longest;
+    }
+    const krs_status status = krs_buf_reserve(&bpe->joined, n_longest);
+    return status == KRS_OK
+               ? krs_bpe_seams_build(&bpe->seams, bpe->alloc, bpe->vocab->n_ids, raw_text, bpe)
+               : status;
+}
+
 krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, size_t n_merges,
                        const krs_alloc *alloc, krs_bpe **out, krs_error *err)
 {
@@ -54,10 +101,7 @@ krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, s
         return krs_fail(err, KRS_ETOOLARGE, "tokenizer: model.merges: %zu, limit %u", n_merges,
                         KRS_VOCAB_MAX_IDS);
     }
-    size_t n_slots = 16;
-    while (n_slots < 2 * n_merges) {
-        n_slots *= 2;
-    }
+    const uint32_t n_slots = (uint32_t)(2 * n_merges + MIN_SLOTS);
     krs_bpe *bpe = krs_alloc_zero(alloc, sizeof(*bpe));
     krs_bpe_pair *pairs = krs_alloc_array(alloc, n_slots, sizeof(pairs[0]));
     if (!bpe || !pairs) {
@@ -72,14 +116,14 @@ krs_status krs_bpe_new(const krs_vocab *vocab, const krs_bpe_options *options, s
                      .vocab = vocab,
                      .options = *options,
                      .pairs = pairs,
-                     .mask = n_slots - 1,
+                     .n_slots = n_slots,
                      .max_merges = n_merges};
     for (unsigned byte = 0; byte < 256; byte++) {
         bpe->byte_ids[byte] = byte_id(vocab, options, (unsigned char)byte);
     }
     bpe->can_split = !options->is_byte_level && krs_vocab_find(vocab, KRS_STR("\xE2\x96\x81")) >= 0;
     krs_buf_init(&bpe->joined, alloc, KRS_BPE_MAX_WORD_BYTES);
-    if (keep_affixes(bpe) != KRS_OK) {
+    if (keep_affixes(bpe) != KRS_OK || add_seams(bpe) != KRS_OK) {
         krs_bpe_free(bpe);
         return krs_fail(err, KRS_ENOMEM, "tokenizer: out of memory");
     }
@@ -93,6 +137,7 @@ void krs_bpe_free(krs_bpe *bpe)
 {
     if (bpe) {
         krs_buf_deinit(&bpe->joined);
+        krs_bpe_seams_deinit(&bpe->seams, bpe->alloc);
         krs_alloc_free(bpe->alloc, bpe->pairs);
         krs_alloc_free(bpe->alloc, bpe->affixes);
         krs_alloc_free(bpe->alloc, bpe);
@@ -110,19 +155,27 @@ static bool has_late_space(krs_str text)
     return krs_str_find(text, space, at) != SIZE_MAX;
 }
 
+/* "<0xE4>" of a vocabulary with byte fallback. A merge of such a token makes one whose text does not
+ * show the characters it stands for, so their places cannot be told to be seams. */
+static bool is_byte_token(const krs_bpe *bpe, krs_str text)
+{
+    return !bpe->options.is_byte_level && text.len == 6 &&
+           krs_str_starts_with(text, KRS_STR("<0x"));
+}
+
 static void put_pair(krs_bpe *bpe, uint64_t key, uint32_t id)
 {
-    size_t slot = krs_bpe_slot(bpe, key);
+    uint32_t slot = krs_bpe_slot(bpe, key);
     while (bpe->pairs[slot].key != KRS_BPE_NO_PAIR && bpe->pairs[slot].key != key) {
-        slot = (slot + 1) & bpe->mask;
+        slot = krs_bpe_next_slot(bpe, slot);
     }
     bpe->pairs[slot] = (krs_bpe_pair){key, (uint32_t)bpe->n_merges, id};
 }
 
-krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
+/* left + right in bpe->joined. Errors: KRS_EFORMAT (right lacks the prefix), KRS_ENOMEM. */
+static krs_status join(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
 {
     const size_t n_prefix = bpe->options.continuing_prefix.len;
-    KRS_CHECK(bpe->n_merges < bpe->max_merges);
     if (right.len < n_prefix) {
         return krs_fail(
             err, KRS_EFORMAT,
@@ -134,8 +187,17 @@ krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_erro
     if (status == KRS_OK) {
         status = krs_buf_append(&bpe->joined, right.ptr + n_prefix, right.len - n_prefix);
     }
+    return status == KRS_OK
+               ? status
+               : krs_fail(err, status, "tokenizer: model.merges[%zu]: no room", bpe->n_merges);
+}
+
+krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
+{
+    KRS_CHECK(bpe->n_merges < bpe->max_merges);
+    const krs_status status = join(bpe, left, right, err);
     if (status != KRS_OK) {
-        return krs_fail(err, status, "tokenizer: model.merges[%zu]: no room", bpe->n_merges);
+        return status;
     }
     const krs_str sum = krs_buf_view(&bpe->joined);
     const int64_t left_id = krs_vocab_find(bpe->vocab, left);
@@ -146,8 +208,11 @@ krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_erro
         return krs_fail(err, KRS_EFORMAT, "tokenizer: model.merges[%zu]: \"%.*s\" is no token",
                         bpe->n_merges, KRS_STR_ARGS(missing));
     }
-    put_pair(bpe, krs_bpe_key((uint32_t)left_id, (uint32_t)right_id), (uint32_t)sum_id);
+    put_pair(bpe, krs_bpe_key_of_pair((uint32_t)left_id, (uint32_t)right_id), (uint32_t)sum_id);
     bpe->can_split = bpe->can_split && !has_late_space(sum);
+    if (is_byte_token(bpe, left) || is_byte_token(bpe, right)) {
+        krs_bpe_seams_deinit(&bpe->seams, bpe->alloc);
+    }
     bpe->n_merges++;
     return KRS_OK;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "text/bpe.h"
+#include "text/bpe_seam.h"
 
 #include "base/buf.h"
 
@@ -18,14 +19,15 @@ struct krs_bpe {
     const krs_alloc *alloc;
     const krs_vocab *vocab;
     krs_bpe_options options;
-    krs_bpe_pair *pairs; /* [mask + 1], linear probing, at most half full */
-    size_t mask;
+    krs_bpe_pair *pairs; /* [n_slots], linear probing, at most half full */
+    uint32_t n_slots;
     size_t n_merges; /* added so far: the next rank */
     size_t max_merges;
     int64_t byte_ids[256]; /* byte-level: the symbol of a byte; else "<0xXX>"; -1: none */
     bool can_split;        /* no merge makes "x U+2581" */
-    char *affixes;         /* owned: what options.continuing_prefix and word_suffix point to */
-    krs_buf joined;        /* while adding: the sum of the two halves */
+    krs_bpe_seams seams;
+    char *affixes;  /* owned: what options.continuing_prefix and word_suffix point to */
+    krs_buf joined; /* while adding: the sum of the two halves */
 };
 
 /* Scratch of the long-word merge; grows, and is given back after an unusually long word. */
@@ -43,30 +45,33 @@ static inline bool krs_bpe_has_affixes(const krs_bpe *bpe)
     return bpe->options.continuing_prefix.len + bpe->options.word_suffix.len > 0;
 }
 
-static inline uint64_t krs_bpe_key(uint32_t left, uint32_t right)
+static inline uint64_t krs_bpe_key_of_pair(uint32_t left, uint32_t right)
 {
     return (uint64_t)left << 32 | right;
 }
 
-/* The finaliser of MurmurHash3: both ids reach the low bits. */
-static inline size_t krs_bpe_slot(const krs_bpe *bpe, uint64_t key)
+/* The upper half of the product depends on all of both ids; it is scaled to the table, whose size then
+ * need not be a power of two. */
+static inline uint32_t krs_bpe_slot(const krs_bpe *bpe, uint64_t key)
 {
-    key ^= key >> 33;
-    key *= 0xFF51AFD7ED558CCDu;
-    key ^= key >> 33;
-    return (size_t)key & bpe->mask;
+    return (uint32_t)((key * 0x9E3779B97F4A7C15u >> 32) * bpe->n_slots >> 32);
+}
+
+static inline uint32_t krs_bpe_next_slot(const krs_bpe *bpe, uint32_t slot)
+{
+    return slot + 1 == bpe->n_slots ? 0 : slot + 1;
 }
 
 /* The pair's merge, or NULL. */
 static inline const krs_bpe_pair *krs_bpe_find(const krs_bpe *bpe, uint32_t left, uint32_t right)
 {
-    const uint64_t key = krs_bpe_key(left, right);
-    size_t slot = krs_bpe_slot(bpe, key);
+    const uint64_t key = krs_bpe_key_of_pair(left, right);
+    uint32_t slot = krs_bpe_slot(bpe, key);
     while (bpe->pairs[slot].key != key) {
         if (bpe->pairs[slot].key == KRS_BPE_NO_PAIR) {
             return NULL;
         }
-        slot = (slot + 1) & bpe->mask;
+        slot = krs_bpe_next_slot(bpe, slot);
     }
     return &bpe->pairs[slot];
 }

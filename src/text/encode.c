@@ -56,18 +56,29 @@ void krs_encoder_free(krs_encoder *e)
     }
 }
 
-/* A stretch without added tokens, in normal form. */
-static krs_status encode_normal(krs_encoder *e, krs_str text, bool is_at_start, krs_error *err)
+static krs_status encode_pieces(krs_encoder *e, krs_error *err)
 {
     const krs_text_model *model = &e->t->model;
-    krs_status status =
-        krs_pretokenizer_apply(&e->t->pretokenizer, e->room, text, is_at_start, &e->pieces);
-    for (size_t i = 0; status == KRS_OK && i < e->pieces.spans.n; i++) {
-        const krs_span span = e->pieces.spans.items[i];
+    const krs_spans *spans = &e->pieces.spans;
+    if (model->ops->encode_pieces) {
+        return model->ops->encode_pieces(model->self, e->scratch, e->pieces.text, spans->items,
+                                         spans->n, &e->ids, err);
+    }
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < spans->n; i++) {
+        const krs_span span = spans->items[i];
         const krs_str piece = {e->pieces.text.ptr + span.start, span.end - span.start};
         status = model->ops->encode(model->self, e->scratch, piece, &e->ids, err);
     }
     return status;
+}
+
+/* A stretch without added tokens, in normal form. */
+static krs_status encode_normal(krs_encoder *e, krs_str text, bool is_at_start, krs_error *err)
+{
+    const krs_status status =
+        krs_pretokenizer_apply(&e->t->pretokenizer, e->room, text, is_at_start, &e->pieces);
+    return status == KRS_OK ? encode_pieces(e, err) : status;
 }
 
 /* A stretch of raw text without added tokens of the raw kind. */

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "text/idlist.h"
+#include "text/scan.h"
 
 #include "base/str.h"
 
@@ -19,6 +20,9 @@ typedef struct krs_text_model_ops {
      * Errors: KRS_EINVAL (cannot be said), KRS_ETOOLARGE, KRS_ENOMEM. */
     krs_status (*encode)(const void *self, void *scratch, krs_str piece, krs_idlist *out,
                          krs_error *err);
+    /* The same for n pieces of one text, in order; NULL: by n calls of encode. */
+    krs_status (*encode_pieces)(const void *self, void *scratch, krs_str text,
+                                const krs_span *pieces, size_t n, krs_idlist *out, krs_error *err);
 } krs_text_model_ops;
 
 typedef struct krs_text_model {

@@ -164,6 +164,6 @@ static void free_self(void *self)
 
 krs_text_model krs_wordpiece_seal(krs_wordpiece *wordpiece)
 {
-    static const krs_text_model_ops ops = {free_self, scratch_new, scratch_free, encode};
+    static const krs_text_model_ops ops = {free_self, scratch_new, scratch_free, encode, NULL};
     return (krs_text_model){&ops, wordpiece};
 }

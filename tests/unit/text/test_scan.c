@@ -27,9 +27,9 @@ static uint32_t next(uint64_t *random, uint32_t n)
 
 static uint64_t seed_of_run(void)
 {
-    const char *text = getenv("KRS_SEED");
+    const char *text = getenv("KRS_TEST_SEED");
     const uint64_t seed = text ? strtoull(text, NULL, 10) : SEED_DEFAULT;
-    print_message("seed %llu (KRS_SEED)\n", (unsigned long long)seed);
+    print_message("seed %llu (KRS_TEST_SEED)\n", (unsigned long long)seed);
     return seed;
 }
 
