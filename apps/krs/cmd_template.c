@@ -8,6 +8,7 @@
  *
  * Thread: main. */
 #include "command.h"
+#include "model/source.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "text/chat_template.h"
@@ -132,7 +133,7 @@ static krs_status read_template(job *j, krs_error *err)
     if (file) {
         return read_source(j, file, err);
     }
-    const krs_status status = krs_chat_template_load(dir, NULL, &j->chat, err);
+    const krs_status status = krs_model_source_chat_template(dir, NULL, &j->chat, err);
     return status == KRS_OK ? KRS_OK : krs_error_wrap(err, status, "%s", dir);
 }
 

@@ -9,6 +9,7 @@
  *
  * Thread: main. */
 #include "command.h"
+#include "model/source.h"
 #include "os/file.h"
 #include "text/tokenizer.h"
 #include "wire/json.h"
@@ -183,7 +184,7 @@ static krs_status open_model(job *j, bool has_encoder, krs_error *err)
     if (!path) {
         return krs_fail_field(err, KRS_EINVAL, "model", "--model: missing");
     }
-    const krs_status status = krs_tokenizer_load(path, NULL, &j->tokenizer, err);
+    const krs_status status = krs_model_source_tokenizer(path, NULL, &j->tokenizer, err);
     if (status != KRS_OK) {
         return krs_error_wrap(err, status, "%s", path);
     }

@@ -2,6 +2,7 @@
 #include "local.h"
 
 #include "command.h"
+#include "model/source.h"
 #include "os/clock.h"
 
 #define PLAN_TEXT_BYTES 256 /* one line */
@@ -48,13 +49,21 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     return options;
 }
 
+/* A folder, or a GGUF file: what may hold a model. */
+static bool is_model_path(const char *path)
+{
+    const krs_os_kind kind = krs_os_path_kind(path);
+    return kind == KRS_OS_DIR || (kind == KRS_OS_FILE && krs_model_source_is_gguf(path));
+}
+
 krs_status krs_local_check_folder(const char *model_dir, krs_error *err)
 {
     const krs_os_kind kind = krs_os_path_kind(model_dir);
-    if (kind == KRS_OS_DIR) {
+    if (is_model_path(model_dir)) {
         return KRS_OK;
     }
-    const char *why = kind != KRS_OS_ABSENT ? "not a folder" : "no such folder";
+    const char *why = kind != KRS_OS_ABSENT ? "neither a folder nor a .gguf file"
+                                            : "no such folder or .gguf file";
     return krs_error_wrap(err, krs_fail(err, KRS_ENOENT, "%s", why), "%s", model_dir);
 }
 
@@ -82,8 +91,9 @@ static krs_status open_model(void *ctx, const krs_model_spec *spec, krs_runtime 
 {
     const krs_local *local = ctx;
     *out = NULL;
-    if (krs_os_path_kind(spec->path) != KRS_OS_DIR) {
-        return krs_fail_field(err, KRS_ENOENT, "local_path", "local_path: no such folder");
+    if (!is_model_path(spec->path)) {
+        return krs_fail_field(err, KRS_ENOENT, "local_path",
+                              "local_path: no such folder or .gguf file");
     }
     krs_engine_options options = krs_local_options(local->config, spec->path);
     options.model_id = spec->id;

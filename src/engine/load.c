@@ -2,7 +2,7 @@
  *
  * Thread: open and free.  Memory: from engine->alloc. */
 #include "engine/engine_priv.h"
-#include "format/pooling.h"
+#include "model/source.h"
 #include "os/clock.h"
 #include "os/random.h"
 
@@ -45,7 +45,25 @@ static krs_status check_options(const krs_engine_options *o, krs_error *err)
     return status;
 }
 
-/* As told, or the folder's own name: the last component of its real path, so "." has one too. */
+/* The name of a GGUF file says what else it is: "m-00001-of-00003.gguf" is m. */
+static size_t stem_len(const char *name)
+{
+    static const char part[] = "-00001-of-00000";
+    size_t n = strlen(name);
+    if (!krs_model_source_is_gguf(name)) {
+        return n;
+    }
+    n -= strlen(".gguf");
+    const size_t n_part = strlen(part);
+    bool is_part = n > n_part;
+    for (size_t i = 0; is_part && i < n_part; i++) {
+        const char c = name[n - n_part + i];
+        is_part = part[i] == '0' || part[i] == '1' ? c >= '0' && c <= '9' : c == part[i];
+    }
+    return is_part ? n - n_part : n;
+}
+
+/* As told, or the last component of the real path, so that "." has one too. */
 static krs_status name_model(krs_model_info *info, const krs_engine_options *options,
                              krs_error *err)
 {
@@ -58,6 +76,7 @@ static krs_status name_model(krs_model_info *info, const krs_engine_options *opt
         }
         const char *slash = strrchr(path, '/');
         name = slash && slash[1] ? slash + 1 : path;
+        path[strlen(path) - strlen(name) + stem_len(name)] = '\0';
     }
     (void)snprintf(info->id, sizeof(info->id), "%.*s", KRS_MODEL_ID_BYTES - 1, name);
     return KRS_OK;
@@ -74,7 +93,7 @@ static void take_default(double *to, double value, double min, double max)
 static krs_status load_defaults(krs_engine *engine, const char *dir, krs_error *err)
 {
     krs_generation_config g;
-    const krs_status status = krs_generation_config_load(dir, &g, err);
+    const krs_status status = krs_model_source_generation(dir, &g, err);
     if (status != KRS_OK) {
         return status;
     }
@@ -99,11 +118,11 @@ static krs_status load_defaults(krs_engine *engine, const char *dir, krs_error *
 
 static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
 {
-    krs_status status = krs_tokenizer_load(dir, engine->alloc, &engine->tokenizer, err);
+    krs_status status = krs_model_source_tokenizer(dir, engine->alloc, &engine->tokenizer, err);
     if (status != KRS_OK) {
         return status;
     }
-    status = krs_chat_template_load(dir, engine->alloc, &engine->chat, err);
+    status = krs_model_source_chat_template(dir, engine->alloc, &engine->chat, err);
     if (status == KRS_ENOENT) {
         status = KRS_OK; /* a base model: text prompts only */
     }
@@ -117,20 +136,22 @@ static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
 static krs_status load_pooling(krs_engine *engine, const char *dir, krs_error *err)
 {
     krs_pooling_mode mode;
-    const krs_status status = krs_pooling_mode_load(dir, &mode, err);
+    const krs_status status = krs_model_source_pooling(dir, &mode, err);
     engine->pooling = mode == KRS_POOLING_MODE_MEAN ? KRS_POOLING_MEAN : KRS_POOLING_LAST;
     engine->has_odd_pooling = status == KRS_OK && mode == KRS_POOLING_MODE_OTHER;
     return status;
 }
 
 /* As `krs synth` calls it: "bf16", "affine4". */
-static void name_dtype(krs_model_info *info, const krs_model_config *config)
+static void name_dtype(const krs_engine *engine, krs_model_info *info,
+                       const krs_model_config *config)
 {
     if (config->quant.kind == KRS_QUANT_AFFINE) {
         (void)snprintf(info->dtype, sizeof(info->dtype), "affine%d", (int)config->quant.bits);
         return;
     }
-    const char *name = config->dtype < KRS_DTYPE_COUNT ? krs_dtype_name(config->dtype) : "unknown";
+    const char *name = config->dtype < KRS_DTYPE_COUNT ? krs_dtype_name(config->dtype)
+                                                       : krs_model_main_type(engine->model);
     (void)snprintf(info->dtype, sizeof(info->dtype), "%s", name);
     for (char *c = info->dtype; *c; c++) {
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -144,7 +165,7 @@ static void describe(krs_engine *engine)
     const krs_model_stats stats = krs_model_stats_of(engine->model);
     krs_model_info *info = &engine->info;
     (void)snprintf(info->family, sizeof(info->family), "%s", config->model_type);
-    name_dtype(info, config);
+    name_dtype(engine, info, config);
     info->n_parameters = stats.n_parameters;
     info->file_bytes = stats.file_bytes;
     info->created_unix_s = krs_os_wall_ns() / KRS_NS_PER_S;

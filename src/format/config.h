@@ -138,6 +138,13 @@ typedef struct krs_quant_override {
     krs_quant quant;                      /* kind NONE: this module is dense */
 } krs_quant_override;
 
+/* What a converter did to the weights beside renaming them (format/gguf_folder.h); all false for a folder
+ * of the hub. */
+typedef struct krs_weight_changes {
+    bool is_rope_interleaved;  /* rows of q and k are reordered: RoPE turns pairs (2 i, 2 i + 1) */
+    bool is_norm_offset_added; /* norm weights contain what the family adds to them (gemma's 1) */
+} krs_weight_changes;
+
 typedef struct krs_model_config {
     char model_type[64];
     char architecture[128]; /* first of `architectures`, "" when absent */
@@ -185,6 +192,7 @@ typedef struct krs_model_config {
     uint32_t eos_ids[KRS_CONFIG_MAX_EOS];
     uint32_t n_eos;
     int64_t bos_id; /* -1 when absent */
+    krs_weight_changes changes;
     const krs_alloc *alloc;
 } krs_model_config;
 

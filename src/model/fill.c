@@ -37,7 +37,8 @@ static void fill_norm(const krs_decoder *d, const krs_decoder_step *step, int32_
     op->norm.eps = (float)d->config->norm_eps;
     op->norm.n_groups =
         groups_of(d, step, has_weight ? d->program->matrices[op->matrix].n_in : width);
-    op->norm.weight_offset = has_weight ? d->binder->family->norm_offset : 0.0f;
+    const bool is_offset = has_weight && !d->config->changes.is_norm_offset_added;
+    op->norm.weight_offset = is_offset ? d->binder->family->norm_offset : 0.0f;
 }
 
 static void fill_rope(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
@@ -51,7 +52,8 @@ static void fill_rope(const krs_decoder *d, const krs_decoder_step *step, int32_
     op->rope.freqs = table->freqs;
     op->rope.scale = table->scale;
     op->rope.offset = (int32_t)krs_dim_of(config, step->in_at);
-    op->rope.is_interleaved = d->binder->family->rope_is_interleaved || config->is_rope_interleaved;
+    op->rope.is_interleaved = d->binder->family->rope_is_interleaved ||
+                              config->is_rope_interleaved || config->changes.is_rope_interleaved;
 }
 
 static void fill_attention(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,

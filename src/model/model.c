@@ -6,16 +6,16 @@
  * Memory: the model owns configuration, mappings and program, and frees them in reverse. */
 #include "model/model.h"
 
-#include "format/safetensors.h"
 #include "model/bind.h"
 #include "model/decoder.h"
+#include "model/source.h"
 
 #define F16_BYTES 2
 
 struct krs_model {
     const krs_alloc *alloc;
     krs_model_config config;
-    krs_safetensors *tensors;
+    krs_model_source *source;
     krs_copies copies;
     krs_program program;
     krs_model_stats stats;
@@ -23,10 +23,12 @@ struct krs_model {
 
 /* Read config.json and find its family. The family is named first even when more is wrong: a file of an
  * unknown family need not make sense to us. */
-static krs_status read_config(const char *dir, const krs_alloc *alloc, krs_model_config *config,
+static krs_status read_config(krs_model *model, const char *path, krs_os_map_mode mode,
                               const krs_family **out, krs_error *err)
 {
-    const krs_status status = krs_model_config_load(dir, alloc, config, err);
+    krs_model_config *config = &model->config;
+    const krs_status status =
+        krs_model_source_open(path, mode, model->alloc, config, &model->source, err);
     *out = krs_family_find(config->model_type);
     if (*out != NULL || (status != KRS_OK && config->model_type[0] == '\0')) {
         return status;
@@ -70,8 +72,8 @@ static krs_status build(krs_model *model, const krs_family *family, int64_t cont
     return status;
 }
 
-krs_status krs_model_open(const char *dir, const krs_model_options *options, const krs_alloc *alloc,
-                          krs_model **out, krs_error *err)
+krs_status krs_model_open(const char *path, const krs_model_options *options,
+                          const krs_alloc *alloc, krs_model **out, krs_error *err)
 {
     static const krs_model_options defaults = KRS_MODEL_OPTIONS_INIT;
     const krs_model_options *opt = options != NULL ? options : &defaults;
@@ -89,12 +91,12 @@ krs_status krs_model_open(const char *dir, const krs_model_options *options, con
     krs_copies_init(&model->copies, alloc);
     const krs_family *family = NULL;
     int64_t context = 0;
-    krs_status status = read_config(dir, alloc, &model->config, &family, err);
+    krs_status status = read_config(model, path, opt->map_mode, &family, err);
     if (status == KRS_OK) {
         status = choose_context(&model->config, opt->context_tokens, &context, err);
     }
     if (status == KRS_OK) {
-        status = krs_safetensors_open(dir, opt->map_mode, alloc, &model->tensors, err);
+        status = krs_model_source_open_tensors(model->source, err);
     }
     if (status == KRS_OK) {
         status = build(model, family, context, err);
@@ -114,7 +116,7 @@ void krs_model_close(krs_model *model)
     }
     krs_program_deinit(&model->program);
     krs_copies_deinit(&model->copies);
-    krs_safetensors_close(model->tensors);
+    krs_model_source_close(model->source);
     krs_model_config_deinit(&model->config);
     krs_alloc_free(model->alloc, model);
 }
@@ -129,9 +131,33 @@ const krs_model_config *krs_model_config_of(const krs_model *model)
     return &model->config;
 }
 
+const char *krs_model_main_type(const krs_model *model)
+{
+    const krs_tensor_dir *dir = krs_model_tensors(model);
+    uint64_t by_kind[KRS_QUANT_COUNT] = {0};
+    uint64_t by_dtype[KRS_DTYPE_COUNT] = {0};
+    for (uint32_t i = 0; i < dir->n_tensors; i++) {
+        const krs_tensor *tensor = &dir->tensors[i];
+        uint64_t *sum = tensor->quant.kind != KRS_QUANT_NONE ? &by_kind[tensor->quant.kind]
+                                                             : &by_dtype[tensor->dtype];
+        *sum += tensor->n_bytes;
+    }
+    const char *name = "none";
+    uint64_t most = 0;
+    for (krs_dtype dtype = 0; dtype < KRS_DTYPE_COUNT; dtype++) {
+        name = by_dtype[dtype] > most ? krs_dtype_name(dtype) : name;
+        most = by_dtype[dtype] > most ? by_dtype[dtype] : most;
+    }
+    for (krs_quant_kind kind = 0; kind < KRS_QUANT_COUNT; kind++) {
+        name = by_kind[kind] > most ? krs_quant_name(kind) : name;
+        most = by_kind[kind] > most ? by_kind[kind] : most;
+    }
+    return name;
+}
+
 const krs_tensor_dir *krs_model_tensors(const krs_model *model)
 {
-    return krs_safetensors_dir(model->tensors);
+    return krs_model_source_tensors(model->source);
 }
 
 krs_model_stats krs_model_stats_of(const krs_model *model)

@@ -27,16 +27,18 @@ typedef struct krs_model_options {
         sizeof(krs_model_options), KRS_OS_MAP_SHARED_PAGES, 0                                      \
     }
 
-/* dir: a folder with config.json and safetensors. options: NULL = defaults.
+/* path: a folder with config.json and safetensors, or a GGUF file (source.h). options: NULL = defaults.
  * Errors: KRS_EINVAL (a context the model cannot have), KRS_ENOENT (not a model folder; a missing tensor, named), KRS_EUNSUPPORTED (family, listing the
  * nearest ones; activation; quantisation), KRS_EFORMAT (wrong shape, both shapes; vocabulary mismatch),
  * KRS_ENOMEM. */
-KRS_MUST_USE krs_status krs_model_open(const char *dir, const krs_model_options *options,
+KRS_MUST_USE krs_status krs_model_open(const char *path, const krs_model_options *options,
                                        const krs_alloc *alloc, krs_model **out, krs_error *err);
 void krs_model_close(krs_model *model);
 
 const krs_program *krs_model_program(const krs_model *model);
 const krs_model_config *krs_model_config_of(const krs_model *model);
+/* The type that most bytes of the files are of: "BF16", "q4_k". */
+const char *krs_model_main_type(const krs_model *model);
 /* What the files hold, used or not; valid until _close. */
 const krs_tensor_dir *krs_model_tensors(const krs_model *model);
 

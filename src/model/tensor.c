@@ -137,6 +137,26 @@ static krs_status describe_dense(const krs_binder *binder, const krs_tensor *wei
     return status;
 }
 
+/* Blocks of GGUF, which carry their scales: always the right way round. */
+static krs_status describe_blocks(const krs_binder *binder, const krs_tensor *weight,
+                                  const krs_wanted *wanted, krs_matrix *out, krs_error *err)
+{
+    const krs_tensor_shape want =
+        krs_tensor_shape_of(binder, wanted->form, wanted->rows, wanted->columns);
+    krs_status status = krs_tensor_check_shape(weight, &want, err);
+    if (status == KRS_OK) {
+        status = krs_quant_check(&weight->quant, wanted->columns, err);
+    }
+    if (status == KRS_OK) {
+        *out = (krs_matrix){.n_out = wanted->rows,
+                            .n_in = wanted->columns,
+                            .quant = weight->quant,
+                            .dtype = weight->dtype,
+                            .data = krs_tensor_expert(weight, wanted)};
+    }
+    return status;
+}
+
 /* A vocabulary that is not config.json's deserves its own words: it is the commonest lie. */
 static krs_status check_vocab(const krs_tensor *weight, krs_role role, int64_t vocab,
                               krs_error *err)
@@ -187,6 +207,9 @@ krs_status krs_tensor_weight(krs_binder *binder, krs_tensor_name *name, const kr
     status = check_vocab(weight, wanted->role, binder->config->vocab, err);
     if (status != KRS_OK) {
         return status;
+    }
+    if (weight->quant.kind != KRS_QUANT_NONE) {
+        return describe_blocks(binder, weight, wanted, &out->matrix, err);
     }
     return codes ? krs_tensor_quantised(binder, codes, name, wanted, &out->matrix, err)
                  : describe_dense(binder, weight, name, wanted, out, err);

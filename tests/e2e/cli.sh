@@ -197,8 +197,8 @@ expect "a synth model runs" 0 "" "$krs" run "$scratch/m1" "Hi" --max-tokens 4
 expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --json
 
 # Bad models: one line, what and where, the code of the table.
-expect "a file is not a folder" 3 "^krs: models/demo/config.json: not a folder" "$krs" run models/demo/config.json hi
-expect "a long path leaves room for the reason" 3 "^krs: \.\.\.a+: no such folder\$" "$krs" run "/$(printf 'a%.0s' {1..300})" hi
+expect "a file is not a folder" 3 "^krs: models/demo/config.json: neither a folder nor a .gguf file" "$krs" run models/demo/config.json hi
+expect "a long path leaves room for the reason" 3 "^krs: \.\.\.a+: no such folder or .gguf file\$" "$krs" run "/$(printf 'a%.0s' {1..300})" hi
 for command in "run" "bench" "inspect" "serve --port 0"; do
     # shellcheck disable=SC2086
     expect "$command: no such folder" 3 "^krs: models/nowhere: " "$krs" $command models/nowhere

@@ -1,0 +1,150 @@
+/* format/gguf_arch.c - see gguf_arch.h: one row per architecture, and the lists rows share.
+ *
+ * A row holds only what a converter did; what the network computes is model/families/. A new one is a
+ * row here, and a list of names if its modules are called differently. */
+#include "format/gguf_arch.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const gguf_field common_fields[] = {
+    {"block_count", "num_hidden_layers", GGUF_FIELD_INT},
+    {"embedding_length", "hidden_size", GGUF_FIELD_INT},
+    {"feed_forward_length", "intermediate_size", GGUF_FIELD_INT},
+    {"attention.head_count", "num_attention_heads", GGUF_FIELD_INT},
+    {"attention.head_count_kv", "num_key_value_heads", GGUF_FIELD_INT},
+    {"attention.key_length", "head_dim", GGUF_FIELD_INT},
+    {"context_length", "max_position_embeddings", GGUF_FIELD_INT},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_name llama_names[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+    {"blk.#.attn_norm", "model.layers.#.input_layernorm"},
+    {"blk.#.attn_q", "model.layers.#.self_attn.q_proj"},
+    {"blk.#.attn_k", "model.layers.#.self_attn.k_proj"},
+    {"blk.#.attn_v", "model.layers.#.self_attn.v_proj"},
+    {"blk.#.attn_qkv", "model.layers.#.self_attn.qkv_proj"},
+    {"blk.#.attn_output", "model.layers.#.self_attn.o_proj"},
+    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_norm"},
+    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_norm"},
+    {"blk.#.ffn_norm", "model.layers.#.post_attention_layernorm"},
+    {"blk.#.ffn_gate", "model.layers.#.mlp.gate_proj"},
+    {"blk.#.ffn_up", "model.layers.#.mlp.up_proj"},
+    {"blk.#.ffn_down", "model.layers.#.mlp.down_proj"},
+    {"blk.#.ffn_gate_inp", "model.layers.#.mlp.gate"},
+    {"blk.#.ffn_gate_exps", "model.layers.#.mlp.experts.@.gate_proj"},
+    {"blk.#.ffn_up_exps", "model.layers.#.mlp.experts.@.up_proj"},
+    {"blk.#.ffn_down_exps", "model.layers.#.mlp.experts.@.down_proj"},
+    {"blk.#.ffn_gate_inp_shexp", "model.layers.#.mlp.shared_expert_gate"},
+    {"blk.#.ffn_gate_shexp", "model.layers.#.mlp.shared_expert.gate_proj"},
+    {"blk.#.ffn_up_shexp", "model.layers.#.mlp.shared_expert.up_proj"},
+    {"blk.#.ffn_down_shexp", "model.layers.#.mlp.shared_expert.down_proj"},
+    {NULL, NULL},
+};
+
+static const gguf_name mixtral_names[] = {
+    {"blk.#.ffn_gate_inp", "model.layers.#.block_sparse_moe.gate"},
+    {"blk.#.ffn_gate_exps", "model.layers.#.block_sparse_moe.experts.@.w1"},
+    {"blk.#.ffn_up_exps", "model.layers.#.block_sparse_moe.experts.@.w3"},
+    {"blk.#.ffn_down_exps", "model.layers.#.block_sparse_moe.experts.@.w2"},
+    {NULL, NULL},
+};
+
+static const gguf_field mixtral_fields[] = {
+    {"expert_count", "num_local_experts", GGUF_FIELD_INT},
+    {"expert_used_count", "num_experts_per_tok", GGUF_FIELD_INT},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+#define SILU "{\"hidden_act\": \"silu\"}"
+
+static const gguf_arch archs[] = {
+    {.name = "llama",
+     .model_type = "llama",
+     .constants = SILU,
+     .changes = {.is_rope_interleaved = true}},
+    {.name = "llama",
+     .model_type = "mixtral",
+     .constants = SILU,
+     .names = mixtral_names,
+     .fields = mixtral_fields,
+     .changes = {.is_rope_interleaved = true},
+     .has_experts = true},
+    {.name = "qwen2", .model_type = "qwen2", .constants = SILU},
+    {.name = "qwen3", .model_type = "qwen3", .constants = SILU},
+};
+
+#define N_ARCHS (sizeof(archs) / sizeof(archs[0]))
+
+#define KNOWN_BYTES 192 /* of the list of names in a message */
+
+const gguf_field *krs_gguf_arch_fields(const gguf_arch *arch, bool is_common)
+{
+    return is_common ? common_fields : arch->fields;
+}
+
+const gguf_name *krs_gguf_arch_names(const gguf_arch *arch, bool is_common)
+{
+    return is_common ? llama_names : arch->names;
+}
+
+static void list_archs(char out[KNOWN_BYTES])
+{
+    size_t at = 0;
+    for (size_t i = 0; i < N_ARCHS && at < KNOWN_BYTES; i++) {
+        if (i > 0 && strcmp(archs[i].name, archs[i - 1].name) == 0) {
+            continue;
+        }
+        at += (size_t)snprintf(out + at, KNOWN_BYTES - at, "%s%s", i ? ", " : "", archs[i].name);
+    }
+}
+
+void krs_gguf_arch_key(const gguf_arch *arch, const char *key, char out[GGUF_KEY_BYTES])
+{
+    const int n = snprintf(out, GGUF_KEY_BYTES, "%s.%s", arch->name, key);
+    KRS_CHECK(n > 0 && n < GGUF_KEY_BYTES);
+}
+
+static krs_status count_experts(const krs_gguf *gguf, const gguf_arch *arch, int64_t *out,
+                                krs_error *err)
+{
+    char key[GGUF_KEY_BYTES];
+    krs_gguf_arch_key(arch, "expert_count", key);
+    *out = 0;
+    return krs_gguf_get_int(gguf, key, 0, INT32_MAX, out, err);
+}
+
+krs_status krs_gguf_arch_find(const krs_gguf *gguf, const gguf_arch **out, krs_error *err)
+{
+    krs_str name = {NULL, 0};
+    krs_status status =
+        krs_gguf_get_str(gguf, "general.architecture", KRS_GGUF_MAX_NAME_BYTES, &name, err);
+    if (status == KRS_OK && name.len == 0) {
+        return krs_fail(err, KRS_EFORMAT, "no general.architecture: a file without a model");
+    }
+    for (size_t i = 0; status == KRS_OK && i < N_ARCHS; i++) {
+        if (!krs_str_equal(name, krs_str_of(archs[i].name))) {
+            continue;
+        }
+        int64_t n_experts;
+        status = count_experts(gguf, &archs[i], &n_experts, err);
+        const bool is_pair = i + 1 < N_ARCHS && strcmp(archs[i].name, archs[i + 1].name) == 0;
+        if (status == KRS_OK) {
+            *out = &archs[is_pair && n_experts > 0 ? i + 1 : i];
+            return KRS_OK;
+        }
+    }
+    if (status != KRS_OK) {
+        return status;
+    }
+    char known[KNOWN_BYTES];
+    list_archs(known);
+    return krs_fail(err, KRS_EUNSUPPORTED, "general.architecture \"%.*s\" is not known here (%s)",
+                    KRS_STR_ARGS(krs_str_is_plain(name) ? name : KRS_STR("?")), known);
+}

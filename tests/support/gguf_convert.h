@@ -1,0 +1,329 @@
+/* support/gguf_convert.h - a folder of the hub as the GGUF file a converter would make of it.
+ *
+ * Written from what the public converter does, not from our tables: names, the order of q and k rows of
+ * the llama family, the divisors of llama 3.1's rotation as a tensor, gemma's norms with their 1.
+ *
+ *     krs_gguf_convert(dir, 12, "/tmp/x/m.gguf");     matrices that divide into blocks as Q4_K
+ *
+ * Types: 0 F32, 1 F16, 30 BF16, and those of gguf_quantise.h. KRS_GGUF_WIDENED | type: the numbers that the
+ * blocks stand for, as F32.
+ *
+ * Thread: the test's own.  Memory: none is kept. */
+#pragma once
+
+#include "format/safetensors.h"
+#include "support/gguf_file.h"
+#include "support/gguf_quantise.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define KRS_GGUF_WIDENED     0x10000u
+#define KRS_GGUF_MAX_ELEMENT (4u << 20) /* of one tensor of a test's model */
+
+typedef struct krs_gguf_rule {
+    const char *hub; /* after "model.", '#' for the layer */
+    const char *gguf;
+} krs_gguf_rule;
+
+typedef struct krs_gguf_style {
+    const char *model_type;
+    const char *arch;
+    bool is_permuted;           /* q and k rows */
+    float norm_added;           /* to every norm's weight */
+    const krs_gguf_rule *rules; /* beside the common ones; ends with NULL */
+} krs_gguf_style;
+
+static const krs_gguf_rule krs_gguf_no_rules[] = {{NULL, NULL}};
+
+static const krs_gguf_rule krs_gguf_rules[] = {
+    {"embed_tokens", "token_embd"},
+    {"norm", "output_norm"},
+    {"layers.#.input_layernorm", "blk.#.attn_norm"},
+    {"layers.#.self_attn.q_proj", "blk.#.attn_q"},
+    {"layers.#.self_attn.k_proj", "blk.#.attn_k"},
+    {"layers.#.self_attn.v_proj", "blk.#.attn_v"},
+    {"layers.#.self_attn.o_proj", "blk.#.attn_output"},
+    {"layers.#.self_attn.q_norm", "blk.#.attn_q_norm"},
+    {"layers.#.self_attn.k_norm", "blk.#.attn_k_norm"},
+    {"layers.#.post_attention_layernorm", "blk.#.ffn_norm"},
+    {"layers.#.mlp.gate_proj", "blk.#.ffn_gate"},
+    {"layers.#.mlp.up_proj", "blk.#.ffn_up"},
+    {"layers.#.mlp.down_proj", "blk.#.ffn_down"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_style krs_gguf_styles[] = {
+    {"llama", "llama", true, 0, krs_gguf_no_rules},
+    {"mistral", "llama", true, 0, krs_gguf_no_rules},
+    {"qwen2", "qwen2", false, 0, krs_gguf_no_rules},
+    {"qwen3", "qwen3", false, 0, krs_gguf_no_rules},
+};
+
+static inline const krs_gguf_style *krs_gguf_style_of(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof(krs_gguf_styles) / sizeof(krs_gguf_styles[0]); i++) {
+        if (strcmp(krs_gguf_styles[i].model_type, model_type) == 0) {
+            return &krs_gguf_styles[i];
+        }
+    }
+    fail_msg("the test's converter does not know %s", model_type);
+    return NULL;
+}
+
+/* "layers.3.mlp.up_proj.weight" by the rule {"layers.#.mlp.up_proj", "blk.#.ffn_up"}. */
+static inline bool krs_gguf_apply(const krs_gguf_rule *rule, const char *name, char out[128])
+{
+    int layer = -1;
+    char hub[128];
+    const char *digits = strpbrk(name, "0123456789");
+    if (strchr(rule->hub, '#')) {
+        layer = digits ? atoi(digits) : -1;
+        const char *mark = strchr(rule->hub, '#');
+        (void)snprintf(hub, sizeof(hub), "%.*s%d%s", (int)(mark - rule->hub), rule->hub, layer,
+                       mark + 1);
+    } else {
+        (void)snprintf(hub, sizeof(hub), "%s", rule->hub);
+    }
+    const size_t n = strlen(hub);
+    if (strncmp(name, hub, n) != 0 || (name[n] != '.' && name[n] != '\0')) {
+        return false;
+    }
+    const char *mark = strchr(rule->gguf, '#');
+    if (mark) {
+        (void)snprintf(out, 128, "%.*s%d%s%s", (int)(mark - rule->gguf), rule->gguf, layer,
+                       mark + 1, name + n);
+    } else {
+        (void)snprintf(out, 128, "%s%s", rule->gguf, name + n);
+    }
+    return true;
+}
+
+static inline void krs_gguf_rename(const krs_gguf_style *style, krs_str hub, char out[128])
+{
+    char name[128];
+    (void)snprintf(name, sizeof(name), "%.*s", KRS_STR_ARGS(hub));
+    if (krs_gguf_apply(&(krs_gguf_rule){"lm_head", "output"}, name, out)) {
+        return;
+    }
+    const char *inner = strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+    const krs_gguf_rule *const lists[] = {style->rules, krs_gguf_rules};
+    for (int l = 0; l < 2; l++) {
+        for (const krs_gguf_rule *rule = lists[l]; rule->hub; rule++) {
+            if (krs_gguf_apply(rule, inner, out)) {
+                return;
+            }
+        }
+    }
+    fail_msg("the test's converter has no name for %s", name);
+}
+
+/* Rows [head][half][i] of q and k become [head][i][half]. */
+static inline void krs_gguf_permute(float *w, int64_t rows, int64_t columns, int64_t n_heads)
+{
+    float *was = malloc((size_t)(rows * columns) * sizeof(*was));
+    assert_non_null(was);
+    memcpy(was, w, (size_t)(rows * columns) * sizeof(*was));
+    const int64_t d = rows / n_heads;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t from = row / d * d + row % 2 * (d / 2) + row % d / 2;
+        memcpy(w + row * columns, was + from * columns, (size_t)columns * sizeof(*w));
+    }
+    free(was);
+}
+
+static inline void krs_gguf_put_numbers(krs_gguf_file *f, const char *name, const krs_tensor *like,
+                                        const float *w, size_t n, uint32_t type)
+{
+    unsigned char *bytes = malloc(n * sizeof(*w));
+    assert_non_null(bytes);
+    const size_t size = type == 0 ? 4 : 2;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t half = type == 1 ? krs_f16_of_f32(w[i]) : krs_bf16_of_f32(w[i]);
+        memcpy(bytes + i * size, type == 0 ? (const void *)&w[i] : (const void *)&half, size);
+    }
+    krs_gguf_put_tensor(f, name, type, like->rank, like->dims, bytes, n * size);
+    free(bytes);
+}
+
+static inline void krs_gguf_put_blocks(krs_gguf_file *f, const char *name, const krs_tensor *like,
+                                       float *w, size_t n, uint32_t type)
+{
+    const krs_gguf_type_info *info = krs_gguf_type_find(type & 0xFFFF);
+    const size_t n_blocks = n / info->n_elements;
+    unsigned char *bytes = malloc(n_blocks * info->n_bytes);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < n_blocks; i++) {
+        assert_true(
+            krs_gguf_make_block(info->id, w + i * info->n_elements, bytes + i * info->n_bytes));
+    }
+    if (type & KRS_GGUF_WIDENED) {
+        const krs_matrix m = {.n_out = 1,
+                              .n_in = (int64_t)n,
+                              .quant = info->quant,
+                              .dtype = KRS_DTYPE_U8,
+                              .data = bytes};
+        krs_matrix_row(&m, 0, w);
+        krs_gguf_put_numbers(f, name, like, w, n, 0);
+    } else {
+        krs_gguf_put_tensor(f, name, type, like->rank, like->dims, bytes, n_blocks * info->n_bytes);
+    }
+    free(bytes);
+}
+
+static inline void krs_gguf_convert_tensor(krs_gguf_file *f, const krs_gguf_style *style,
+                                           const json_t *config, const krs_tensor *tensor,
+                                           uint32_t type)
+{
+    char name[128];
+    krs_gguf_rename(style, tensor->name, name);
+    const size_t n = tensor->n_bytes / krs_dtype_bytes(tensor->dtype);
+    assert_true(n <= KRS_GGUF_MAX_ELEMENT);
+    float *w = malloc(n * sizeof(*w));
+    assert_non_null(w);
+    assert_true(krs_f32_of_any(tensor->dtype, tensor->data, n, w));
+    const bool is_q = strstr(name, "attn_q.") != NULL;
+    const bool is_k = strstr(name, "attn_k.") != NULL;
+    if (style->is_permuted && (is_q || is_k)) {
+        const char *heads = is_q ? "num_attention_heads" : "num_key_value_heads";
+        krs_gguf_permute(w, tensor->dims[0], (int64_t)n / tensor->dims[0],
+                         json_integer_value(json_object_get(config, heads)));
+    }
+    for (size_t i = 0; strstr(name, "norm.weight") && i < n; i++) {
+        w[i] += style->norm_added;
+    }
+    const krs_gguf_type_info *info = krs_gguf_type_find(type & 0xFFFF);
+    const bool is_matrix = tensor->rank > 1;
+    if (!is_matrix || tensor->dims[tensor->rank - 1] % info->n_elements != 0) {
+        krs_gguf_put_numbers(f, name, tensor, w, n, 0);
+    } else if (info->quant.kind == KRS_QUANT_NONE) {
+        krs_gguf_put_numbers(f, name, tensor, w, n, type);
+    } else {
+        krs_gguf_put_blocks(f, name, tensor, w, n, type);
+    }
+    free(w);
+}
+
+/* Settings: "arch.key". */
+static inline const char *krs_gguf_key_of(const krs_gguf_style *style, const char *key)
+{
+    static char full[128];
+    (void)snprintf(full, sizeof(full), "%s.%s", style->arch, key);
+    return full;
+}
+
+static inline void krs_gguf_convert_int(krs_gguf_file *f, const krs_gguf_style *style,
+                                        const json_t *config, const char *field, const char *key)
+{
+    const json_t *value = json_object_get(config, field);
+    if (json_is_integer(value)) {
+        krs_gguf_put_int(f, krs_gguf_key_of(style, key), (uint32_t)json_integer_value(value));
+    }
+}
+
+static inline void krs_gguf_convert_real(krs_gguf_file *f, const krs_gguf_style *style,
+                                         const json_t *config, const char *field, const char *key)
+{
+    const json_t *value = json_object_get(config, field);
+    if (json_is_number(value)) {
+        krs_gguf_put_real(f, krs_gguf_key_of(style, key), (float)json_number_value(value));
+    }
+}
+
+/* llama 3.1's rotation as the converter writes it: a divisor for each pair. */
+static inline void krs_gguf_convert_llama3(krs_gguf_file *f, const json_t *rope, int64_t head_dim)
+{
+    const double base = json_number_value(json_object_get(rope, "rope_theta"));
+    const double factor = json_number_value(json_object_get(rope, "factor"));
+    const double low = json_number_value(json_object_get(rope, "low_freq_factor"));
+    const double high = json_number_value(json_object_get(rope, "high_freq_factor"));
+    const double old = json_number_value(json_object_get(rope, "original_max_position_embeddings"));
+    float factors[512];
+    for (int64_t i = 0; i < head_dim / 2; i++) {
+        const double wavelen =
+            2 * 3.14159265358979323846 * pow(base, 2.0 * (double)i / (double)head_dim);
+        const double smooth = (old / wavelen - low) / (high - low);
+        factors[i] = wavelen < old / high  ? 1.0f
+                     : wavelen > old / low ? (float)factor
+                                           : (float)(1 / ((1 - smooth) / factor + smooth));
+    }
+    krs_gguf_put_tensor(f, "rope_freqs.weight", 0, 1, (int64_t[]){head_dim / 2}, factors,
+                        (size_t)head_dim / 2 * sizeof(float));
+}
+
+static inline void krs_gguf_convert_rope(krs_gguf_file *f, const krs_gguf_style *style,
+                                         const json_t *config)
+{
+    const json_t *rope = json_object_get(config, "rope_parameters");
+    const char *kind = json_string_value(json_object_get(rope, "rope_type"));
+    const json_int_t heads = json_integer_value(json_object_get(config, "num_attention_heads"));
+    json_int_t head_dim = json_integer_value(json_object_get(config, "hidden_size")) / heads;
+    if (json_is_integer(json_object_get(config, "head_dim"))) {
+        head_dim = json_integer_value(json_object_get(config, "head_dim"));
+    }
+    krs_gguf_put_int(f, krs_gguf_key_of(style, "rope.dimension_count"), (uint32_t)head_dim);
+    krs_gguf_convert_real(f, style, rope, "rope_theta", "rope.freq_base");
+    if (kind && strcmp(kind, "llama3") == 0) {
+        krs_gguf_convert_llama3(f, rope, head_dim);
+    } else if (kind && strcmp(kind, "yarn") == 0) {
+        krs_gguf_put_str(f, krs_gguf_key_of(style, "rope.scaling.type"), "yarn");
+        krs_gguf_convert_real(f, style, rope, "factor", "rope.scaling.factor");
+        krs_gguf_convert_int(f, style, rope, "original_max_position_embeddings",
+                             "rope.scaling.original_context_length");
+    }
+}
+
+static inline void krs_gguf_convert_settings(krs_gguf_file *f, const krs_gguf_style *style,
+                                             const json_t *config)
+{
+    static const struct {
+        const char *field;
+        const char *key;
+    } ints[] = {
+        {"num_hidden_layers", "block_count"},
+        {"hidden_size", "embedding_length"},
+        {"intermediate_size", "feed_forward_length"},
+        {"num_attention_heads", "attention.head_count"},
+        {"num_key_value_heads", "attention.head_count_kv"},
+        {"head_dim", "attention.key_length"},
+        {"head_dim", "attention.value_length"},
+        {"max_position_embeddings", "context_length"},
+        {"vocab_size", "vocab_size"},
+    };
+    krs_gguf_put_str(f, "general.architecture", style->arch);
+    for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
+        krs_gguf_convert_int(f, style, config, ints[i].field, ints[i].key);
+    }
+    krs_gguf_convert_real(f, style, config, "rms_norm_eps", "attention.layer_norm_rms_epsilon");
+    krs_gguf_convert_rope(f, style, config);
+}
+
+static inline json_t *krs_gguf_read_json(const char *dir, const char *name)
+{
+    char path[KRS_OS_PATH_BYTES];
+    krs_buf text;
+    krs_buf_init(&text, NULL, 64u << 20);
+    assert_int_equal(krs_os_path_join(dir, name, path, sizeof(path)), KRS_OK);
+    assert_int_equal(krs_os_file_read(path, &text, NULL), KRS_OK);
+    json_t *root = json_loadb(text.data, text.len, 0, NULL);
+    assert_non_null(root);
+    krs_buf_deinit(&text);
+    return root;
+}
+
+/* The whole model into f, which is empty; more settings may follow. */
+static inline void krs_gguf_convert(const char *dir, uint32_t type, krs_gguf_file *f)
+{
+    json_t *config = krs_gguf_read_json(dir, "config.json");
+    const krs_gguf_style *style =
+        krs_gguf_style_of(json_string_value(json_object_get(config, "model_type")));
+    krs_gguf_convert_settings(f, style, config);
+    krs_safetensors *st = NULL;
+    assert_int_equal(krs_safetensors_open(dir, KRS_OS_MAP_SHARED_PAGES, NULL, &st, NULL), KRS_OK);
+    for (uint32_t i = 0; i < krs_safetensors_count(st); i++) {
+        krs_gguf_convert_tensor(f, style, config, krs_safetensors_at(st, i), type);
+    }
+    krs_safetensors_close(st);
+    json_decref(config);
+}
