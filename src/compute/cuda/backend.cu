@@ -4,6 +4,7 @@
 #include "compute/cuda/exec.cuh"
 
 extern "C" {
+#include "compute/cuda/supported.h"
 #include "compute/step_check.h"
 }
 
@@ -83,27 +84,11 @@ static layout layout_of(const krs_program *program, const krs_exec_limits *limit
     return l;
 }
 
-/* The kernels here read dense matrices and affine ones of 4 and 8 bits. */
-static krs_status check_matrices(const krs_program *program, krs_error *err)
-{
-    for (uint32_t i = 0; i < program->n_matrices; i++) {
-        const krs_quant *quant = &program->matrices[i].quant;
-        const bool is_affine = quant->kind == KRS_QUANT_AFFINE;
-        if (quant->kind != KRS_QUANT_NONE &&
-            !(is_affine && (quant->bits == 4 || quant->bits == 8))) {
-            return krs_fail(err, KRS_EUNSUPPORTED,
-                            "cuda: matrix %u is stored as %s of %d bits; the cpu device reads that",
-                            i, krs_quant_name(quant->kind), quant->bits);
-        }
-    }
-    return KRS_OK;
-}
-
 static krs_status plan_of(krs_backend *backend, const krs_program *program,
                           const krs_exec_limits *limits, krs_exec_plan *out, krs_error *err)
 {
     (void)backend;
-    const krs_status status = check_matrices(program, err);
+    const krs_status status = krs_cuda_check_program(program, err);
     if (status != KRS_OK) {
         return status;
     }
@@ -306,7 +291,7 @@ static void exec_free(krs_exec *base)
 static krs_status exec_new(krs_backend *backend, const krs_program *program,
                            const krs_exec_limits *limits, krs_exec **out, krs_error *err)
 {
-    krs_status status = check_matrices(program, err);
+    krs_status status = krs_cuda_check_program(program, err);
     if (status != KRS_OK) {
         return status;
     }

@@ -39,6 +39,7 @@ static size_t fill_stage(krs_cuda_stage *stage, const krs_step *step)
 
 typedef void (*launch_fn)(const krs_cuda_step *step, const krs_op *op);
 
+/* In the order of krs_op_kind; supported.c lets no other kind through. */
 static const launch_fn launchers[KRS_OP_KIND_COUNT] = {
     krs_cuda_embed,     krs_cuda_rms_norm, krs_cuda_linear, krs_cuda_rope,      krs_cuda_kv_write,
     krs_cuda_attention, krs_cuda_glu,      krs_cuda_add,    krs_cuda_take_rows,
