@@ -176,7 +176,7 @@ static krs_status check_task(const krs_request *request, krs_error *err)
         check_count("task", (int64_t)request->task, KRS_TASK_GENERATE, KRS_TASK_COUNT - 1, err);
     if (status == KRS_OK) {
         status = check_count("pooling", (int64_t)request->task_options.pooling, KRS_POOLING_MODEL,
-                             KRS_POOLING_MEAN, err);
+                             KRS_POOLING_CLS, err);
     }
     if (status == KRS_OK) {
         status = check_count("priority", (int64_t)request->priority, KRS_PRIORITY_URGENT,

@@ -88,16 +88,17 @@ typedef enum krs_priority {
 
 typedef enum krs_task {
     KRS_TASK_GENERATE,
-    KRS_TASK_EMBED,      /* prompt to one vector: the pooled, normalised last hidden states */
+    KRS_TASK_EMBED, /* prompt to one vector: the pooled last hidden states, normalised as the model says */
     KRS_TASK_TOKENIZE,   /* prompt text or chat to ids; takes no step of the engine */
     KRS_TASK_DETOKENIZE, /* prompt ids to text; takes no step of the engine */
     KRS_TASK_COUNT
 } krs_task;
 
 typedef enum krs_pooling {
-    KRS_POOLING_MODEL, /* as the model's files say; KRS_POOLING_LAST when they say nothing */
+    KRS_POOLING_MODEL, /* as the model's files say; if nothing, MEAN of an encoder, LAST of others */
     KRS_POOLING_LAST,
     KRS_POOLING_MEAN,
+    KRS_POOLING_CLS, /* of the first token */
 } krs_pooling;
 
 /* What only some tasks read. */

@@ -14,7 +14,7 @@ static void advance_embedding(krs_engine *engine, const krs_sched_item *item, co
 {
     krs_stream *stream = (krs_stream *)item->seq;
     krs_embedding *embedding = &stream->embedding;
-    if (item->n_past == 0 || embedding->pooling == KRS_POOLING_LAST) {
+    if (item->n_past == 0 || !krs_embedding_wants_all(embedding)) {
         krs_embedding_begin(embedding);
     }
     for (uint32_t i = 0; i < item->n_wanted; i++) {

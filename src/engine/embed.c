@@ -5,11 +5,12 @@
 
 #include <math.h>
 
-krs_status krs_embedding_init(krs_embedding *embedding, krs_pooling pooling, uint32_t n,
-                              const krs_alloc *alloc)
+krs_status krs_embedding_init(krs_embedding *embedding, krs_pooling pooling, bool is_normalised,
+                              uint32_t n, const krs_alloc *alloc)
 {
-    KRS_CHECK(pooling == KRS_POOLING_LAST || pooling == KRS_POOLING_MEAN);
-    *embedding = (krs_embedding){.alloc = alloc, .pooling = pooling, .n = n};
+    KRS_CHECK(pooling > KRS_POOLING_MODEL && pooling <= KRS_POOLING_CLS);
+    *embedding =
+        (krs_embedding){.alloc = alloc, .pooling = pooling, .is_normalised = is_normalised, .n = n};
     embedding->sums = krs_alloc_array(alloc, n, sizeof(*embedding->sums));
     embedding->vector = krs_alloc_array(alloc, n, sizeof(*embedding->vector));
     if (!embedding->sums || !embedding->vector) {
@@ -36,6 +37,9 @@ void krs_embedding_begin(krs_embedding *embedding)
 
 void krs_embedding_add(krs_embedding *embedding, const float *row)
 {
+    if (embedding->pooling == KRS_POOLING_CLS && embedding->n_rows > 0) {
+        return;
+    }
     embedding->n_rows++;
     for (uint32_t i = 0; i < embedding->n; i++) {
         embedding->sums[i] += (double)row[i];
@@ -45,7 +49,6 @@ void krs_embedding_add(krs_embedding *embedding, const float *row)
 krs_status krs_embedding_finish(krs_embedding *embedding)
 {
     KRS_CHECK(embedding->n_rows > 0);
-    /* Scaling to length 1 makes dividing by the number of rows needless. */
     double squares = 0.0;
     for (uint32_t i = 0; i < embedding->n; i++) {
         squares += embedding->sums[i] * embedding->sums[i];
@@ -54,8 +57,10 @@ krs_status krs_embedding_finish(krs_embedding *embedding)
     if (!isfinite(length) || !(length > 0.0)) {
         return KRS_EFORMAT;
     }
+    /* Scaling to length 1 makes dividing by the number of rows needless. */
+    const double divisor = embedding->is_normalised ? length : (double)embedding->n_rows;
     for (uint32_t i = 0; i < embedding->n; i++) {
-        embedding->vector[i] = (float)(embedding->sums[i] / length);
+        embedding->vector[i] = (float)(embedding->sums[i] / divisor);
     }
     return KRS_OK;
 }

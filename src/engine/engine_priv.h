@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/stream.h"
 #include "format/config.h"
+#include "format/pooling.h"
 #include "model/model.h"
 #include "os/thread.h"
 #include "text/chat_template.h"
@@ -80,8 +81,10 @@ typedef struct krs_engine {
     krs_model *model;
     krs_tokenizer *tokenizer;
     krs_chat_template *chat; /* NULL: the model has none */
-    krs_pooling pooling;     /* LAST or MEAN: the model's own */
-    bool has_odd_pooling;    /* its files ask for another one */
+    krs_pooling pooling;     /* LAST, MEAN or CLS: the model's own */
+    bool is_normalised;      /* its embeddings have length 1 */
+    /* What its files ask for and we do not compute: "Dense", "another pooling"; "": nothing. */
+    char odd_pooling[KRS_POOLING_MODULE_BYTES];
     krs_backend *backend;
 
     krs_controls controls;

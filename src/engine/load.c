@@ -135,11 +135,22 @@ static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
 /* What KRS_POOLING_MODEL means. */
 static krs_status load_pooling(krs_engine *engine, const char *dir, krs_error *err)
 {
-    krs_pooling_mode mode;
-    const krs_status status = krs_model_source_pooling(dir, &mode, err);
-    engine->pooling = mode == KRS_POOLING_MODE_MEAN ? KRS_POOLING_MEAN : KRS_POOLING_LAST;
-    engine->has_odd_pooling = status == KRS_OK && mode == KRS_POOLING_MODE_OTHER;
-    return status;
+    krs_pooling_files files;
+    const krs_status status = krs_model_source_pooling(dir, &files, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    const bool is_encoder = krs_model_program(engine->model)->is_whole;
+    engine->pooling = files.mode == KRS_POOLING_MODE_MEAN   ? KRS_POOLING_MEAN
+                      : files.mode == KRS_POOLING_MODE_CLS  ? KRS_POOLING_CLS
+                      : files.mode == KRS_POOLING_MODE_LAST ? KRS_POOLING_LAST
+                      : is_encoder                          ? KRS_POOLING_MEAN
+                                                            : KRS_POOLING_LAST;
+    engine->is_normalised = files.is_normalised;
+    const char *mode = files.mode == KRS_POOLING_MODE_OTHER ? "another pooling" : "";
+    (void)snprintf(engine->odd_pooling, sizeof(engine->odd_pooling), "%s",
+                   files.other[0] != '\0' ? files.other : mode);
+    return KRS_OK;
 }
 
 /* As `krs synth` calls it: "bf16", "affine4". */
@@ -175,6 +186,7 @@ static void describe(krs_engine *engine)
     info->bos = config->bos_id >= 0 ? (uint32_t)config->bos_id : UINT32_MAX;
     info->eos = engine->n_eos > 0 ? engine->eos[0] : UINT32_MAX;
     info->has_chat_template = engine->chat != NULL;
+    info->can_generate = program->logits != KRS_NO_SLOT;
 }
 
 static krs_status load_model(krs_engine *engine, const krs_engine_options *options, krs_error *err)
@@ -229,7 +241,8 @@ static krs_status make_books(krs_engine *engine, const krs_engine_options *optio
         const krs_exec_limits exec = krs_engine_exec_limits(engine, engine->plan.n_kv_blocks);
         status = krs_kv_state_new(exec.n_state_slots, engine->alloc, &engine->states, err);
     }
-    if (status == KRS_OK && !options->has_no_prefix_cache) {
+    const bool is_kept = !krs_model_program(engine->model)->is_whole;
+    if (status == KRS_OK && is_kept && !options->has_no_prefix_cache) {
         const krs_kv_prefix_options prefix = {.block_tokens = KRS_KV_BLOCK_TOKENS,
                                               .seed = krs_os_random_u64(),
                                               .states = engine->states};
@@ -316,6 +329,21 @@ static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
     return status;
 }
 
+/* A step of a model whose texts are one step each holds the longest. */
+static void fit_step(krs_engine *engine, const krs_engine_options *options)
+{
+    const krs_program *program = krs_model_program(engine->model);
+    if (!program->is_whole || options->max_step_tokens != 0) {
+        return;
+    }
+    const uint64_t asked = options->max_context_tokens;
+    uint64_t n = asked ? asked : (uint64_t)program->max_positions;
+    n = n < KRS_EXEC_MAX_ROWS ? n : KRS_EXEC_MAX_ROWS;
+    if (n > engine->limits.max_step_tokens) {
+        engine->limits.max_step_tokens = (uint32_t)n;
+    }
+}
+
 krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
     krs_status status = check_options(options, err);
@@ -342,6 +370,7 @@ krs_status krs_engine_load(krs_engine *engine, const krs_engine_options *options
     };
     status = load_model(engine, options, err);
     if (status == KRS_OK) {
+        fit_step(engine, options);
         status = load_device(engine, options, err);
     }
     if (status == KRS_OK) {

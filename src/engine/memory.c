@@ -19,7 +19,7 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
     return (krs_exec_limits){
         .max_rows = engine->limits.max_step_tokens,
         .max_seqs = engine->limits.max_running,
-        .max_logit_rows = engine->limits.max_running,
+        .max_logit_rows = engine->info.can_generate ? engine->limits.max_running : 0,
         /* A mean is over every row of a text. */
         .max_hidden_rows = engine->info.hidden > 0 ? engine->limits.max_step_tokens : 0,
         .n_kv_blocks = n_kv_blocks,
@@ -128,10 +128,18 @@ static krs_status asked_blocks(const krs_engine *engine, const krs_engine_option
     return KRS_OK;
 }
 
+/* What the model was made for; where a text is one step, no more than a step holds. */
+static int64_t longest_context(const krs_engine *engine)
+{
+    const krs_program *program = krs_model_program(engine->model);
+    const int64_t step = engine->limits.max_step_tokens;
+    return program->is_whole && program->max_positions > step ? step : program->max_positions;
+}
+
 static krs_status set_context(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
     /* As the model was opened: the length asked for, or its own. */
-    const int64_t longest = krs_model_program(engine->model)->max_positions;
+    const int64_t longest = longest_context(engine);
     const uint32_t asked = options->max_context_tokens;
     if (asked != 0 && (asked < KRS_ENGINE_MIN_CONTEXT || (int64_t)asked > longest)) {
         return krs_fail_field(err, KRS_EINVAL, "ctx",
@@ -158,6 +166,15 @@ static krs_status start_plan(krs_engine *engine, const krs_engine_options *optio
     return status == KRS_OK ? plan_exec(engine, 1, err) : status;
 }
 
+/* A whole text leaves with its step and keeps nothing, so blocks cost no memory here and are only the
+ * scheduler's way of counting: as many as the texts of one step can take, and one on top for each. */
+static uint64_t places_of_step(const krs_engine *engine)
+{
+    const krs_sched_limits *limits = &engine->limits;
+    return krs_kv_blocks_for(limits->max_step_tokens, KRS_KV_BLOCK_TOKENS) +
+           2 * (uint64_t)limits->max_running;
+}
+
 krs_status krs_engine_make_plan(krs_engine *engine, const krs_engine_options *options,
                                 krs_error *err)
 {
@@ -167,7 +184,9 @@ krs_status krs_engine_make_plan(krs_engine *engine, const krs_engine_options *op
         return status;
     }
     uint64_t n_blocks = 0;
-    if (options->kv_tokens != 0) {
+    if (krs_model_program(engine->model)->is_whole) {
+        n_blocks = places_of_step(engine);
+    } else if (options->kv_tokens != 0) {
         status = asked_blocks(engine, options, &n_blocks, err);
     } else {
         n_blocks = choose_blocks(engine, options);

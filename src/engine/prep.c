@@ -88,6 +88,7 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
         .n_eos = engine->n_eos,
         .n_embedding = engine->info.hidden,
         .pooling = engine->pooling,
+        .is_normalised = engine->is_normalised,
     };
     krs_buf text;
     krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);

@@ -7,12 +7,14 @@ krs_status krs_engine_queue(krs_engine *engine, krs_stream *stream)
 {
     const krs_request *request = stream->request;
     krs_sched_seq *seq = &stream->seq;
-    seq->tokens = stream->tokens;
+    const bool is_whole = krs_model_program(engine->model)->is_whole;
+    seq->is_whole = is_whole;
+    seq->tokens = is_whole ? NULL : stream->tokens; /* nothing of it is cached */
     seq->cache_salt = request->cache_salt;
     seq->priority = request->priority;
     seq->tenant = request->tenant;
     seq->is_sampling = stream->embedding.n == 0;
-    seq->wants_all = stream->embedding.n > 0 && stream->embedding.pooling == KRS_POOLING_MEAN;
+    seq->wants_all = stream->embedding.n > 0 && krs_embedding_wants_all(&stream->embedding);
     const uint32_t weight = request->tenant_weight ? request->tenant_weight : 1;
     const krs_status status = krs_sched_set_weight(
         engine->sched, seq->tenant, weight < KRS_SCHED_MAX_WEIGHT ? weight : KRS_SCHED_MAX_WEIGHT);

@@ -41,11 +41,24 @@ static krs_status check_embedding(const krs_engine *engine, const krs_request *r
         return krs_fail_field(err, KRS_EUNSUPPORTED, "model", "model: %.100s gives no embeddings",
                               engine->info.id);
     }
-    if (request->task_options.pooling == KRS_POOLING_MODEL && engine->has_odd_pooling) {
-        return krs_fail_field(err, KRS_EUNSUPPORTED, "pooling",
-                              "pooling: the model's own is not supported; want last or mean");
+    if (request->task_options.pooling == KRS_POOLING_MODEL && engine->odd_pooling[0] != '\0') {
+        return krs_fail_field(
+            err, KRS_EUNSUPPORTED, "pooling",
+            "pooling: the model's own (%s) is not supported; want last, mean or cls",
+            engine->odd_pooling);
     }
     return KRS_OK;
+}
+
+static krs_status check_generation(const krs_engine *engine, const krs_request *request,
+                                   krs_error *err)
+{
+    if (request->task == KRS_TASK_GENERATE && !engine->info.can_generate) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "model",
+                              "model: %.100s (%.40s) gives embeddings, not answers",
+                              engine->info.id, engine->info.family);
+    }
+    return check_ids(engine, request, err);
 }
 
 /* What can be refused before the prompt is read. */
@@ -61,7 +74,7 @@ static krs_status check_request(const krs_engine *engine, const krs_request *req
         return status;
     }
     return request->task == KRS_TASK_EMBED ? check_embedding(engine, request, err)
-                                           : check_ids(engine, request, err);
+                                           : check_generation(engine, request, err);
 }
 
 static krs_status check_state(const krs_engine *engine, krs_error *err)

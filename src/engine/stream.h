@@ -102,6 +102,7 @@ typedef struct krs_stream_limits {
     uint32_t n_eos;
     uint32_t n_embedding;
     krs_pooling pooling; /* of the model: what KRS_POOLING_MODEL means here */
+    bool is_normalised;  /* embeddings have length 1 */
 } krs_stream_limits;
 
 /* stream_prepare.c: give the stream its prompt (copied) and take all it will need. Errors: KRS_EINVAL

@@ -5,6 +5,22 @@
  * taken to krs_stream_free. */
 #include "engine/stream.h"
 
+/* A text to embed may fill the context; an answer needs room. */
+static krs_status check_length(const krs_stream *stream, size_t n, uint32_t context, krs_error *err)
+{
+    const char *field = krs_request_prompt_field(stream->request);
+    if (stream->request->task == KRS_TASK_EMBED && n > context) {
+        return krs_fail_field(err, KRS_ETOOLARGE, field,
+                              "%s: %zu tokens, want at most %u (the context)", field, n, context);
+    }
+    if (stream->request->task != KRS_TASK_EMBED && n >= context) {
+        return krs_fail_field(err, KRS_ETOOLARGE, field,
+                              "%s: %zu tokens, want at most %u (the context of %u less one)", field,
+                              n, context - 1, context);
+    }
+    return KRS_OK;
+}
+
 static krs_status check_prompt(const krs_stream *stream, krs_ids prompt,
                                const krs_stream_limits *limits, krs_error *err)
 {
@@ -12,10 +28,9 @@ static krs_status check_prompt(const krs_stream *stream, krs_ids prompt,
     if (prompt.n == 0) {
         return krs_fail_field(err, KRS_EINVAL, field, "%s: no tokens, want at least one", field);
     }
-    if (prompt.n >= limits->max_context_tokens) {
-        return krs_fail_field(err, KRS_ETOOLARGE, field,
-                              "%s: %zu tokens, want at most %u (the context of %u less one)", field,
-                              prompt.n, limits->max_context_tokens - 1, limits->max_context_tokens);
+    const krs_status status = check_length(stream, prompt.n, limits->max_context_tokens, err);
+    if (status != KRS_OK) {
+        return status;
     }
     for (size_t i = 0; i < prompt.n; i++) {
         if (prompt.ids[i] >= limits->vocab) {
@@ -70,10 +85,11 @@ static krs_status prepare_embedding(krs_stream *stream, const krs_stream_limits 
     const krs_pooling asked = stream->request->task_options.pooling;
     stream->max_tokens = stream->n_prompt;
     stream->tokens = krs_alloc_array(stream->alloc, stream->n_prompt, sizeof(*stream->tokens));
-    return stream->tokens ? krs_embedding_init(&stream->embedding,
-                                               asked == KRS_POOLING_MODEL ? limits->pooling : asked,
-                                               limits->n_embedding, stream->alloc)
-                          : KRS_ENOMEM;
+    return stream->tokens
+               ? krs_embedding_init(&stream->embedding,
+                                    asked == KRS_POOLING_MODEL ? limits->pooling : asked,
+                                    limits->is_normalised, limits->n_embedding, stream->alloc)
+               : KRS_ENOMEM;
 }
 
 krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer, krs_ids prompt,

@@ -191,8 +191,8 @@ krs_status krs_config_blame_file(krs_error *err, krs_status status, const char *
     return krs_error_wrap(err, status == KRS_EINVAL ? KRS_EFORMAT : status, "%s", name);
 }
 
-krs_status krs_config_parse_file(const char *dir, const char *name, const krs_alloc *alloc,
-                                 json_t **out, krs_error *err)
+krs_status krs_config_parse_any(const char *dir, const char *name, const krs_alloc *alloc,
+                                json_t **out, krs_error *err)
 {
     char path[KRS_OS_PATH_BYTES];
     *out = NULL;
@@ -206,16 +206,23 @@ krs_status krs_config_parse_file(const char *dir, const char *name, const krs_al
     if (status == KRS_OK) {
         const krs_json_limits limits = {.max_bytes = KRS_CONFIG_MAX_BYTES};
         status = krs_json_parse(krs_buf_view(&text), &limits, out, err);
-        if (status == KRS_OK && !json_is_object(*out)) {
-            json_decref(*out);
-            *out = NULL;
-            status = krs_fail(err, KRS_EFORMAT, "want a JSON object");
-        }
         if (status != KRS_OK) {
             status = krs_config_blame_file(err, status, name);
         }
     }
     krs_buf_deinit(&text);
+    return status;
+}
+
+krs_status krs_config_parse_file(const char *dir, const char *name, const krs_alloc *alloc,
+                                 json_t **out, krs_error *err)
+{
+    const krs_status status = krs_config_parse_any(dir, name, alloc, out, err);
+    if (status == KRS_OK && !json_is_object(*out)) {
+        json_decref(*out);
+        *out = NULL;
+        return krs_fail(err, KRS_EFORMAT, "%s: want a JSON object", name);
+    }
     return status;
 }
 

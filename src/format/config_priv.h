@@ -58,6 +58,9 @@ KRS_MUST_USE krs_status krs_config_read_hub_quant(const json_t *block, krs_hub_q
 KRS_MUST_USE krs_status krs_config_read_eos(const json_t *object, uint32_t *ids, uint32_t *n,
                                             krs_error *err);
 
+/* dir/name parsed (json_decref). */
+KRS_MUST_USE krs_status krs_config_parse_any(const char *dir, const char *name,
+                                             const krs_alloc *alloc, json_t **out, krs_error *err);
 /* dir/name parsed into an object (json_decref). KRS_EFORMAT when it is no JSON object. */
 KRS_MUST_USE krs_status krs_config_parse_file(const char *dir, const char *name,
                                               const krs_alloc *alloc, json_t **out, krs_error *err);

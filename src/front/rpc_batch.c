@@ -89,6 +89,7 @@ static krs_status fill_embed(const krs_rpc_ask *ask, krs_str text, krs_request *
     request->task = KRS_TASK_EMBED;
     request->task_options.pooling = krs_str_equal(pooling, KRS_STR("mean"))   ? KRS_POOLING_MEAN
                                     : krs_str_equal(pooling, KRS_STR("last")) ? KRS_POOLING_LAST
+                                    : krs_str_equal(pooling, KRS_STR("cls"))  ? KRS_POOLING_CLS
                                                                               : KRS_POOLING_MODEL;
     return copy_text(request, text);
 }

@@ -158,7 +158,7 @@ krs_status krs_model_source_generation(const char *path, krs_generation_config *
 static krs_status read_pooling(const krs_gguf *gguf, krs_pooling_mode *out, krs_error *err)
 {
     static const krs_pooling_mode modes[] = {KRS_POOLING_MODE_UNSET, KRS_POOLING_MODE_MEAN,
-                                             KRS_POOLING_MODE_OTHER, KRS_POOLING_MODE_LAST};
+                                             KRS_POOLING_MODE_CLS, KRS_POOLING_MODE_LAST};
     int64_t n = 0;
     const krs_status status = krs_gguf_pooling(gguf, &n, err);
     const bool is_known = n >= 0 && n < (int64_t)(sizeof(modes) / sizeof(modes[0]));
@@ -166,16 +166,16 @@ static krs_status read_pooling(const krs_gguf *gguf, krs_pooling_mode *out, krs_
     return status;
 }
 
-krs_status krs_model_source_pooling(const char *path, krs_pooling_mode *out, krs_error *err)
+krs_status krs_model_source_pooling(const char *path, krs_pooling_files *out, krs_error *err)
 {
     if (!krs_model_source_is_gguf(path)) {
-        return krs_pooling_mode_load(path, out, err);
+        return krs_pooling_load(path, out, err);
     }
     krs_gguf *gguf;
-    *out = KRS_POOLING_MODE_UNSET;
+    *out = (krs_pooling_files){.is_normalised = true};
     krs_status status = krs_gguf_open(path, KRS_OS_MAP_SHARED_PAGES, NULL, &gguf, err);
     if (status == KRS_OK) {
-        status = read_pooling(gguf, out, err);
+        status = read_pooling(gguf, &out->mode, err);
         krs_gguf_close(gguf);
     }
     return status;

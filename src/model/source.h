@@ -40,8 +40,8 @@ KRS_MUST_USE krs_status krs_model_source_tokenizer(const char *path, const krs_a
 /* The chat template. Errors: as krs_chat_template_load (KRS_ENOENT: the model has none). */
 KRS_MUST_USE krs_status krs_model_source_chat_template(const char *path, const krs_alloc *alloc,
                                                        krs_chat_template **out, krs_error *err);
-/* How its authors make one vector of a text. Errors: as krs_pooling_mode_load. */
-KRS_MUST_USE krs_status krs_model_source_pooling(const char *path, krs_pooling_mode *out,
+/* How its authors make one vector of a text. Errors: as krs_pooling_load. */
+KRS_MUST_USE krs_status krs_model_source_pooling(const char *path, krs_pooling_files *out,
                                                  krs_error *err);
 /* How its authors sample from it. A GGUF file does not say, which is KRS_OK with nothing set.
  * Errors: as krs_generation_config_load. */

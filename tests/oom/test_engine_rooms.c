@@ -131,7 +131,7 @@ static krs_status use_embedding(const krs_alloc *alloc, void *ctx)
     (void)ctx;
     const float row[3] = {1.0f, 2.0f, 2.0f};
     krs_embedding embedding;
-    krs_status status = krs_embedding_init(&embedding, KRS_POOLING_MEAN, 3, alloc);
+    krs_status status = krs_embedding_init(&embedding, KRS_POOLING_MEAN, true, 3, alloc);
     if (status == KRS_OK) {
         krs_embedding_begin(&embedding);
         krs_embedding_add(&embedding, row);

@@ -178,7 +178,7 @@ static void tenant_and_pooling_have_their_ranges(void **state)
     r->tenant = KRS_MAX_TENANTS;
     expect_refused(r, "tenant");
     r->tenant = 0;
-    r->task_options.pooling = (krs_pooling)(KRS_POOLING_MEAN + 1);
+    r->task_options.pooling = (krs_pooling)(KRS_POOLING_CLS + 1);
     expect_refused(r, "pooling");
     krs_request_free(r);
 }

@@ -146,8 +146,8 @@ static void bad_tasks_are_refused_by_field(void **state)
     static uint32_t many[KRS_ENGINE_MAX_TEXT_IDS + 1];
     expect_error(state, ids_task(KRS_TASK_DETOKENIZE, many, KRS_ENGINE_MAX_TEXT_IDS + 1),
                  KRS_ETOOLARGE, "tokens", "1048577 tokens, want at most 1048576");
-    expect_error(state, ids_task(KRS_TASK_EMBED, many, 512), KRS_ETOOLARGE, "input",
-                 "512 tokens, want at most 511");
+    expect_error(state, ids_task(KRS_TASK_EMBED, many, 513), KRS_ETOOLARGE, "input",
+                 "513 tokens, want at most 512");
     expect_error(state, ids_task(KRS_TASK_EMBED, beyond, 2), KRS_EINVAL, "input",
                  "token 2048 at 1");
     static heard h;
@@ -197,13 +197,13 @@ static void an_embedding_is_one_vector_of_length_one(void **state)
 
 static void an_embedding_does_not_depend_on_chunks_or_neighbours(void **state)
 {
-    static heard alone[2];
-    static heard crowded[2];
+    static heard alone[3];
+    static heard crowded[3];
     static heard others[6];
     memset(alone, 0, sizeof(alone));
     memset(crowded, 0, sizeof(crowded));
     memset(others, 0, sizeof(others));
-    static const krs_pooling poolings[] = {KRS_POOLING_LAST, KRS_POOLING_MEAN};
+    static const krs_pooling poolings[] = {KRS_POOLING_LAST, KRS_POOLING_MEAN, KRS_POOLING_CLS};
     krs_engine_options options = fixture_options();
     options.max_step_tokens = 8; /* a prompt takes several steps */
     engine_fixture f = fixture_open(&options);
@@ -212,11 +212,11 @@ static void an_embedding_does_not_depend_on_chunks_or_neighbours(void **state)
         r->stopping.max_tokens = 20;
         fixture_ask(&f, r, &others[i]);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         fixture_answer(fixture_of(state), embedding(poolings[i]), &alone[i]);
         fixture_ask(&f, embedding(poolings[i]), &crowded[i]);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         fixture_wait(&f, &crowded[i]);
         assert_memory_equal(alone[i].vector, crowded[i].vector, sizeof(alone[i].vector));
     }
@@ -274,6 +274,10 @@ static void the_models_own_pooling_is_kept(void **state)
     assert_int_equal(own.n_vector, 32);
     assert_memory_equal(own.vector, mean.vector, sizeof(own.vector));
     file = "{\"pooling_mode_cls_token\": true}";
+    assert_int_equal(embed_with_file(file, KRS_POOLING_MODEL, &own, &err), KRS_OK);
+    assert_int_equal(embed_with_file(file, KRS_POOLING_CLS, &mean, &err), KRS_OK);
+    assert_memory_equal(own.vector, mean.vector, sizeof(own.vector));
+    file = "{\"pooling_mode_max_tokens\": true}";
     assert_int_equal(embed_with_file(file, KRS_POOLING_MODEL, &own, &err), KRS_EUNSUPPORTED);
     assert_string_equal(err.field, "pooling");
     assert_int_equal(embed_with_file(file, KRS_POOLING_LAST, &own, &err), KRS_OK);
