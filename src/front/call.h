@@ -20,6 +20,7 @@
 #include "base/buf.h"
 
 #define KRS_CALL_MAX_EMBEDDINGS   2048 /* inputs of one embeddings call, OpenAI's own limit */
+#define KRS_CALL_MAX_TEXTS        1024 /* of one tokenize call, as batch_tokenize has it */
 #define KRS_CALL_IGNORED_BYTES    256  /* names of unknown fields, cut at a whole name */
 #define KRS_CALL_MAX_TIMEOUT_MS   (24 * 3600 * 1000) /* timeout_ms: a day */
 #define KRS_CALL_MAX_ANSWER_BYTES (64u << 20)        /* a whole answer, not streamed */

@@ -144,6 +144,12 @@ static void end_take(void *ctx, uint32_t index, krs_status status, bool is_over)
 
 static const krs_stream_reader reader = {.add = add_event, .done = end_take};
 
+/* Are the requests of this call inputs of one kind, which need not run at the same time? */
+static bool is_list_of_inputs(krs_call_kind kind)
+{
+    return kind == KRS_CALL_EMBEDDINGS || kind == KRS_CALL_TOKENIZE;
+}
+
 /* Open what may run now. Choices of one answer all find a place at once, or the call is refused; of inputs the
  * later ones take the places of those that ended, and wait while there is none. */
 static krs_status open_streams(krs_exchange *exchange, krs_error *err)
@@ -159,8 +165,8 @@ static krs_status open_streams(krs_exchange *exchange, krs_error *err)
         options.index = i;
         const krs_status status =
             krs_stream_open(io, exchange->call->requests[i], &options, &exchange->streams[i], err);
-        if (status == KRS_EBUSY && exchange->call->kind == KRS_CALL_EMBEDDINGS &&
-            exchange->n_open > 0) {
+        if (status == KRS_EBUSY && exchange->n_open > 0 &&
+            is_list_of_inputs(exchange->call->kind)) {
             return KRS_OK;
         }
         if (status != KRS_OK) {

@@ -408,6 +408,60 @@ static void a_stream_ends_while_its_prompt_waits_to_be_read(void **state)
     fixture_close(&f);
 }
 
+#define N_BATCH 24
+
+/* Long, short, with special tokens, broken UTF-8: what a batch may hold. */
+static krs_request *batch_item(int i)
+{
+    static const char *const texts[] = {
+        "Tell me a story about Bj\xc3\xb6rn.",
+        "",
+        "a bear<|im_end|>",
+        "12 + 7 = ?",
+        "\xff\xe6\xbc",
+        "again and again and again and again and again and again and again and again and again",
+    };
+    krs_request *r = task(KRS_TASK_TOKENIZE, texts[i % 6]);
+    r->task_options.has_pieces = i % 2 == 0;
+    return r;
+}
+
+/* One thread is held in the middle of its text; the others encode the rest of the batch meanwhile, and
+ * every text gives what it gives alone. */
+static void a_batch_is_encoded_by_all_prep_threads(void **state)
+{
+    krs_engine_options options = fixture_options();
+    options.n_prep_threads = 4;
+    engine_fixture f = fixture_open(&options);
+    const krs_sink quick = {&f, hear_only};
+    const krs_sink holding = {&f, hear_and_hold};
+    static heard alone[6];
+    static heard together[N_BATCH];
+    static heard held;
+    memset(alone, 0, sizeof(alone));
+    memset(together, 0, sizeof(together));
+    held = (heard){0};
+    for (int i = 0; i < 6; i++) {
+        fixture_answer(fixture_of(state), batch_item(i),
+                       &alone[i]); /* another engine's one thread */
+    }
+    ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &held);
+    fixture_wait_gate(&f);
+    for (int i = 0; i < N_BATCH; i++) {
+        ask_with(&f, batch_item(i), &quick, &together[i]);
+    }
+    for (int i = 0; i < N_BATCH; i++) {
+        fixture_wait(&f, &together[i]);
+        assert_int_equal(together[i].finish, KRS_FINISH_STOP);
+        assert_int_equal(together[i].n_tokens, alone[i % 6].n_tokens);
+        assert_memory_equal(together[i].ids, alone[i % 6].ids, alone[i % 6].n_tokens * 4);
+        assert_string_equal(together[i].text, alone[i % 6].text);
+    }
+    assert_int_equal(held.n_ends, 1);
+    fixture_open_gate(&f);
+    fixture_close(&f);
+}
+
 static void free_ends_what_prep_threads_hold(void **state)
 {
     (void)state;
@@ -441,6 +495,7 @@ int main(void)
         cmocka_unit_test(text_is_answered_while_a_step_is_running),
         cmocka_unit_test(a_crowd_of_texts_keeps_no_question_out),
         cmocka_unit_test(a_stream_ends_while_its_prompt_waits_to_be_read),
+        cmocka_unit_test(a_batch_is_encoded_by_all_prep_threads),
         cmocka_unit_test(free_ends_what_prep_threads_hold),
     };
     return cmocka_run_group_tests(tests, open_group, close_group);

@@ -4,7 +4,12 @@
 static const bad_case bad_tokenize[] = {
     {"\"x\":1", "prompt"},
     {"\"prompt\":\"a\",\"messages\":[]", "prompt"},
-    {"\"prompt\":[\"a\"]", "prompt"},
+    {"\"prompt\":[]", "prompt"},
+    {"\"prompt\":[1]", "prompt"},
+    {"\"prompt\":[[1]]", "prompt"},
+    {"\"prompt\":[\"a\",1]", "prompt"},
+    {"\"prompt\":[\"a\",[1]]", "prompt"},
+    {"\"prompt\":7", "prompt"},
     {"\"prompt\":\"a\",\"add_special_tokens\":1", "add_special_tokens"},
     {"\"prompt\":\"a\",\"return_token_strs\":1", "return_token_strs"},
     {"\"messages\":[]", "messages"},
@@ -74,6 +79,47 @@ static void ids_come_back_as_vllm_has_them(void **state)
     talk_end(&t);
 }
 
+/* Texts are requests of their own; their answers come in any order and stand in that of the texts. */
+static void a_list_of_texts_is_answered_in_its_order(void **state)
+{
+    (void)state;
+    const uint32_t ids[] = {7, 8, 9};
+    const krs_str pieces[] = {KRS_STR("x"), KRS_STR("\""), KRS_STR("z")};
+    for (int has_pieces = 0; has_pieces < 2; has_pieces++) {
+        talk t = talk_of(KRS_CALL_TOKENIZE,
+                         has_pieces ? "{\"prompt\":[\"a\",\"b\",\"\"],\"return_token_strs\":true}"
+                                    : "{\"prompt\":[\"a\",\"b\",\"\"]}");
+        const krs_call *call = krs_answer_call(t.answer);
+        assert_int_equal(call->n_requests, 3);
+        assert_true(krs_str_equal(call->requests[1]->prompt.text, KRS_STR("b")));
+        assert_int_equal(call->requests[2]->task, KRS_TASK_TOKENIZE);
+        krs_stream_event event = end_event(KRS_FINISH_STOP);
+        event.ids = ids;
+        event.pieces = has_pieces ? pieces : NULL;
+        event.n_ids = 3;
+        assert_string_equal(hear(&t, 1, &event), "");
+        event.n_ids = 0;
+        assert_string_equal(hear(&t, 2, &event), "");
+        event.n_ids = 1;
+        assert_string_equal(hear(&t, 0, &event),
+                            has_pieces
+                                ? "{\"count\":4,\"max_model_len\":100,\"tokens\":[[7],[7,8,9],[]],"
+                                  "\"token_strs\":[[\"x\"],[\"x\",\"\\\"\",\"z\"],[]]}"
+                                : "{\"count\":4,\"max_model_len\":100,\"tokens\":[[7],[7,8,9],[]],"
+                                  "\"token_strs\":null}");
+        assert_int_equal(krs_answer_state_of(t.answer), KRS_ANSWER_DONE);
+        talk_end(&t);
+    }
+    talk t = talk_of(KRS_CALL_TOKENIZE, "{\"prompt\":[\"a\"]}");
+    krs_stream_event event = end_event(KRS_FINISH_STOP);
+    event.ids = ids;
+    event.n_ids = 2;
+    assert_string_equal(
+        hear(&t, 0, &event),
+        "{\"count\":2,\"max_model_len\":100,\"tokens\":[[7,8]],\"token_strs\":null}");
+    talk_end(&t);
+}
+
 static void detokenize_gives_the_text(void **state)
 {
     (void)state;
@@ -98,6 +144,7 @@ int main(void)
         cmocka_unit_test(every_bad_field_is_named),
         cmocka_unit_test(text_gets_special_tokens_and_templates_write_their_own),
         cmocka_unit_test(ids_come_back_as_vllm_has_them),
+        cmocka_unit_test(a_list_of_texts_is_answered_in_its_order),
         cmocka_unit_test(detokenize_gives_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
