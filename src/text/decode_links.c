@@ -279,7 +279,9 @@ krs_status krs_decoder_link_finish(krs_decoder_run *run, size_t i, krs_buf *out)
     case KRS_DECODER_BYTE_FALLBACK:
         return end_byte_run(run, i, out);
     case KRS_DECODER_REPLACE: /* what could have become a match has not */
-        status = krs_decoder_feed(run, i + 1, krs_buf_view(&link->held), out);
+        if (link->held.len > 0) { /* an empty text would be a token more */
+            status = krs_decoder_feed(run, i + 1, krs_buf_view(&link->held), out);
+        }
         krs_buf_reset(&link->held);
         return status;
     case KRS_DECODER_BPE:
