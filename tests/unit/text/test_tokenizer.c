@@ -94,57 +94,6 @@ static void equals_the_rust_library_on_other_vectors(void **state)
     }
 }
 
-/* n times a unit through a tokenizer and back; a normaliser may reorder what has is_same false. */
-static void round_trip(const krs_tokenizer *t, krs_encoder *e, const char *unit, bool is_same)
-{
-    krs_buf text;
-    krs_buf back;
-    krs_buf_init(&text, NULL, KRS_TEST_TEXT_BYTES);
-    krs_buf_init(&back, NULL, KRS_TEST_TEXT_BYTES);
-    while (text.len < 1u << 20) {
-        assert_int_equal(krs_buf_append_str(&text, krs_str_of(unit)), KRS_OK);
-    }
-    krs_ids ids;
-    krs_error err = KRS_ERROR_INIT;
-    if (krs_encode(e, krs_buf_view(&text), false, &ids, &err) != KRS_OK) {
-        fail_msg("\"%s\" again and again: %s", unit, err.message);
-    }
-    assert_int_equal(krs_decode(t, ids.ids, ids.n, false, &back, NULL), KRS_OK);
-    assert_int_equal(back.len, text.len);
-    assert_true(!is_same || krs_str_equal(krs_buf_view(&text), krs_buf_view(&back)));
-    krs_buf_deinit(&text);
-    krs_buf_deinit(&back);
-}
-
-/* Each of these takes quadratic time in some tokenizer or other; here ctest's limit would end it. */
-static void a_megabyte_of_one_thing_is_no_trouble(void **state)
-{
-    static const char *const names[] = {"gpt-2", "qwen3", "phi-3"};
-    static const char *const units[] = {"a",
-                                        "A",
-                                        "1",
-                                        " ",
-                                        "\n",
-                                        "!",
-                                        "ab",
-                                        "\xC3\xA9",
-                                        "\xE4\xB8\xAD",
-                                        "\xCC\x81",
-                                        "'s",
-                                        "<|im_",
-                                        "\xCC\x81\xCC\xA3"};
-    (void)state;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        krs_tokenizer *t = krs_test_tokenizer(names[i]);
-        krs_encoder *e = krs_test_encoder(t);
-        for (size_t k = 0; k < sizeof(units) / sizeof(units[0]); k++) {
-            round_trip(t, e, units[k], k + 1 < sizeof(units) / sizeof(units[0]));
-        }
-        krs_encoder_free(e);
-        krs_tokenizer_free(t);
-    }
-}
-
 static void broken_utf8_counts_as_replacement_characters(void **state)
 {
     (void)state;
@@ -246,7 +195,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_rust_library_on_kept_vectors),
         cmocka_unit_test(equals_the_rust_library_on_other_vectors),
-        cmocka_unit_test(a_megabyte_of_one_thing_is_no_trouble),
         cmocka_unit_test(broken_utf8_counts_as_replacement_characters),
         cmocka_unit_test(tokens_are_found_by_text_and_told_by_bytes),
         cmocka_unit_test(bytes_of_tokens_add_up_to_the_text),
