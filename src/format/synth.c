@@ -35,7 +35,8 @@ typedef struct synth {
 
 static bool is_quantised(const synth *s, const krs_synth_module *module)
 {
-    return module->n_out > 0 && s->options->quant.kind == KRS_QUANT_AFFINE;
+    return module->n_out > 0 && !module->is_bare && !module->is_depthwise &&
+           s->options->quant.kind == KRS_QUANT_AFFINE;
 }
 
 static krs_status add_tensor(synth *s, const krs_synth_module *module, const char *suffix,
@@ -65,6 +66,23 @@ static krs_status add_tensor(synth *s, const krs_synth_module *module, const cha
     return KRS_OK;
 }
 
+/* A tensor of a module with rows: [stack,] rows, [1,] columns. */
+static krs_status add_rows(synth *s, const krs_synth_module *module, const char *suffix,
+                           krs_dtype dtype, int64_t rows, int64_t columns, krs_error *err)
+{
+    int64_t dims[4];
+    int32_t rank = 0;
+    if (module->n_stack > 0) {
+        dims[rank++] = module->n_stack;
+    }
+    dims[rank++] = rows;
+    if (module->is_depthwise) {
+        dims[rank++] = 1;
+    }
+    dims[rank++] = columns;
+    return add_tensor(s, module, suffix, dtype, dims, rank, err);
+}
+
 static krs_status plan_quantised(synth *s, const krs_synth_module *module, krs_error *err)
 {
     const krs_quant *quant = &s->options->quant;
@@ -72,34 +90,42 @@ static krs_status plan_quantised(synth *s, const krs_synth_module *module, krs_e
     if (status != KRS_OK) {
         return krs_error_wrap(err, status, "%.*s", KRS_STR_ARGS(module->name));
     }
-    const int64_t words[] = {module->n_out, module->n_in / 32 * quant->bits};
-    const int64_t groups[] = {module->n_out, module->n_in / quant->group};
-    status = add_tensor(s, module, ".weight", KRS_DTYPE_U32, words, 2, err);
+    const int64_t n_words = module->n_in * quant->bits / 32;
+    const int64_t n_groups = module->n_in / quant->group;
+    status = add_rows(s, module, ".weight", KRS_DTYPE_U32, module->n_out, n_words, err);
     if (status == KRS_OK) {
-        status = add_tensor(s, module, ".scales", s->options->dtype, groups, 2, err);
+        status = add_rows(s, module, ".scales", s->options->dtype, module->n_out, n_groups, err);
     }
     if (status == KRS_OK) {
-        status = add_tensor(s, module, ".biases", s->options->dtype, groups, 2, err);
+        status = add_rows(s, module, ".biases", s->options->dtype, module->n_out, n_groups, err);
     }
     return status;
+}
+
+static krs_status plan_bias(synth *s, const krs_synth_module *module, krs_error *err)
+{
+    const int64_t n = module->n_out > 0 ? module->n_out : module->n_in;
+    const int64_t dims[] = {module->n_stack, n};
+    const bool is_stacked = module->n_stack > 0;
+    return add_tensor(s, module, module->is_bare ? "_bias" : ".bias", s->options->dtype,
+                      is_stacked ? dims : dims + 1, is_stacked ? 2 : 1, err);
 }
 
 static krs_status plan_module(synth *s, const krs_synth_module *module, krs_error *err)
 {
     const krs_dtype dtype = s->options->dtype;
-    const int64_t shape[] = {module->n_out, module->n_in};
+    const char *suffix = module->is_bare ? "" : ".weight";
+    const bool is_turned = module->is_transposed;
     krs_status status;
     if (module->n_out == 0) {
-        status = add_tensor(s, module, ".weight", dtype, shape + 1, 1, err);
+        status = add_tensor(s, module, suffix, dtype, &module->n_in, 1, err);
     } else if (is_quantised(s, module)) {
         status = plan_quantised(s, module, err);
     } else {
-        status = add_tensor(s, module, ".weight", dtype, shape, 2, err);
+        status = add_rows(s, module, suffix, dtype, is_turned ? module->n_in : module->n_out,
+                          is_turned ? module->n_out : module->n_in, err);
     }
-    if (status == KRS_OK && module->has_bias) {
-        status = add_tensor(s, module, ".bias", dtype, shape, 1, err);
-    }
-    return status;
+    return status == KRS_OK && module->has_bias ? plan_bias(s, module, err) : status;
 }
 
 static krs_status put(synth *s, const void *bytes, size_t n_bytes, krs_error *err)
@@ -126,8 +152,8 @@ static void convert(krs_dtype dtype, const float *floats, size_t n, unsigned cha
     }
 }
 
-/* The next tensor, all ones or all random, in the dense dtype. */
-static krs_status write_dense(synth *s, bool is_ones, krs_error *err)
+/* The next tensor, all the same or (NULL) all random, in the dense dtype. */
+static krs_status write_dense(synth *s, const float *constant, krs_error *err)
 {
     const krs_tensor *tensor = &s->tensors[s->next++];
     const size_t step = krs_dtype_bytes(tensor->dtype);
@@ -137,8 +163,8 @@ static krs_status write_dense(synth *s, bool is_ones, krs_error *err)
     for (size_t at = 0; status == KRS_OK && at < n; at += PIECE_VALUES) {
         const size_t n_piece = n - at < PIECE_VALUES ? n - at : PIECE_VALUES;
         krs_synth_values_fill(s->values, key, at, n_piece, s->floats);
-        for (size_t i = 0; is_ones && i < n_piece; i++) {
-            s->floats[i] = 1.0f;
+        for (size_t i = 0; constant && i < n_piece; i++) {
+            s->floats[i] = *constant;
         }
         convert(tensor->dtype, s->floats, n_piece, s->packed);
         status = put(s, s->packed, n_piece * step, err);
@@ -176,7 +202,8 @@ static krs_status write_quantised(synth *s, const krs_synth_module *module, krs_
 {
     const krs_tensor *weight = &s->tensors[s->next];
     const size_t scale_bytes = weight[1].n_bytes;
-    const size_t n = (size_t)module->n_out * (size_t)module->n_in;
+    const size_t n_stack = module->n_stack > 0 ? (size_t)module->n_stack : 1;
+    const size_t n = n_stack * (size_t)module->n_out * (size_t)module->n_in;
     unsigned char *scales = krs_alloc_array(s->alloc, 2, scale_bytes);
     if (!scales) {
         return krs_fail(err, KRS_ENOMEM, "scales of %.*s: %zu bytes", KRS_STR_ARGS(module->name),
@@ -196,10 +223,12 @@ static krs_status write_quantised(synth *s, const krs_synth_module *module, krs_
 
 static krs_status write_module(synth *s, const krs_synth_module *module, krs_error *err)
 {
-    krs_status status = is_quantised(s, module) ? write_quantised(s, module, err)
-                                                : write_dense(s, module->n_out == 0, err);
+    const float one = 1.0f - module->offset;
+    krs_status status = is_quantised(s, module)
+                            ? write_quantised(s, module, err)
+                            : write_dense(s, module->n_out == 0 ? &one : NULL, err);
     if (status == KRS_OK && module->has_bias) {
-        status = write_dense(s, false, err);
+        status = write_dense(s, NULL, err);
     }
     return status;
 }
@@ -250,9 +279,12 @@ static krs_synth_result result_of(const synth *s, const krs_synth_module *module
                                .n_tensors = s->n_tensors,
                                .n_shards = krs_safetensors_writer_n_shards(s->writer)};
     for (uint32_t i = 0; i < n; i++) {
-        const uint64_t rows = modules[i].n_out > 0 ? (uint64_t)modules[i].n_out : 1;
-        result.n_parameters += rows * (uint64_t)modules[i].n_in;
-        result.n_parameters += modules[i].has_bias ? rows : 0;
+        const krs_synth_module *m = &modules[i];
+        const uint64_t n_stack = m->n_stack > 0 ? (uint64_t)m->n_stack : 1;
+        const uint64_t rows = m->n_out > 0 ? (uint64_t)m->n_out : 1;
+        const uint64_t n_bias = m->n_out > 0 ? rows : (uint64_t)m->n_in;
+        result.n_parameters += n_stack * rows * (uint64_t)m->n_in;
+        result.n_parameters += m->has_bias ? n_stack * n_bias : 0;
     }
     return result;
 }

@@ -23,7 +23,12 @@ typedef struct krs_synth_module {
     krs_str name;  /* "model.layers.0.mlp.up_proj", borrowed; ".weight" and so on are added */
     int64_t n_out; /* rows; 0: a norm, a vector of n_in ones */
     int64_t n_in;
-    bool has_bias; /* a vector of n_out beside it */
+    int64_t n_stack;    /* one dimension more in front, of so many such matrices; 0: none */
+    bool is_transposed; /* [n_in, n_out] in the file, unless it is quantised */
+    bool is_depthwise;  /* [n_out, 1, n_in] */
+    bool is_bare;       /* no ".weight"; never quantised */
+    bool has_bias;      /* a vector of n_out (a norm: n_in) beside it */
+    float offset;       /* what the network adds to a norm's vector, which holds 1 - offset */
 } krs_synth_module;
 
 typedef struct krs_synth_options {

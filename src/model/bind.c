@@ -89,6 +89,41 @@ static krs_part_of part_of(const krs_binder *binder, const krs_weight_form *form
     };
 }
 
+/* A vector in pieces, put together. All have the first one's dtype. */
+static krs_status bind_pieces(krs_binder *binder, const krs_weight_key *key,
+                              const krs_weight_name *pattern, krs_matrix *out, krs_error *err)
+{
+    const int64_t n = krs_dim_of(binder->config, krs_role_shape_of(key->role)->columns);
+    const int64_t n_pieces = krs_dim_of(binder->config, pattern->form.pieces);
+    const krs_wanted wanted = {.role = key->role, .form = &pattern->form, .columns = n / n_pieces};
+    unsigned char *to = NULL;
+    *out = (krs_matrix){.n_out = 1, .n_in = n};
+    for (int32_t i = 0; i < n_pieces; i++) {
+        const krs_weight_key piece = {key->role, key->layer, i};
+        krs_tensor_name name = module_name(binder, pattern, &piece);
+        krs_whole whole;
+        const krs_status status = krs_tensor_weight(binder, &name, &wanted, &whole, err);
+        if (status != KRS_OK) {
+            return status;
+        }
+        const size_t n_bytes = krs_matrix_row_bytes(&whole.matrix);
+        if (!to) {
+            out->dtype = whole.matrix.dtype;
+            out->data = to = krs_copies_take(binder->copies, (size_t)n_pieces * n_bytes);
+        }
+        if (!to) {
+            return krs_fail(err, KRS_ENOMEM, "copy of %s: %zu bytes", name.text, n_bytes);
+        }
+        if (whole.matrix.dtype != out->dtype) {
+            return krs_fail(err, KRS_EUNSUPPORTED, "tensor %s: dtype %s, but the first is %s",
+                            name.text, krs_dtype_name(whole.matrix.dtype),
+                            krs_dtype_name(out->dtype));
+        }
+        memcpy(to + (size_t)i * n_bytes, whole.matrix.data, n_bytes);
+    }
+    return KRS_OK;
+}
+
 static krs_status bind_weight(krs_binder *binder, const krs_wanted *wanted, krs_tensor_name *name,
                               krs_matrix *out, krs_error *err)
 {
@@ -179,7 +214,9 @@ static krs_status bind_named(krs_binder *binder, const krs_weight_key *key, krs_
     krs_tensor_name name = module_name(binder, pattern, key);
     krs_matrix weight;
     krs_matrix bias;
-    krs_status status = bind_weight(binder, &wanted, &name, &weight, err);
+    krs_status status = pattern->form.pieces == KRS_DIM_NONE
+                            ? bind_weight(binder, &wanted, &name, &weight, err)
+                            : bind_pieces(binder, key, pattern, &weight, err);
     if (status == KRS_OK) {
         status = bind_bias(binder, key, &wanted, &name, &bias, err);
     }

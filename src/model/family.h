@@ -121,12 +121,14 @@ typedef struct krs_block_use {
  *   is_transposed    the file has [columns, of], as gpt2's Conv1D: a copy. MLX turns such weights when it
  *                    quantises, so a quantised one is [of, columns].
  *   is_stacked       one dimension more in front, the expert.
+ *   pieces           a vector in as many tensors of equal length, the second '#' their number: a copy
  *   is_depthwise     the file has [rows, 1, columns]: a convolution's kernel.
  *   is_bare          the tensor is called as the module, without ".weight"; its bias ends in "_bias". */
 typedef struct krs_weight_form {
     krs_dim of;
     krs_dim at;
     krs_dim groups;
+    krs_dim pieces;
     bool is_transposed;
     bool is_stacked;
     bool is_depthwise;

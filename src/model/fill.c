@@ -22,10 +22,9 @@ static int32_t groups_of(const krs_decoder *d, const krs_decoder_step *step, int
 static void fill_embed(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
                        krs_op *op)
 {
-    (void)d;
     (void)step;
     (void)layer;
-    op->embed.scale = 1.0f;
+    op->embed.scale = (float)d->config->embedding_scale;
 }
 
 /* Without a weight, or with one as long as the row, the step must say how many groups. */

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 
+#define MAX_LISTED 4 /* roles of a layer that have a tensor for each expert or head */
+
 typedef struct module_list {
     const krs_family *family;
     const krs_model_config *config;
@@ -26,6 +28,16 @@ static bool is_listed(const module_list *list, krs_str name)
     return false;
 }
 
+/* How many tensors a name stands for: its pieces, the experts of a second '#', or one. */
+static int32_t count_of(const module_list *list, const krs_weight_name *pattern)
+{
+    const char *first = strchr(pattern->name, '#');
+    if (pattern->form.pieces != KRS_DIM_NONE) {
+        return (int32_t)krs_dim_of(list->config, pattern->form.pieces);
+    }
+    return first && strchr(first + 1, '#') ? list->config->experts.n : 1;
+}
+
 static krs_synth_module describe(const module_list *list, const krs_weight_name *pattern,
                                  int32_t layer)
 {
@@ -33,23 +45,25 @@ static krs_synth_module describe(const module_list *list, const krs_weight_name 
     const krs_weight_form *form = &pattern->form;
     const krs_dim rows = form->of != KRS_DIM_NONE ? form->of : shape->rows;
     const krs_traits rule = list->family->bias[pattern->role];
+    const int64_t n_in = krs_dim_of(list->config, shape->columns);
     return (krs_synth_module){
         .n_out = shape->rows == KRS_DIM_ONE ? 0 : krs_dim_of(list->config, rows),
-        .n_in = krs_dim_of(list->config, shape->columns),
+        .n_in = form->pieces == KRS_DIM_NONE ? n_in : n_in / count_of(list, pattern),
+        .n_stack = form->is_stacked ? list->config->experts.n : 0,
+        .is_transposed = form->is_transposed,
+        .is_depthwise = form->is_depthwise,
+        .is_bare = form->is_bare,
         .has_bias = (rule & krs_traits_of(list->config, layer)) != 0,
+        .offset = list->family->norm_offset,
     };
 }
 
-static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
+static krs_status add_one(module_list *list, const krs_weight_name *pattern, int32_t layer,
+                          int32_t index, krs_error *err)
 {
-    module_list *list = ctx;
-    if (step->role == KRS_ROLE_NONE || (step->role == KRS_ROLE_HEAD && list->config->is_tied)) {
-        return KRS_OK;
-    }
-    const krs_weight_name *pattern = krs_family_next_name(list->family, step->role, NULL);
     const char *prefix = list->family->prefix ? list->family->prefix : "model.";
     char text[KRS_FAMILY_NAME_BYTES];
-    const krs_str name = {text, krs_family_module_name(pattern, layer, 0, prefix, text)};
+    const krs_str name = {text, krs_family_module_name(pattern, layer, index, prefix, text)};
     if (is_listed(list, name)) {
         return KRS_OK;
     }
@@ -58,6 +72,33 @@ static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, kr
     *module = describe(list, pattern, layer);
     module->name = krs_arena_copy(list->arena, name);
     return module->name.ptr ? KRS_OK : krs_fail(err, KRS_ENOMEM, "list of %u modules", list->n);
+}
+
+static krs_status add_role(module_list *list, krs_role role, int32_t layer, krs_error *err)
+{
+    const krs_weight_name *pattern = krs_family_next_name(list->family, role, NULL);
+    const int32_t n = pattern ? count_of(list, pattern) : 0;
+    krs_status status = KRS_OK;
+    for (int32_t i = 0; status == KRS_OK && i < n; i++) {
+        status = add_one(list, pattern, layer, i, err);
+    }
+    return status;
+}
+
+static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
+{
+    module_list *list = ctx;
+    if (step->role == KRS_ROLE_NONE || (step->role == KRS_ROLE_HEAD && list->config->is_tied)) {
+        return KRS_OK;
+    }
+    return add_role(list, step->role, layer, err);
+}
+
+/* Modules of one layer at most: each role, and again for each expert, head and key head. */
+static uint32_t max_per_layer(const krs_model_config *config)
+{
+    const uint32_t n_each = 1 + (uint32_t)config->experts.n + 2 * (uint32_t)config->n_heads;
+    return KRS_ROLE_COUNT + MAX_LISTED * n_each;
 }
 
 krs_status krs_model_modules(const krs_model_config *config, krs_arena *arena,
@@ -71,7 +112,7 @@ krs_status krs_model_modules(const krs_model_config *config, krs_arena *arena,
                               "model_type: %s is not known; nearest: %s", config->model_type,
                               known);
     }
-    list.n_max = ((uint32_t)config->n_layers + 1) * KRS_ROLE_COUNT;
+    list.n_max = ((uint32_t)config->n_layers + 1) * max_per_layer(config);
     list.modules = krs_arena_array(arena, list.n_max, sizeof(list.modules[0]));
     if (!list.modules) {
         return krs_fail(err, KRS_ENOMEM, "list of %u modules", list.n_max);

@@ -7,6 +7,7 @@
  * The reference's ids are fed back, not ours, so that one near tie does not hide what follows. */
 #include "compute/cpu/isa.h"
 #include "model/model.h"
+#include "support/golden_folder.h"
 #include "support/one_seq.h"
 #include "wire/json.h"
 
@@ -38,8 +39,11 @@ typedef struct golden_case {
 #define KV_AUTO        KRS_DTYPE_COUNT
 
 static const char *const names[] = {
-    "llama", "llama-bias", "llama-mha", "llama3-rope", "mistral-headdim", "mistral-swa",
-    "qwen2", "qwen2-tied", "qwen3",     "qwen3-yarn",  "demo-4bit",       "draft-4bit",
+    "llama",       "llama-bias", "llama-mha",  "llama3-rope",   "mistral-headdim",
+    "mistral-swa", "qwen2",      "qwen2-tied", "qwen3",         "qwen3-yarn",
+    "demo-4bit",   "draft-4bit", "phi3",       "phi3-longrope", "gemma",
+    "gemma2",      "gemma3",     "olmo2",      "smollm3",       "granite",
+    "cohere2",     "starcoder2", "stablelm",   "gpt2",          "gpt_neox",
 };
 
 static const golden_case devices[] = {
@@ -68,9 +72,10 @@ typedef struct golden {
     uint32_t greedy[MAX_GREEDY];
     double margins[MAX_GREEDY];
     uint32_t n_greedy;
-    float *expected; /* [n_prompt, vocab] */
-    float *logits;   /* the same, by us in one step */
-    float *again;    /* scratch of the same size */
+    float *expected;  /* [n_prompt, n_columns] */
+    size_t n_columns; /* logits of each row that the file has: the first ones */
+    float *logits;    /* the same, by us in one step */
+    float *again;     /* scratch of the same size */
     size_t n_logits;
 } golden;
 
@@ -96,7 +101,7 @@ static uint32_t read_ids(const json_t *root, const char *field, uint32_t *out, u
     return (uint32_t)n;
 }
 
-/* golden.json; the model is beside it unless "model" names another folder. */
+/* golden.json; *model_dir: the folder it names, "" when the model is beside it. */
 static void read_case(const golden_case *c, golden *g, char *model_dir)
 {
     char path[MAX_PATH_BYTES];
@@ -116,7 +121,10 @@ static void read_case(const golden_case *c, golden *g, char *model_dir)
         g->margins[i] = json_number_value(json_array_get(margins, i));
     }
     const char *model = json_string_value(json_object_get(root, "model"));
-    (void)snprintf(model_dir, MAX_PATH_BYTES, CASES_DIR "%s/%s", c->name, model ? model : "");
+    (void)snprintf(model_dir, MAX_PATH_BYTES, "%s%s%s", model ? CASES_DIR : "",
+                   model ? c->name : "", model ? "/" : "");
+    (void)snprintf(model_dir + strlen(model_dir), MAX_PATH_BYTES - strlen(model_dir), "%s",
+                   model ? model : "");
     json_decref(root);
     krs_buf_deinit(&text);
 }
@@ -129,7 +137,9 @@ static void read_expected(const golden_case *c, golden *g)
     krs_buf bytes;
     krs_buf_init(&bytes, NULL, g->n_logits * sizeof(float));
     read_file(path, &bytes);
-    assert_int_equal(bytes.len, g->n_logits * sizeof(float));
+    g->n_columns = bytes.len / sizeof(float) / g->n_prompt;
+    assert_in_range(g->n_columns, 1, g->seq.vocab);
+    assert_int_equal(bytes.len, g->n_prompt * g->n_columns * sizeof(float));
     g->expected = (float *)(void *)krs_buf_take(&bytes);
 }
 
@@ -151,6 +161,20 @@ static void skip_if_absent(const golden_case *c)
     }
 }
 
+static void open_model(const golden_case *c, const char *dir, golden *g)
+{
+    krs_error err = KRS_ERROR_INIT;
+    krs_golden_folder folder;
+    if (dir[0]) {
+        must(krs_model_open(dir, NULL, NULL, &g->model, &err), &err);
+        return;
+    }
+    krs_golden_folder_open(&folder, c->name);
+    const krs_status status = krs_model_open(folder.dir, NULL, NULL, &g->model, &err);
+    krs_golden_folder_close(&folder);
+    must(status, &err);
+}
+
 static int open_case(void **state)
 {
     const golden_case *c = *state;
@@ -158,8 +182,7 @@ static int open_case(void **state)
     assert_non_null(g);
     char dir[MAX_PATH_BYTES];
     read_case(c, g, dir);
-    krs_error err = KRS_ERROR_INIT;
-    must(krs_model_open(dir, NULL, NULL, &g->model, &err), &err);
+    open_model(c, dir, g);
     krs_one_seq_open(&g->seq, c->device, c->isa, c->kv_dtype, krs_model_program(g->model));
     read_expected(c, g);
     g->logits = calloc(g->n_logits, sizeof(float));
@@ -189,14 +212,17 @@ static double rms(const float *values, size_t n)
     return sqrt(sum / (double)n);
 }
 
-static double relative_rms(const float *got, const float *want, size_t n)
+/* Of the logits that the file has. */
+static double relative_rms(const golden *g)
 {
+    const size_t n = (size_t)g->n_prompt * g->n_columns;
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        const double d = (double)got[i] - want[i];
+        const size_t at = i / g->n_columns * (size_t)g->seq.vocab + i % g->n_columns;
+        const double d = (double)g->logits[at] - g->expected[i];
         sum += d * d;
     }
-    return sqrt(sum / (double)n) / rms(want, n);
+    return sqrt(sum / (double)n) / rms(g->expected, n);
 }
 
 static uint32_t argmax(const float *logits, int64_t n)
@@ -212,7 +238,8 @@ static uint32_t argmax(const float *logits, int64_t n)
  * sequence stands at the end of the prompt. */
 static uint32_t count_wrong_ids(const golden_case *c, golden *g, uint32_t *n_ties)
 {
-    const double undecided = MARGIN_FACTOR * c->tolerance * rms(g->expected, g->n_logits);
+    const double undecided =
+        MARGIN_FACTOR * c->tolerance * rms(g->expected, (size_t)g->n_prompt * g->n_columns);
     const size_t last = (size_t)(g->n_prompt - 1) * (size_t)g->seq.vocab;
     uint32_t n_wrong = 0;
     *n_ties = 0;
@@ -268,7 +295,7 @@ static void answers_as_the_reference(void **state)
     void *opened = *state;
     assert_int_equal(open_case(&opened), 0);
     golden *g = opened;
-    const double distance = relative_rms(g->logits, g->expected, g->n_logits);
+    const double distance = relative_rms(g);
     uint32_t n_ties = 0;
     const uint32_t n_wrong = count_wrong_ids(c, g, &n_ties);
     (void)printf("%-16s %-4s %-10s KV %-4s relative RMS %.2e (at most %.1e), greedy %u of %u, %u "

@@ -5,21 +5,41 @@
 
 #include "model/family.h"
 
-#define KRS_FAMILY(model_type, description) extern const krs_family krs_family_##description;
-#include "model/families/family.def"
-#undef KRS_FAMILY
+extern const krs_family krs_family_llama;
+extern const krs_family krs_family_mistral;
+extern const krs_family krs_family_qwen2;
+extern const krs_family krs_family_qwen3;
+extern const krs_family krs_family_phi3;
+extern const krs_family krs_family_gemma;
+extern const krs_family krs_family_gemma2;
+extern const krs_family krs_family_gemma3;
+extern const krs_family krs_family_olmo2;
+extern const krs_family krs_family_cohere2;
+extern const krs_family krs_family_starcoder2;
+extern const krs_family krs_family_stablelm;
+extern const krs_family krs_family_gpt2;
+extern const krs_family krs_family_gpt_neox;
 
 /* The hub's names since llama, without the norms of queries and keys. */
 extern const krs_weight_name krs_llama_names[];
 
-/* blocks.c. STREAM is the residual stream; a block reads and writes HIDDEN unless it says otherwise. */
-extern const krs_block krs_block_embed;          /* token -> STREAM */
-extern const krs_block krs_block_attention_norm; /* RMS norm of STREAM -> HIDDEN */
+/* blocks.c. STREAM is the residual stream; a block reads and writes HIDDEN unless it says otherwise. Norms
+ * are RMS norms unless they are called layer norms. */
+extern const krs_block krs_block_embed;     /* token -> STREAM */
+extern const krs_block krs_block_positions; /* learned positions, added to STREAM */
 extern const krs_block
-    krs_block_attention; /* HIDDEN -> projections, norms, rotation, cache -> MIXED */
-extern const krs_block krs_block_attention_add; /* MIXED -> output projection -> added to STREAM */
-extern const krs_block krs_block_ffn_norm;      /* RMS norm of STREAM -> HIDDEN */
-extern const krs_block krs_block_gated_ffn;     /* HIDDEN -> act(gate) * up, down -> HIDDEN */
-extern const krs_block krs_block_add;           /* HIDDEN added to STREAM */
-extern const krs_block krs_block_final_norm;    /* RMS norm of STREAM -> HIDDEN */
-extern const krs_block krs_block_head;          /* HIDDEN -> wanted states, logits */
+    krs_block_take_stream; /* STREAM -> HIDDEN, for families without a norm there */
+extern const krs_block krs_block_attention_norm; /* norm of STREAM -> HIDDEN */
+extern const krs_block krs_block_attention_layer_norm;
+extern const krs_block krs_block_project; /* HIDDEN -> QUERY, KEY, VALUE, and the norms of heads */
+extern const krs_block krs_block_attention; /* QUERY, KEY, VALUE -> rotation, cache -> MIXED */
+extern const krs_block
+    krs_block_attention_add;               /* MIXED -> projection (-> norm) -> added to STREAM */
+extern const krs_block krs_block_ffn_norm; /* norm of STREAM -> HIDDEN */
+extern const krs_block krs_block_ffn_layer_norm;
+extern const krs_block krs_block_gated_ffn;  /* HIDDEN -> act(gate) * up, down -> HIDDEN */
+extern const krs_block krs_block_plain_ffn;  /* HIDDEN -> act(up), down -> HIDDEN */
+extern const krs_block krs_block_add;        /* HIDDEN (-> norm) -> added to STREAM */
+extern const krs_block krs_block_final_norm; /* norm of STREAM -> HIDDEN */
+extern const krs_block krs_block_final_layer_norm;
+extern const krs_block krs_block_head; /* HIDDEN -> wanted states; logits (-> scale, cap) */

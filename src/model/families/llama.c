@@ -1,11 +1,13 @@
-/* model/families/llama.c - llama, and the three that are llama with switches: mistral, qwen2, qwen3.
+/* model/families/llama.c - llama, and those that are llama with switches: mistral, qwen2, qwen3, and by
+ * numbers of config.json alone, granite (multipliers) and smollm3 (layers without rotation).
  *
  * Mistral adds a window, Qwen2 fixed biases on q, k and v, Qwen3 a norm on every query and key head. Where
  * transformers reads a switch from config.json (attention_bias, mlp_bias) so do we; where it is built into
  * the class, it is a constant of the table. Qwen3's attention_bias covers o_proj too; Qwen2's o_proj never
  * has one.
  *
- * Source: transformers 5.17, modeling_llama.py, modeling_mistral.py, modeling_qwen2.py, modeling_qwen3.py. */
+ * Source: transformers 5.17, modeling_llama.py, modeling_mistral.py, modeling_qwen2.py, modeling_qwen3.py,
+ * modeling_granite.py, modeling_smollm3.py. */
 #include "model/families/families.h"
 
 const krs_weight_name krs_llama_names[] = {
@@ -33,9 +35,13 @@ static const krs_weight_name qwen3_names[] = {
 /* Pre-norm blocks: the stream is only ever read through a norm and added to. */
 #define PRENORM_BLOCKS                                                                             \
     .before = {{.block = &krs_block_embed}},                                                       \
-    .layer = {{.block = &krs_block_attention_norm}, {.block = &krs_block_attention},               \
-              {.block = &krs_block_attention_add},  {.block = &krs_block_ffn_norm},                \
-              {.block = &krs_block_gated_ffn},      {.block = &krs_block_add}},                    \
+    .layer = {{.block = &krs_block_attention_norm},                                                \
+              {.block = &krs_block_project},                                                       \
+              {.block = &krs_block_attention},                                                     \
+              {.block = &krs_block_attention_add},                                                 \
+              {.block = &krs_block_ffn_norm},                                                      \
+              {.block = &krs_block_gated_ffn},                                                     \
+              {.block = &krs_block_add}},                                                          \
     .after = {{.block = &krs_block_final_norm}, {.block = &krs_block_head}}
 
 const krs_family krs_family_llama = {
