@@ -55,5 +55,9 @@ void krs_bpe_free(krs_bpe *bpe);
 KRS_MUST_USE krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right,
                                           krs_error *err);
 
+/* The same with a rank of its own, below 2^32 - 1; merges of equal rank go leftmost first. */
+KRS_MUST_USE krs_status krs_bpe_add_ranked(krs_bpe *bpe, krs_str left, krs_str right, uint32_t rank,
+                                           krs_error *err);
+
 /* The model interface over bpe, which it owns from now on. */
 krs_text_model krs_bpe_seal(krs_bpe *bpe);

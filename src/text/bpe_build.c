@@ -163,13 +163,13 @@ static bool is_byte_token(const krs_bpe *bpe, krs_str text)
            krs_str_starts_with(text, KRS_STR("<0x"));
 }
 
-static void put_pair(krs_bpe *bpe, uint64_t key, uint32_t id)
+static void put_pair(krs_bpe *bpe, uint64_t key, uint32_t rank, uint32_t id)
 {
     uint32_t slot = krs_bpe_slot(bpe, key);
     while (bpe->pairs[slot].key != KRS_BPE_NO_PAIR && bpe->pairs[slot].key != key) {
         slot = krs_bpe_next_slot(bpe, slot);
     }
-    bpe->pairs[slot] = (krs_bpe_pair){key, (uint32_t)bpe->n_merges, id};
+    bpe->pairs[slot] = (krs_bpe_pair){key, rank, id};
 }
 
 /* left + right in bpe->joined. Errors: KRS_EFORMAT (right lacks the prefix), KRS_ENOMEM. */
@@ -194,6 +194,12 @@ static krs_status join(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err
 
 krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
 {
+    return krs_bpe_add_ranked(bpe, left, right, (uint32_t)bpe->n_merges, err);
+}
+
+krs_status krs_bpe_add_ranked(krs_bpe *bpe, krs_str left, krs_str right, uint32_t rank,
+                              krs_error *err)
+{
     KRS_CHECK(bpe->n_merges < bpe->max_merges);
     const krs_status status = join(bpe, left, right, err);
     if (status != KRS_OK) {
@@ -208,7 +214,8 @@ krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_erro
         return krs_fail(err, KRS_EFORMAT, "tokenizer: model.merges[%zu]: \"%.*s\" is no token",
                         bpe->n_merges, KRS_STR_ARGS(missing));
     }
-    put_pair(bpe, krs_bpe_key_of_pair((uint32_t)left_id, (uint32_t)right_id), (uint32_t)sum_id);
+    put_pair(bpe, krs_bpe_key_of_pair((uint32_t)left_id, (uint32_t)right_id), rank,
+             (uint32_t)sum_id);
     bpe->can_split = bpe->can_split && !has_late_space(sum);
     if (is_byte_token(bpe, left) || is_byte_token(bpe, right)) {
         krs_bpe_seams_deinit(&bpe->seams, bpe->alloc);

@@ -1,7 +1,9 @@
 /* text/tokenizer_read_bpe.c - a "BPE" model of a tokenizer.json. */
 #include "text/tokenizer_priv.h"
 
-#include "text/bpe.h"
+#include "text/bpe_scores.h"
+
+#include <math.h>
 
 #define MAX_TOKEN_BYTES (1u << 20) /* one token's text; real ones stay under 1 KiB */
 
@@ -65,10 +67,57 @@ static krs_status read_options(const krs_tokenizer *t, const json_t *model,
     return status;
 }
 
+/* "scores": a number for each id, null where no merge makes it. */
+static krs_status read_scores(const krs_tokenizer *t, const json_t *list, double *out,
+                              krs_error *err)
+{
+    for (uint32_t id = 0; id < t->vocab.n_ids; id++) {
+        const json_t *score = json_array_get(list, id);
+        if (!json_is_number(score) && !json_is_null(score)) {
+            return krs_fail(err, KRS_EFORMAT, "scores[%u]: want a number or null", id);
+        }
+        out[id] = json_is_null(score) ? (double)NAN : json_number_value(score);
+    }
+    return KRS_OK;
+}
+
+static krs_status make_scored(const krs_tokenizer *t, const json_t *list,
+                              const krs_bpe_options *options, krs_bpe **out, krs_error *err)
+{
+    double *scores = krs_alloc_array(t->alloc, t->vocab.n_ids, sizeof(scores[0]));
+    if (!scores) {
+        return krs_fail(err, KRS_ENOMEM, "scores of %u tokens", t->vocab.n_ids);
+    }
+    krs_status status = read_scores(t, list, scores, err);
+    if (status == KRS_OK) {
+        status = krs_bpe_new_scored(&t->vocab, options, scores, t->alloc, out, err);
+    }
+    krs_alloc_free(t->alloc, scores);
+    return status;
+}
+
+static krs_status make_merged(const krs_tokenizer *t, const json_t *merges,
+                              const krs_bpe_options *options, krs_bpe **out, krs_error *err)
+{
+    krs_bpe *bpe;
+    krs_status status =
+        krs_bpe_new(&t->vocab, options, json_array_size(merges), t->alloc, &bpe, err);
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(merges); i++) {
+        status = add_merge(bpe, json_array_get(merges, i), i, err);
+    }
+    if (status != KRS_OK) {
+        krs_bpe_free(bpe);
+        return status;
+    }
+    *out = bpe;
+    return KRS_OK;
+}
+
 krs_status krs_read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err)
 {
     const json_t *merges = json_object_get(model, "merges");
-    if (!json_is_array(merges)) {
+    const json_t *scores = json_object_get(model, "scores");
+    if (!json_is_array(merges) && !json_is_array(scores)) {
         return krs_fail(err, KRS_EFORMAT, "merges: want an array");
     }
     krs_bpe_options options = KRS_BPE_OPTIONS_INIT;
@@ -86,14 +135,10 @@ krs_status krs_read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err)
         options.is_byte_level = true;
     }
     krs_bpe *bpe;
-    status = krs_bpe_new(&t->vocab, &options, json_array_size(merges), t->alloc, &bpe, err);
-    for (size_t i = 0; status == KRS_OK && i < json_array_size(merges); i++) {
-        status = add_merge(bpe, json_array_get(merges, i), i, err);
+    status = json_is_array(merges) ? make_merged(t, merges, &options, &bpe, err)
+                                   : make_scored(t, scores, &options, &bpe, err);
+    if (status == KRS_OK) {
+        t->model = krs_bpe_seal(bpe);
     }
-    if (status != KRS_OK) {
-        krs_bpe_free(bpe);
-        return status;
-    }
-    t->model = krs_bpe_seal(bpe);
-    return KRS_OK;
+    return status;
 }
