@@ -102,11 +102,17 @@ static json_t *dtypes_json(const krs_tensor_dir *tensors)
 
 static json_t *quantisation_json(const krs_model_config *c)
 {
+    const krs_hub_quant *hub = &c->hub_quant;
+    if (hub->method != KRS_HUB_NONE) { /* bits 0: the file says */
+        return json_pack("{s:s, s:i, s:i, s:i}", "mode", krs_hub_method_name(hub->method), "bits",
+                         hub->bits, "group", hub->group, "overrides", 0);
+    }
     if (c->quant.kind == KRS_QUANT_NONE) {
         return json_null();
     }
-    return json_pack("{s:s, s:i, s:i, s:I}", "mode", "affine", "bits", c->quant.bits, "group",
-                     c->quant.group, "overrides", (json_int_t)c->n_overrides);
+    return json_pack("{s:s, s:i, s:i, s:I}", "mode", krs_quant_name(c->quant.kind), "bits",
+                     c->quant.bits, "group", c->quant.group, "overrides",
+                     (json_int_t)c->n_overrides);
 }
 
 static json_t *bytes_json(const krs_model_stats *s)
@@ -114,11 +120,11 @@ static json_t *bytes_json(const krs_model_stats *s)
     const uint64_t used =
         s->embedding_bytes + s->attention_bytes + s->ffn_bytes + s->norm_bytes + s->head_bytes;
     const uint64_t other = s->file_bytes > used ? s->file_bytes - used : 0;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)s->file_bytes,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)s->file_bytes,
                      "embedding", (json_int_t)s->embedding_bytes, "attention",
                      (json_int_t)s->attention_bytes, "ffn", (json_int_t)s->ffn_bytes, "norm",
                      (json_int_t)s->norm_bytes, "head", (json_int_t)s->head_bytes, "other",
-                     (json_int_t)other);
+                     (json_int_t)other, "rewritten", (json_int_t)s->converted_bytes);
 }
 
 /* The plan of one sequence of n_ctx tokens. */
@@ -236,9 +242,13 @@ static void print_quantisation(const json_t *quant)
         (void)printf("quantisation  none\n");
         return;
     }
-    (void)printf("quantisation  affine, %" JSON_INTEGER_FORMAT
-                 " bits, groups of %" JSON_INTEGER_FORMAT,
-                 int_of(quant, "bits"), int_of(quant, "group"));
+    (void)printf("quantisation  %s", json_string_value(json_object_get(quant, "mode")));
+    if (int_of(quant, "bits") > 0) {
+        (void)printf(", %" JSON_INTEGER_FORMAT " bits", int_of(quant, "bits"));
+    }
+    if (int_of(quant, "group") > 0) {
+        (void)printf(", groups of %" JSON_INTEGER_FORMAT, int_of(quant, "group"));
+    }
     if (int_of(quant, "overrides") > 0) {
         (void)printf(", %" JSON_INTEGER_FORMAT " modules their own", int_of(quant, "overrides"));
     }

@@ -153,12 +153,21 @@ static krs_status load_pooling(krs_engine *engine, const char *dir, krs_error *e
     return KRS_OK;
 }
 
-/* As `krs synth` calls it: "bf16", "affine4". */
+/* As `krs synth` calls it: "bf16", "affine4"; or the mode or the maker's method: "mxfp4", "gptq". */
 static void name_dtype(const krs_engine *engine, krs_model_info *info,
                        const krs_model_config *config)
 {
     if (config->quant.kind == KRS_QUANT_AFFINE) {
         (void)snprintf(info->dtype, sizeof(info->dtype), "affine%d", (int)config->quant.bits);
+        return;
+    }
+    if (config->quant.kind != KRS_QUANT_NONE) {
+        (void)snprintf(info->dtype, sizeof(info->dtype), "%s", krs_quant_name(config->quant.kind));
+        return;
+    }
+    if (config->hub_quant.method != KRS_HUB_NONE) { /* "compressed" of compressed-tensors */
+        (void)snprintf(info->dtype, sizeof(info->dtype), "%.10s",
+                       krs_hub_method_name(config->hub_quant.method));
         return;
     }
     const char *name = config->dtype < KRS_DTYPE_COUNT ? krs_dtype_name(config->dtype)

@@ -24,7 +24,9 @@ struct krs_safetensors_writer {
     size_t n_put;     /* bytes of it already put */
     uint64_t n_total; /* of all data */
     krs_os_writer file;
-    char dir[KRS_OS_PATH_BYTES];
+    bool is_file;
+    const char *format;
+    char path[KRS_OS_PATH_BYTES]; /* of the folder, or of the one file */
 };
 
 /* Does n_bytes follow from dtype and shape? */
@@ -114,7 +116,7 @@ static krs_status write_header(const krs_safetensors_writer *w, uint32_t first, 
     const unsigned char length[LENGTH_BYTES] = {0};
     krs_status status = krs_buf_append(out, length, sizeof(length));
     if (status == KRS_OK) {
-        status = krs_buf_append_str(out, KRS_STR("{\"__metadata__\":{\"format\":\"pt\"}"));
+        status = krs_buf_printf(out, "{\"__metadata__\":{\"format\":\"%s\"}", w->format);
     }
     if (status == KRS_OK) {
         status = write_entries(w, first, out);
@@ -132,20 +134,34 @@ static krs_status write_header(const krs_safetensors_writer *w, uint32_t first, 
     return status;
 }
 
-static krs_status start_shard(krs_safetensors_writer *w, krs_error *err)
+/* Path of the shard that the next tensor begins. */
+static krs_status shard_path(const krs_safetensors_writer *w, char path[KRS_OS_PATH_BYTES],
+                             krs_error *err)
 {
     char name[SHARD_NAME_BYTES];
+    if (w->is_file) {
+        memcpy(path, w->path, KRS_OS_PATH_BYTES);
+        return KRS_OK;
+    }
+    shard_name(w, w->shards[w->next], name);
+    return krs_os_path_join(w->path, name, path, KRS_OS_PATH_BYTES) == KRS_OK
+               ? KRS_OK
+               : krs_fail(err, KRS_ETOOLARGE, "path of %s longer than %d bytes", name,
+                          KRS_OS_PATH_BYTES);
+}
+
+static krs_status start_shard(krs_safetensors_writer *w, krs_error *err)
+{
     char path[KRS_OS_PATH_BYTES];
     krs_buf header;
-    shard_name(w, w->shards[w->next], name);
-    if (krs_os_path_join(w->dir, name, path, sizeof(path)) != KRS_OK) {
-        return krs_fail(err, KRS_ETOOLARGE, "path of %s longer than %d bytes", name,
-                        KRS_OS_PATH_BYTES);
+    krs_status status = shard_path(w, path, err);
+    if (status != KRS_OK) {
+        return status;
     }
     krs_buf_init(&header, w->alloc, LENGTH_BYTES + (size_t)KRS_ST_MAX_HEADER_BYTES);
-    krs_status status = write_header(w, w->next, &header);
+    status = write_header(w, w->next, &header);
     if (status != KRS_OK) {
-        status = krs_fail(err, status, "header of %s", name);
+        status = krs_fail(err, status, "header of %s", path);
     } else {
         status = krs_os_writer_open(&w->file, path, err);
     }
@@ -185,11 +201,11 @@ static krs_status check_names(const krs_safetensors_writer *w, krs_error *err)
     return KRS_OK;
 }
 
-static krs_status prepare(krs_safetensors_writer *w, const char *dir, uint64_t max_shard_bytes,
+static krs_status prepare(krs_safetensors_writer *w, const krs_safetensors_target *target,
                           krs_error *err)
 {
-    const int len = snprintf(w->dir, sizeof(w->dir), "%s", dir);
-    if (len < 0 || (size_t)len >= sizeof(w->dir)) {
+    const int len = snprintf(w->path, sizeof(w->path), "%s", target->path);
+    if (len < 0 || (size_t)len >= sizeof(w->path)) {
         return krs_fail(err, KRS_ETOOLARGE, "path longer than %d bytes", KRS_OS_PATH_BYTES);
     }
     w->shards = krs_alloc_array(w->alloc, w->n, sizeof(w->shards[0]));
@@ -198,7 +214,7 @@ static krs_status prepare(krs_safetensors_writer *w, const char *dir, uint64_t m
     }
     krs_status status = check_names(w, err);
     if (status == KRS_OK) {
-        status = plan(w, max_shard_bytes, err);
+        status = plan(w, target->is_file ? UINT64_MAX : target->max_shard_bytes, err);
     }
     return status;
 }
@@ -206,6 +222,15 @@ static krs_status prepare(krs_safetensors_writer *w, const char *dir, uint64_t m
 krs_status krs_safetensors_writer_open(const char *dir, const krs_tensor *tensors, uint32_t n,
                                        uint64_t max_shard_bytes, const krs_alloc *alloc,
                                        krs_safetensors_writer **out, krs_error *err)
+{
+    const krs_safetensors_target target = {dir, false, "pt", max_shard_bytes};
+    return krs_safetensors_writer_open_as(&target, tensors, n, alloc, out, err);
+}
+
+krs_status krs_safetensors_writer_open_as(const krs_safetensors_target *target,
+                                          const krs_tensor *tensors, uint32_t n,
+                                          const krs_alloc *alloc, krs_safetensors_writer **out,
+                                          krs_error *err)
 {
     *out = NULL;
     if (n == 0 || n > KRS_ST_MAX_TENSORS) {
@@ -219,7 +244,9 @@ krs_status krs_safetensors_writer_open(const char *dir, const krs_tensor *tensor
     w->tensors = tensors;
     w->n = n;
     w->file.fd = -1;
-    krs_status status = prepare(w, dir, max_shard_bytes, err);
+    w->is_file = target->is_file;
+    w->format = target->format;
+    krs_status status = prepare(w, target, err);
     if (status == KRS_OK) {
         status = start_shard(w, err);
     }
@@ -276,7 +303,7 @@ krs_status krs_safetensors_writer_finish(krs_safetensors_writer *writer, krs_err
         return KRS_OK;
     }
     char path[KRS_OS_PATH_BYTES];
-    if (krs_os_path_join(writer->dir, KRS_ST_INDEX_NAME, path, sizeof(path)) != KRS_OK) {
+    if (krs_os_path_join(writer->path, KRS_ST_INDEX_NAME, path, sizeof(path)) != KRS_OK) {
         return krs_fail(err, KRS_ETOOLARGE, "path longer than %d bytes", KRS_OS_PATH_BYTES);
     }
     krs_buf text;

@@ -18,6 +18,14 @@
 
 typedef struct krs_safetensors_writer krs_safetensors_writer;
 
+/* Where to, for those who want more than a folder of files for everyone. */
+typedef struct krs_safetensors_target {
+    const char *path;         /* a folder that exists; with is_file, the one file to write */
+    bool is_file;             /* everything in one file of that name, however large */
+    const char *format;       /* "pt", or "mlx": the word the header's metadata has for the maker */
+    uint64_t max_shard_bytes; /* of a folder */
+} krs_safetensors_target;
+
 /* Plan the shards of tensors[n] (data is ignored; n_bytes must be what dtype and shape give) in this
  * order, each of at most max_shard_bytes of data unless one tensor alone is larger. dir exists; names
  * are distinct. Errors: KRS_EINVAL (no tensors, no plain name, a size that is not the shape's),
@@ -26,6 +34,13 @@ KRS_MUST_USE krs_status krs_safetensors_writer_open(const char *dir, const krs_t
                                                     uint32_t n, uint64_t max_shard_bytes,
                                                     const krs_alloc *alloc,
                                                     krs_safetensors_writer **out, krs_error *err);
+
+/* The same into any target (borrowed for the call). */
+KRS_MUST_USE krs_status krs_safetensors_writer_open_as(const krs_safetensors_target *target,
+                                                       const krs_tensor *tensors, uint32_t n,
+                                                       const krs_alloc *alloc,
+                                                       krs_safetensors_writer **out,
+                                                       krs_error *err);
 
 uint32_t krs_safetensors_writer_n_shards(const krs_safetensors_writer *writer);
 

@@ -53,7 +53,7 @@ expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE
 expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
-for command in serve run chat tokenize detokenize template inspect verify logits synth bench config keys completion man version; do
+for command in serve run chat tokenize detokenize template inspect verify logits synth quantize bench config keys completion man version; do
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
 keys=$scratch/keys
@@ -194,6 +194,19 @@ expect "synth" 0 "" "$krs" synth --config models/demo/config.json --dtype affine
 "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m2" -q
 expect "the same seed, the same weights" 0 "" cmp "$scratch/m1/model.safetensors" "$scratch/m2/model.safetensors"
 expect "a synth model runs" 0 "" "$krs" run "$scratch/m1" "Hi" --max-tokens 4
+"$krs" synth --config models/demo/config.json --dtype bf16 --seed 7 "$scratch/m4" -q --tokenizer models/demo
+expect "quantize" 0 "matrices quantised to 4.50 bits a weight" "$krs" quantize "$scratch/m4" "$scratch/q4"
+equal "quantize describes what it wrote" "64 4 null" "$(jq -r '.quantization | "\(.group_size) \(.bits) \(.mode)"' "$scratch/q4/config.json")"
+expect "a quantised model runs" 0 "" "$krs" run "$scratch/q4" "Hi" --max-tokens 4
+expect "quantize keeps a model that is there" 4 "q4 holds a model already: config.json \(--force replaces it\)" "$krs" quantize "$scratch/m4" "$scratch/q4"
+expect "quantize, told to" 0 '"bits_per_weight": *4.25' "$krs" quantize "$scratch/m4" "$scratch/q4" --force --mode mxfp4 --json
+expect "inspect tells the mode" 0 "quantisation  mxfp4, 4 bits, groups of 32" "$krs" inspect "$scratch/q4"
+expect "a model of another mode runs" 0 "" "$krs" run "$scratch/q4" "Hi" --max-tokens 4
+expect "quantize of what is quantised" 6 "quantised already: config.json has quantization" "$krs" quantize "$scratch/q4" "$scratch/q5"
+expect "quantize of a file" 0 "" "$krs" quantize "$scratch/m4/model.safetensors" "$scratch/w.safetensors" --mode nvfp4
+expect "quantize keeps a file that is there" 4 "exists already" "$krs" quantize "$scratch/m4/model.safetensors" "$scratch/w.safetensors"
+expect "quantize with bits that are none" 2 "7 bits, want 2, 3, 4, 5, 6 or 8" "$krs" quantize "$scratch/m4" "$scratch/q6" --bits 7
+expect "quantize onto itself" 2 "SRC and OUT are the same" "$krs" quantize "$scratch/m4" "$scratch/m4" --force
 expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --json
 
 # Bad models: one line, what and where, the code of the table.
