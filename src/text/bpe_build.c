@@ -192,6 +192,19 @@ static krs_status join(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err
                : krs_fail(err, status, "tokenizer: model.merges[%zu]: no room", bpe->n_merges);
 }
 
+/* The id of a sum. Most files list merges in order of what they make, so it is the last one or its
+ * neighbour, and no search is needed. */
+static int64_t find_sum(const krs_bpe *bpe, krs_str sum)
+{
+    for (uint32_t id = bpe->last_sum; id < bpe->last_sum + 2; id++) {
+        const krs_str text = krs_vocab_text(bpe->vocab, id);
+        if (text.ptr && krs_str_equal(text, sum)) {
+            return id;
+        }
+    }
+    return krs_vocab_find(bpe->vocab, sum);
+}
+
 krs_status krs_bpe_add_merge(krs_bpe *bpe, krs_str left, krs_str right, krs_error *err)
 {
     return krs_bpe_add_ranked(bpe, left, right, (uint32_t)bpe->n_merges, err);
@@ -208,7 +221,7 @@ krs_status krs_bpe_add_ranked(krs_bpe *bpe, krs_str left, krs_str right, uint32_
     const krs_str sum = krs_buf_view(&bpe->joined);
     const int64_t left_id = krs_vocab_find(bpe->vocab, left);
     const int64_t right_id = krs_vocab_find(bpe->vocab, right);
-    const int64_t sum_id = krs_vocab_find(bpe->vocab, sum);
+    const int64_t sum_id = find_sum(bpe, sum);
     if (left_id < 0 || right_id < 0 || sum_id < 0) {
         const krs_str missing = left_id < 0 ? left : right_id < 0 ? right : sum;
         return krs_fail(err, KRS_EFORMAT, "tokenizer: model.merges[%zu]: \"%.*s\" is no token",
@@ -221,5 +234,6 @@ krs_status krs_bpe_add_ranked(krs_bpe *bpe, krs_str left, krs_str right, uint32_
         krs_bpe_seams_deinit(&bpe->seams, bpe->alloc);
     }
     bpe->n_merges++;
+    bpe->last_sum = (uint32_t)sum_id;
     return KRS_OK;
 }

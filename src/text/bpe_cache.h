@@ -11,8 +11,8 @@
  * rest, up to 30 bytes and 6 ids, has lines of 64 bytes of its own, direct-mapped. What is in the cache
  * cannot change a result, only when it comes.
  *
- * Thread: one owner.  Memory: 1.25 MiB from alloc at creation, none later: it is about what the second
- * level of a core's cache holds, and more lines measured no better. */
+ * Thread: one owner.  Memory: 2.25 MiB from alloc at creation, none later. Half of it cost 15 to 30 % on
+ * English, twice as much gained 10 to 20 %. */
 #pragma once
 
 #include "text/idlist.h"
@@ -23,7 +23,7 @@
 #define KRS_BPE_WORD_IDS        4
 #define KRS_BPE_LONG_WORD_BYTES 30
 #define KRS_BPE_LONG_WORD_IDS   6
-#define KRS_BPE_SET_BITS        14 /* 2^14 sets of 2 words: 1 MiB */
+#define KRS_BPE_SET_BITS        15 /* 2^15 sets of 2 words: 2 MiB */
 #define KRS_BPE_LONG_BITS       12 /* 2^12 long words: 256 KiB */
 #define KRS_BPE_COUNT_SHIFT     24 /* ids stay below 2^22 */
 

@@ -23,6 +23,7 @@ struct krs_bpe {
     uint32_t n_slots;
     size_t n_merges; /* added so far: the next rank */
     size_t max_merges;
+    uint32_t last_sum;     /* what the last merge made */
     int64_t byte_ids[256]; /* byte-level: the symbol of a byte; else "<0xXX>"; -1: none */
     bool can_split;        /* no merge makes "x U+2581" */
     krs_bpe_seams seams;

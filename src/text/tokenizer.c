@@ -154,15 +154,18 @@ static krs_status blame_file(krs_status status, krs_error *err)
     return krs_error_wrap(err, status, "tokenizer");
 }
 
-krs_status krs_tokenizer_read(const json_t *root, const krs_alloc *alloc, krs_tokenizer **out,
-                              krs_error *err)
+/* lists: those that are not in the tree, or NULL. */
+static krs_status read_tree(const json_t *root, const krs_tokenizer_lists *lists,
+                            const krs_alloc *alloc, krs_tokenizer **out, krs_error *err)
 {
     *out = NULL;
     krs_tokenizer *t = new_empty(alloc);
     if (!t) {
         return krs_fail(err, KRS_ENOMEM, "tokenizer: out of memory");
     }
+    t->lists = lists;
     krs_status status = read_parts(t, root, err);
+    t->lists = NULL;
     if (status == KRS_OK) {
         status = finish(t, err);
     }
@@ -174,8 +177,14 @@ krs_status krs_tokenizer_read(const json_t *root, const krs_alloc *alloc, krs_to
     return KRS_OK;
 }
 
-krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokenizer **out,
-                               krs_error *err)
+krs_status krs_tokenizer_read(const json_t *root, const krs_alloc *alloc, krs_tokenizer **out,
+                              krs_error *err)
+{
+    return read_tree(root, NULL, alloc, out, err);
+}
+
+static krs_status parse_whole(krs_str json, const krs_tokenizer_lists *lists,
+                              const krs_alloc *alloc, krs_tokenizer **out, krs_error *err)
 {
     const krs_json_limits limits = {KRS_TOKENIZER_MAX_FILE_BYTES, true};
     json_t *root;
@@ -184,8 +193,28 @@ krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokeniz
     if (status != KRS_OK) {
         return blame_file(status, err);
     }
-    status = krs_tokenizer_read(root, alloc, out, err);
+    status = read_tree(root, lists, alloc, out, err);
     json_decref(root);
+    return status;
+}
+
+/* Without its long lists first, since that is four times as fast; if that fails for whatever reason, once
+ * more as a whole, which also explains the failure. */
+krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokenizer **out,
+                               krs_error *err)
+{
+    krs_tokenizer_lists lists;
+    krs_buf rest;
+    krs_buf_init(&rest, alloc, KRS_TOKENIZER_MAX_FILE_BYTES);
+    *out = NULL;
+    const bool is_cut =
+        json.len <= KRS_TOKENIZER_MAX_FILE_BYTES && krs_tokenizer_lists_cut(json, &lists, &rest);
+    krs_status status =
+        is_cut ? parse_whole(krs_buf_view(&rest), &lists, alloc, out, NULL) : KRS_EFORMAT;
+    krs_buf_deinit(&rest);
+    if (status != KRS_OK) {
+        status = parse_whole(json, NULL, alloc, out, err);
+    }
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include "text/normalize.h"
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_lists.h"
 #include "text/vocab.h"
 
 #include "wire/json.h"
@@ -29,6 +30,7 @@ struct krs_tokenizer {
     bool *is_special;    /* [n_ids] */
     uint32_t *byte_ends; /* [n_ids] where each token's bytes end in bytes */
     krs_buf bytes;
+    const krs_tokenizer_lists *lists; /* while reading a file whose lists were cut out, else NULL */
 };
 
 #define KRS_TOKENIZER_MAX_IDS_OUT KRS_TOKENIZER_MAX_TEXT_BYTES /* a byte can cost a token each */

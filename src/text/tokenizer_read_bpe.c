@@ -7,31 +7,58 @@
 
 #define MAX_TOKEN_BYTES (1u << 20) /* one token's text; real ones stay under 1 KiB */
 
-/* One merge: ["a", "b"], or "a b" with exactly one space. */
-static krs_status add_merge(krs_bpe *bpe, const json_t *merge, size_t i, krs_error *err)
+/* One merge as two texts, or as one: "a b" with exactly one space (second.ptr NULL). */
+static krs_status add_merge(krs_bpe *bpe, krs_str first, krs_str second, size_t i, krs_error *err)
 {
-    krs_str left = {NULL, 0};
-    krs_str right = {NULL, 0};
-    if (json_is_array(merge) && json_array_size(merge) == 2) {
-        const json_t *a = json_array_get(merge, 0);
-        const json_t *b = json_array_get(merge, 1);
-        left = (krs_str){json_string_value(a), json_string_length(a)};
-        right = (krs_str){json_string_value(b), json_string_length(b)};
-    } else if (json_is_string(merge)) {
-        const krs_str text = {json_string_value(merge), json_string_length(merge)};
-        if (krs_str_starts_with(text, KRS_STR("#version"))) {
+    if (first.ptr && !second.ptr) {
+        if (krs_str_starts_with(first, KRS_STR("#version"))) {
             return KRS_OK; /* the first line of a merges.txt, kept by some converters */
         }
-        const size_t space = krs_str_find(text, KRS_STR(" "), 0);
-        if (space != SIZE_MAX && krs_str_find(text, KRS_STR(" "), space + 1) == SIZE_MAX) {
-            left = (krs_str){text.ptr, space};
-            right = (krs_str){text.ptr + space + 1, text.len - space - 1};
+        const size_t space = krs_str_find(first, KRS_STR(" "), 0);
+        if (space != SIZE_MAX && krs_str_find(first, KRS_STR(" "), space + 1) == SIZE_MAX) {
+            second = (krs_str){first.ptr + space + 1, first.len - space - 1};
+            first.len = space;
         }
     }
-    if (!left.ptr || !right.ptr) {
+    if (!first.ptr || !second.ptr) {
         return krs_fail(err, KRS_EFORMAT, "model.merges[%zu]: want \"a b\" or [\"a\", \"b\"]", i);
     }
-    return krs_bpe_add_merge(bpe, left, right, err);
+    return krs_bpe_add_merge(bpe, first, second, err);
+}
+
+static krs_str text_of(const json_t *value)
+{
+    return (krs_str){json_string_value(value), json_string_length(value)};
+}
+
+static krs_status add_merges(krs_bpe *bpe, const json_t *merges, krs_error *err)
+{
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(merges); i++) {
+        const json_t *merge = json_array_get(merges, i);
+        const bool is_pair = json_is_array(merge) && json_array_size(merge) == 2;
+        const krs_str first = text_of(is_pair ? json_array_get(merge, 0) : merge);
+        const krs_str second = is_pair ? text_of(json_array_get(merge, 1)) : (krs_str){NULL, 0};
+        status = is_pair && !second.ptr ? add_merge(bpe, second, second, i, err)
+                                        : add_merge(bpe, first, second, i, err);
+    }
+    return status;
+}
+
+/* The same from a list that was cut out (text/tokenizer_lists.h). */
+static krs_status add_cut_merges(krs_bpe *bpe, krs_str list, const krs_alloc *alloc, krs_error *err)
+{
+    krs_list_cursor cursor;
+    krs_list_cursor_init(&cursor, list, alloc);
+    krs_str first;
+    krs_str second;
+    krs_status status = KRS_OK;
+    while (status == KRS_OK && krs_list_next_merge(&cursor, &first, &second)) {
+        status = add_merge(bpe, first, second, cursor.n - 1, err);
+    }
+    status = status == KRS_OK && cursor.is_bad ? KRS_ENOMEM : status;
+    krs_list_cursor_deinit(&cursor);
+    return status;
 }
 
 static krs_status read_options(const krs_tokenizer *t, const json_t *model,
@@ -99,18 +126,18 @@ static krs_status make_scored(const krs_tokenizer *t, const json_t *list,
 static krs_status make_merged(const krs_tokenizer *t, const json_t *merges,
                               const krs_bpe_options *options, krs_bpe **out, krs_error *err)
 {
-    krs_bpe *bpe;
-    krs_status status =
-        krs_bpe_new(&t->vocab, options, json_array_size(merges), t->alloc, &bpe, err);
-    for (size_t i = 0; status == KRS_OK && i < json_array_size(merges); i++) {
-        status = add_merge(bpe, json_array_get(merges, i), i, err);
+    const bool is_cut = t->lists && t->lists->merges.ptr;
+    const size_t n_merges = is_cut ? t->lists->n_merges : json_array_size(merges);
+    krs_status status = krs_bpe_new(&t->vocab, options, n_merges, t->alloc, out, err);
+    if (status == KRS_OK) {
+        status = is_cut ? add_cut_merges(*out, t->lists->merges, t->alloc, err)
+                        : add_merges(*out, merges, err);
     }
     if (status != KRS_OK) {
-        krs_bpe_free(bpe);
-        return status;
+        krs_bpe_free(*out);
+        *out = NULL;
     }
-    *out = bpe;
-    return KRS_OK;
+    return status;
 }
 
 krs_status krs_read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err)

@@ -29,11 +29,41 @@ static krs_status add_entry(krs_tokenizer *t, krs_str text, const json_t *value,
     return status;
 }
 
+/* The same from a list that was cut out. What is wrong with it is said when the file is read as a whole. */
+static krs_status read_cut_vocab(krs_tokenizer *t, krs_list_cursor *sizes, krs_list_cursor *entries)
+{
+    krs_str text;
+    uint32_t id;
+    uint32_t n_ids = 0;
+    size_t n_bytes = 0;
+    while (krs_list_next_token(sizes, &text, &id)) {
+        n_ids = id >= n_ids ? id + 1 : n_ids;
+        n_bytes += text.len;
+    }
+    if (sizes->is_bad || n_ids > KRS_VOCAB_MAX_IDS) {
+        return KRS_EFORMAT;
+    }
+    krs_status status = krs_vocab_init(&t->vocab, t->alloc, n_ids, sizes->n, n_bytes);
+    while (status == KRS_OK && krs_list_next_token(entries, &text, &id)) {
+        status = krs_vocab_add(&t->vocab, id, text) ? KRS_OK : KRS_EFORMAT;
+    }
+    return status == KRS_OK && entries->is_bad ? KRS_ENOMEM : status;
+}
+
 krs_status krs_read_vocab_object(krs_tokenizer *t, const json_t *model, krs_error *err)
 {
     json_t *vocab = json_object_get(model, "vocab");
     if (!json_is_object(vocab)) {
         return krs_fail(err, KRS_EFORMAT, "model.vocab: want an object");
+    }
+    if (t->lists && t->lists->vocab.ptr) {
+        krs_list_cursor cursors[2];
+        krs_list_cursor_init(&cursors[0], t->lists->vocab, t->alloc);
+        krs_list_cursor_init(&cursors[1], t->lists->vocab, t->alloc);
+        const krs_status status = read_cut_vocab(t, &cursors[0], &cursors[1]);
+        krs_list_cursor_deinit(&cursors[0]);
+        krs_list_cursor_deinit(&cursors[1]);
+        return status;
     }
     size_t n_bytes = 0;
     uint32_t n_ids = 0;

@@ -37,17 +37,31 @@ void krs_vocab_deinit(krs_vocab *vocab)
     *vocab = (krs_vocab){.alloc = vocab->alloc};
 }
 
-/* The slot of text, or the empty one where it would go. */
-static size_t slot_of(const krs_vocab *vocab, krs_str text)
+static uint32_t tag_of(uint64_t entry)
 {
-    size_t slot = (size_t)krs_str_hash(text, HASH_SEED) & vocab->mask;
-    while (vocab->slots[slot] != 0 && !krs_str_equal(vocab->texts[vocab->slots[slot] - 1], text)) {
-        slot = (slot + 1) & vocab->mask;
+    return (uint32_t)(entry >> 32);
+}
+
+static uint32_t id_of(uint64_t entry)
+{
+    return (uint32_t)entry - 1;
+}
+
+/* The slot of text, or the empty one where it would go. */
+static size_t slot_of(const krs_vocab *vocab, krs_str text, uint32_t *tag)
+{
+    const uint64_t hash = krs_str_hash(text, HASH_SEED);
+    size_t slot = (size_t)hash & vocab->mask;
+    *tag = (uint32_t)(hash >> 32);
+    for (uint64_t entry; (entry = vocab->slots[slot]) != 0; slot = (slot + 1) & vocab->mask) {
+        if (tag_of(entry) == *tag && krs_str_equal(vocab->texts[id_of(entry)], text)) {
+            break;
+        }
     }
     return slot;
 }
 
-static void put(krs_vocab *vocab, size_t slot, uint32_t id, krs_str text)
+static void put(krs_vocab *vocab, size_t slot, uint32_t tag, uint32_t id, krs_str text)
 {
     char *copy = vocab->pool + vocab->pool_used;
     if (text.len > 0) {
@@ -55,17 +69,18 @@ static void put(krs_vocab *vocab, size_t slot, uint32_t id, krs_str text)
     }
     vocab->pool_used += text.len;
     vocab->texts[id] = (krs_str){copy, text.len};
-    vocab->slots[slot] = id + 1;
+    vocab->slots[slot] = (uint64_t)tag << 32 | (id + 1);
 }
 
 bool krs_vocab_add(krs_vocab *vocab, uint32_t id, krs_str text)
 {
     KRS_CHECK(id < vocab->n_ids && text.len <= vocab->pool_bytes - vocab->pool_used);
-    const size_t slot = slot_of(vocab, text);
+    uint32_t tag;
+    const size_t slot = slot_of(vocab, text, &tag);
     if (vocab->slots[slot] != 0 || vocab->texts[id].ptr) {
         return false;
     }
-    put(vocab, slot, id, text);
+    put(vocab, slot, tag, id, text);
     return true;
 }
 
@@ -73,10 +88,17 @@ void krs_vocab_add_again(krs_vocab *vocab, uint32_t id, krs_str text)
 {
     KRS_CHECK(id < vocab->n_ids && text.len <= vocab->pool_bytes - vocab->pool_used);
     KRS_CHECK(!vocab->texts[id].ptr);
-    put(vocab, slot_of(vocab, text), id, text);
+    uint32_t tag;
+    const size_t slot = slot_of(vocab, text, &tag);
+    put(vocab, slot, tag, id, text);
 }
 
 int64_t krs_vocab_find(const krs_vocab *vocab, krs_str text)
 {
-    return vocab->slots ? (int64_t)vocab->slots[slot_of(vocab, text)] - 1 : -1;
+    if (!vocab->slots) {
+        return -1;
+    }
+    uint32_t tag;
+    const uint64_t entry = vocab->slots[slot_of(vocab, text, &tag)];
+    return entry != 0 ? (int64_t)id_of(entry) : -1;
 }

@@ -1,7 +1,8 @@
 /* text/vocab.h - token texts by id, and ids by text.
  *
  * Built once from counts known beforehand, so it is three blocks and no growth; then only read. The
- * hash table holds ids and compares texts in the pool: one cache line for a hit in most cases.
+ * hash table holds ids, each with half of its text's hash, so that a text is looked at only where it is
+ * almost surely the right one.
  *
  * Thread: immutable after the last add.  Memory: three blocks from alloc. */
 #pragma once
@@ -15,7 +16,7 @@ typedef struct krs_vocab {
     const krs_alloc *alloc;
     krs_str *texts;  /* [n_ids]; ptr NULL where an id has no token */
     uint32_t n_ids;  /* one past the largest id */
-    uint32_t *slots; /* [mask + 1], id + 1, 0 = empty; linear probing, at most half full */
+    uint64_t *slots; /* [mask + 1], tag << 32 | id + 1, 0 = empty; linear probing, half full */
     size_t mask;
     char *pool; /* the texts, end to end */
     size_t pool_used;
