@@ -129,7 +129,7 @@ static krs_status read_text(const json_t *text, const config_defaults *family,
         krs_config_read_sizes,    krs_config_read_heads,    krs_config_read_latent,
         krs_config_read_linear,   krs_config_read_layers,   krs_config_read_experts,
         krs_config_read_norm_eps, krs_config_read_switches, krs_config_read_rope,
-        krs_config_read_scales,
+        krs_config_read_scales,   krs_config_read_encoder,
     };
     krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < sizeof(readers) / sizeof(readers[0]); i++) {
@@ -258,7 +258,7 @@ krs_cache_shape krs_model_config_cache(const krs_model_config *config)
         cache = (krs_cache_shape){0, 1, latent->kv_rank + latent->rope_dim, latent->kv_rank};
     }
     for (int32_t i = 0; i < config->n_layers; i++) {
-        cache.n_layers += !krs_layer_set_has(&config->linear.layers, i);
+        cache.n_layers += !config->is_encoder && !krs_layer_set_has(&config->linear.layers, i);
     }
     return cache;
 }

@@ -155,16 +155,23 @@ typedef struct krs_model_config {
     int64_t hidden;
     int64_t ffn;
     int64_t vocab;
-    int64_t max_positions; /* what the model was made for; longer by krs_model_config_longest */
+    int64_t
+        max_positions; /* tokens; what the model was made for; longer by krs_model_config_longest */
     double norm_eps;
     char activation[32];     /* hidden_act */
     bool is_tied;            /* tie_word_embeddings */
     bool has_attention_bias; /* attention_bias (llama: q, k, v and o) */
     bool has_mlp_bias;
+    bool has_norm_bias; /* norm_bias (modernbert) */
+    bool is_encoder;    /* rows see rows after them: no cache, and no answers */
+    int32_t
+        position_offset; /* of learned positions: row of the first token's (roberta: pad_token_id + 1) */
+    int32_t n_types;   /* type_vocab_size; 0: tokens have no types */
+    int32_t n_buckets; /* of relative distances (mpnet); 0: none */
     bool has_qkv_bias; /* qkv_bias, use_qkv_bias: q, k and v only */
     bool has_qk_norm;  /* qk_layernorm, where it is a switch */
     bool is_parallel;  /* attention and feed-forward read one norm and are added together */
-    int64_t window;    /* sliding window in tokens, 0 = none */
+    int64_t window;    /* sliding window in tokens (an encoder's: each side), 0 = none */
     krs_layer_set window_layers;
     krs_layer_set rope_layers; /* whose queries and keys are rotated */
     krs_rope_config rope;

@@ -196,6 +196,30 @@ static const config_defaults families[] = {
     {.model_type = "qwen3_5_moe_text", QWEN3_5_MOE},
 #undef QWEN3_5_MOE
 #undef QWEN3_5
+#define ENCODER                                                                                    \
+    .is_encoder = true, .max_positions = 512, .norm_eps = 1e-12, .norm_field = "layer_norm_eps",   \
+    .activation = "gelu", .rope_rule = CONFIG_ROPE_NEVER
+    {.model_type = "bert", ENCODER, .n_types = 2},
+    {.model_type = "roberta", ENCODER, .n_types = 2, .position_rule = CONFIG_POSITIONS_AFTER_PAD},
+    {.model_type = "xlm-roberta",
+     ENCODER,
+     .n_types = 2,
+     .position_rule = CONFIG_POSITIONS_AFTER_PAD},
+    {.model_type = "mpnet", ENCODER, .position_rule = CONFIG_POSITIONS_FROM_TWO, .n_buckets = 32},
+    {.model_type = "distilbert", ENCODER, .activation_field = "activation"},
+#undef ENCODER
+    {.model_type = "modernbert",
+     .is_encoder = true,
+     .max_positions = 8192,
+     .norm_eps = 1e-5,
+     .norm_field = "norm_eps",
+     .activation = "gelu",
+     .activation_field = "hidden_activation",
+     .window = 128,
+     .window_rule = CONFIG_WINDOW_AROUND,
+     .window_pattern = 3,
+     .theta = 160000,
+     .local_theta = 10000},
 };
 
 static const config_defaults unknown = {

@@ -16,6 +16,7 @@ typedef enum config_window_rule {
     CONFIG_WINDOW_SWITCH,  /* use_sliding_window, then those from max_window_layers on */
     CONFIG_WINDOW_NO_ROPE, /* use_sliding_window, then those without rotation (smollm3) */
     CONFIG_WINDOW_PATTERN, /* all but every window_pattern-th */
+    CONFIG_WINDOW_AROUND, /* local_attention tokens around each; all but every nth from the first */
 } config_window_rule;
 
 /* Which layers are rotated. */
@@ -25,6 +26,13 @@ typedef enum config_rope_rule {
     CONFIG_ROPE_WINDOWED, /* windowed layers only (cohere2) */
     CONFIG_ROPE_LISTED,   /* no_rope_layers, or all but every no_rope_layer_interval-th (smollm3) */
 } config_rope_rule;
+
+/* Where learned positions begin in their table. */
+typedef enum config_position_rule {
+    CONFIG_POSITIONS_FROM_ZERO,
+    CONFIG_POSITIONS_AFTER_PAD, /* pad_token_id + 1 */
+    CONFIG_POSITIONS_FROM_TWO,  /* mpnet: its class has the padding id built in */
+} config_position_rule;
 
 /* Which layers have experts. */
 typedef enum config_expert_rule {
@@ -85,6 +93,10 @@ typedef struct config_defaults {
     bool is_normalised;
     krs_latent_config latent;
     krs_linear_config linear;
+    bool is_encoder;
+    config_position_rule position_rule;
+    int32_t n_types;
+    int32_t n_buckets;
 } config_defaults;
 
 /* Of an unknown model_type: what most have. Never NULL. */

@@ -77,6 +77,13 @@ static bool is_switched(config_window_rule rule)
 static krs_status read_window_size(const json_t *text, const config_defaults *family,
                                    krs_model_config *config, krs_error *err)
 {
+    if (family->window_rule == CONFIG_WINDOW_AROUND) {
+        int64_t around = family->window;
+        const krs_status got =
+            krs_json_get_int(text, "local_attention", 2, KRS_CONFIG_MAX_CONTEXT, &around, err);
+        config->window = around / 2;
+        return got;
+    }
     bool is_on = !is_switched(family->window_rule);
     const bool is_null = json_is_null(json_object_get(text, "sliding_window"));
     config->window = is_null ? 0 : family->window;
@@ -96,7 +103,7 @@ static krs_status read_pattern(const json_t *text, const config_defaults *family
                                krs_error *err)
 {
     static const char *const names[] = {"sliding_window_pattern", "_sliding_window_pattern",
-                                        "full_attention_interval"};
+                                        "full_attention_interval", "global_attn_every_n_layers"};
     krs_status status = KRS_OK;
     *out = family->window_pattern;
     for (size_t i = 0; status == KRS_OK && i < sizeof(names) / sizeof(names[0]); i++) {
@@ -118,14 +125,16 @@ static krs_status derive_windows(const json_t *text, const config_defaults *fami
     if (family->window_rule == CONFIG_WINDOW_SWITCH) {
         status = krs_json_get_int(text, "max_window_layers", 0, INT32_MAX, &first, err);
     }
-    if (status == KRS_OK && family->window_rule == CONFIG_WINDOW_PATTERN) {
+    if (status == KRS_OK && (family->window_rule == CONFIG_WINDOW_PATTERN ||
+                             family->window_rule == CONFIG_WINDOW_AROUND)) {
         status = read_pattern(text, family, &pattern, err);
     }
     config->window_layers = (krs_layer_set){{0}};
     for (int32_t i = 0; i < config->n_layers && config->window > 0; i++) {
-        const bool is_full = (pattern > 0 && (i + 1) % pattern == 0) ||
-                             (family->window_rule == CONFIG_WINDOW_NO_ROPE &&
-                              krs_layer_set_has(&config->rope_layers, i));
+        const int32_t nth = family->window_rule == CONFIG_WINDOW_AROUND ? i : i + 1;
+        const bool is_full =
+            (pattern > 0 && nth % pattern == 0) || (family->window_rule == CONFIG_WINDOW_NO_ROPE &&
+                                                    krs_layer_set_has(&config->rope_layers, i));
         if (i >= first && !is_full) {
             krs_layer_set_add(&config->window_layers, i);
         }

@@ -58,6 +58,11 @@ KRS_MUST_USE krs_status krs_config_read_hub_quant(const json_t *block, krs_hub_q
 KRS_MUST_USE krs_status krs_config_read_eos(const json_t *object, uint32_t *ids, uint32_t *n,
                                             krs_error *err);
 
+/* What only encoders' files say; sizes are already read, and max_positions becomes tokens. Errors: KRS_EINVAL,
+ * KRS_EFORMAT, KRS_EUNSUPPORTED (a decoder, relative keys). */
+KRS_MUST_USE krs_status krs_config_read_encoder(const json_t *text, const config_defaults *family,
+                                                krs_model_config *config, krs_error *err);
+
 /* dir/name parsed (json_decref). */
 KRS_MUST_USE krs_status krs_config_parse_any(const char *dir, const char *name,
                                              const krs_alloc *alloc, json_t **out, krs_error *err);

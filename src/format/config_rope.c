@@ -3,7 +3,8 @@
  *   transformers 4:  "rope_theta": t, "rope_scaling": null | {"rope_type" or "type": k, ...}
  *   transformers 5:  "rope_parameters": {"rope_theta": t, "rope_type": k, ...}
  *   per layer type:  "rope_parameters": {"full_attention": {...}, "sliding_attention": {...}}
- *   by other names:  "rotary_emb_base", "rotary_pct" (gpt_neox); "rope_local_base_freq" (gemma3)
+ *   by other names:  "rotary_emb_base", "rotary_pct" (gpt_neox); "rope_local_base_freq" (gemma3);
+ *                    "global_rope_theta", "local_rope_theta" (modernbert)
  *
  * Windowed layers have settings of their own in some families (gemma3, olmo3); elsewhere the two entries of
  * the third form must agree. Anything that would change the rotation and is not known is refused: a model
@@ -272,8 +273,11 @@ static krs_status read_local(const json_t *text, const rope_forms *forms,
     if (forms->are_apart) {
         return read_one(text, forms->local, config, out, err);
     }
-    return krs_json_get_double(text, "rope_local_base_freq", 1.0, CONFIG_MAX_THETA, &out->theta,
-                               err);
+    const krs_status status =
+        krs_json_get_double(text, "rope_local_base_freq", 1.0, CONFIG_MAX_THETA, &out->theta, err);
+    return status == KRS_OK ? krs_json_get_double(text, "local_rope_theta", 1.0, CONFIG_MAX_THETA,
+                                                  &out->theta, err)
+                            : status;
 }
 
 krs_status krs_config_read_rope(const json_t *text, const config_defaults *family,
@@ -288,6 +292,10 @@ krs_status krs_config_read_rope(const json_t *text, const config_defaults *famil
     krs_status status = find_forms(text, &forms, err);
     if (status == KRS_OK) {
         status = krs_json_get_double(text, "rotary_emb_base", 1.0, CONFIG_MAX_THETA,
+                                     &config->rope.theta, err);
+    }
+    if (status == KRS_OK) {
+        status = krs_json_get_double(text, "global_rope_theta", 1.0, CONFIG_MAX_THETA,
                                      &config->rope.theta, err);
     }
     if (status == KRS_OK) {

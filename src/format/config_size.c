@@ -1,6 +1,6 @@
 /* format/config_size.c - the sizes of a network, and what they must have to do with each other.
  *
- * gpt2 and its relatives spell the common fields their own way; both spellings are read for every family,
+ * gpt2, distilbert and their relatives spell the common fields their own way; both spellings are read for every family,
  * as transformers' attribute maps do.
  *
  * Source: transformers 5.17, configuration_*.py. */
@@ -11,9 +11,13 @@ static const struct {
     const char *other;
 } spellings[] = {
     {"num_hidden_layers", "n_layer"},
+    {"num_hidden_layers", "n_layers"},
     {"num_attention_heads", "n_head"},
+    {"num_attention_heads", "n_heads"},
     {"hidden_size", "n_embd"},
+    {"hidden_size", "dim"},
     {"intermediate_size", "n_inner"},
+    {"intermediate_size", "hidden_dim"},
     {"max_position_embeddings", "n_positions"},
     {"num_experts", "num_local_experts"},
     {"num_experts", "n_routed_experts"},

@@ -15,6 +15,10 @@ static const struct {
     {"", ""},
     {"transformer.", ""},
     {"gpt_neox.", ""},
+    {"bert.", ""},
+    {"roberta.", ""},
+    {"mpnet.", ""},
+    {"distilbert.", ""},
     {"language_model.model.", "language_model."},
     {"model.language_model.", ""},
 };
@@ -146,8 +150,7 @@ static krs_status bind_bias(const krs_binder *binder, const krs_weight_key *key,
                             krs_error *err)
 {
     const krs_role_shape *shape = krs_role_shape_of(key->role);
-    const krs_tensor *bias =
-        krs_binder_find(binder, name, wanted->form->is_bare ? "_bias" : ".bias");
+    const krs_tensor *bias = krs_binder_find(binder, name, krs_bias_suffix(wanted->form));
     const krs_traits rule = binder->family->bias[key->role];
     const bool has_bias = (rule & krs_traits_of(binder->config, key->layer)) != 0;
     *out = (krs_matrix){.n_out = 0};

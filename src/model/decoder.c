@@ -69,6 +69,9 @@ static krs_status take_slots(krs_decoder *d, const krs_decoder_step *step, krs_o
     if (status == KRS_OK) {
         status = take_slot(d, step->in2, op->in, &op->in2, err);
     }
+    if (status == KRS_OK) {
+        status = take_slot(d, step->in3, op->in, &op->in3, err);
+    }
     return status == KRS_OK ? take_slot(d, step->out, op->in, &op->out, err) : status;
 }
 
@@ -98,15 +101,30 @@ static krs_status add_ropes(krs_decoder *d, krs_error *err)
                : status;
 }
 
+/* A weight whose name has no layer is bound by the first that has it. */
+static krs_status bind_weight(krs_decoder *d, krs_role role, int32_t layer, krs_bound *out,
+                              krs_error *err)
+{
+    const krs_weight_name *name = krs_family_next_name(d->binder->family, role, NULL);
+    const bool is_shared = layer > 0 && !strchr(name->name, '#');
+    if (is_shared && d->shared[role].matrix != KRS_NO_MATRIX) {
+        *out = d->shared[role];
+        return KRS_OK;
+    }
+    const krs_weight_key key = {role, layer, 0};
+    const krs_status status = krs_binder_bind(d->binder, &key, out, err);
+    d->shared[role] = *out;
+    return status;
+}
+
 static krs_status add_step(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
 {
     krs_decoder *d = ctx;
     krs_op op = {.kind = step->kind, .matrix = KRS_NO_MATRIX, .bias = KRS_NO_MATRIX};
     krs_status status = take_slots(d, step, &op, err);
     if (status == KRS_OK && step->role != KRS_ROLE_NONE) {
-        const krs_weight_key key = {step->role, layer, 0};
         krs_bound bound = {KRS_NO_MATRIX, KRS_NO_MATRIX};
-        status = krs_binder_bind(d->binder, &key, &bound, err);
+        status = bind_weight(d, step->role, layer, &bound, err);
         op.matrix = bound.matrix;
         op.bias = bound.bias;
     }
@@ -141,6 +159,9 @@ krs_status krs_decoder_build(krs_binder *binder, int64_t context, krs_error *err
     krs_program *program = binder->program;
     for (int slot = 0; slot < KRS_SLOT_COUNT; slot++) {
         d.slots[slot] = KRS_NO_SLOT;
+    }
+    for (int role = 0; role < KRS_ROLE_COUNT; role++) {
+        d.shared[role] = (krs_bound){KRS_NO_MATRIX, KRS_NO_MATRIX};
     }
     krs_status status = set_frame(&d, context, err);
     if (status == KRS_OK) {

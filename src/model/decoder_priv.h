@@ -23,6 +23,8 @@ typedef struct krs_decoder {
     const krs_model_config *config;
     krs_slot slots[KRS_SLOT_COUNT]; /* KRS_NO_SLOT until a step uses it */
     krs_activation act;             /* hidden_act */
+    krs_bound
+        shared[KRS_ROLE_COUNT]; /* weights of all layers together, once the first has bound them */
     krs_rope_table ropes[KRS_ROPE_TABLE_COUNT];
     int32_t kv_layer; /* layers before the one at hand that keep KV */
 } krs_decoder;

@@ -98,7 +98,8 @@ typedef struct krs_decoder_step {
     krs_dim in_at; /* copy: of each part, n elements from here */
     krs_dim out_at;
     krs_dim n;
-    krs_act_source act; /* glu, activate */
+    krs_act_source act;   /* glu, activate */
+    krs_decoder_slot in3; /* attend rows */
 } krs_decoder_step;
 
 /* Steps that belong together: attention, a feed-forward, a norm. */
@@ -123,7 +124,8 @@ typedef struct krs_block_use {
  *   is_stacked       one dimension more in front, the expert.
  *   pieces           a vector in as many tensors of equal length, the second '#' their number: a copy
  *   is_depthwise     the file has [rows, 1, columns]: a convolution's kernel.
- *   is_bare          the tensor is called as the module, without ".weight"; its bias ends in "_bias". */
+ *   is_bare          the tensor is called as the module, without ".weight"; its bias ends in "_bias".
+ *   is_gamma         a norm's weight ends in ".gamma", its bias in ".beta": files of 2018. */
 typedef struct krs_weight_form {
     krs_dim of;
     krs_dim at;
@@ -133,7 +135,19 @@ typedef struct krs_weight_form {
     bool is_stacked;
     bool is_depthwise;
     bool is_bare;
+    bool is_gamma;
 } krs_weight_form;
+
+/* What follows the module's name in the name of its weight, and of its bias. */
+static inline const char *krs_weight_suffix(const krs_weight_form *form)
+{
+    return form->is_bare ? "" : form->is_gamma ? ".gamma" : ".weight";
+}
+
+static inline const char *krs_bias_suffix(const krs_weight_form *form)
+{
+    return form->is_bare ? "_bias" : form->is_gamma ? ".beta" : ".bias";
+}
 
 /* One name. Several for one role are spellings: the first that the file has is taken. */
 typedef struct krs_weight_name {

@@ -73,6 +73,24 @@ static void fill_attention(const krs_decoder *d, const krs_decoder_step *step, i
     op->attention.softcap = (float)config->attention_softcap;
 }
 
+/* Rows farther apart share a bucket: built into the classes that have buckets. */
+#define MAX_DISTANCE 128
+
+static void fill_attend_rows(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                             krs_op *op)
+{
+    fill_attention(d, step, layer, op);
+    op->attention.max_distance = MAX_DISTANCE;
+}
+
+static void fill_position(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                          krs_op *op)
+{
+    (void)step;
+    (void)layer;
+    op->embed.offset = d->config->position_offset;
+}
+
 /* The step's own, or hidden_act. */
 static krs_activation act_of(const krs_decoder *d, const krs_decoder_step *step)
 {
@@ -136,6 +154,8 @@ void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_
         [KRS_OP_COPY] = fill_copy,
         [KRS_OP_SCALE] = fill_scale,
         [KRS_OP_LAYER_NORM] = fill_norm,
+        [KRS_OP_ADD_POSITION] = fill_position,
+        [KRS_OP_ATTEND_ROWS] = fill_attend_rows,
     };
     KRS_CHECK(step->kind < KRS_OP_KIND_COUNT);
     if (fills[step->kind]) {

@@ -64,7 +64,8 @@ static krs_status add_one(module_list *list, const krs_weight_name *pattern, int
     const char *prefix = list->family->prefix ? list->family->prefix : "model.";
     char text[KRS_FAMILY_NAME_BYTES];
     const krs_str name = {text, krs_family_module_name(pattern, layer, index, prefix, text)};
-    if (is_listed(list, name)) {
+    /* Without a layer in its name it is the first layer's too. */
+    if (is_listed(list, name) || (layer > 0 && !strchr(pattern->name, '#'))) {
         return KRS_OK;
     }
     KRS_CHECK(list->n < list->n_max);

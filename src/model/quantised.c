@@ -238,7 +238,7 @@ const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_nam
 bool krs_tensor_is_stored(const krs_binder *binder, krs_tensor_name *name,
                           const krs_weight_form *form)
 {
-    return krs_binder_find(binder, name, form->is_bare ? "" : ".weight") != NULL ||
+    return krs_binder_find(binder, name, krs_weight_suffix(form)) != NULL ||
            krs_tensor_find_codes(binder, name) != NULL;
 }
 

@@ -192,7 +192,7 @@ krs_status krs_tensor_weight(krs_binder *binder, krs_tensor_name *name, const kr
     const krs_tensor *weight = codes;
     *out = (krs_whole){.is_transposed = false};
     if (weight == NULL) {
-        weight = krs_binder_find(binder, name, wanted->form->is_bare ? "" : ".weight");
+        weight = krs_binder_find(binder, name, krs_weight_suffix(wanted->form));
     }
     if (weight == NULL) {
         return krs_tensor_missing(name, wanted->role, err);

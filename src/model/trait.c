@@ -1,6 +1,17 @@
 /* model/trait.c - see trait.h. */
 #include "model/trait.h"
 
+#include <string.h>
+
+/* "Qwen3Model": the network without what stands on it. A tied head is there all the same. */
+static bool is_headless(const krs_model_config *config)
+{
+    static const char suffix[] = "Model";
+    const size_t len = strlen(config->architecture);
+    return !config->is_tied && len >= sizeof(suffix) - 1 &&
+           strcmp(config->architecture + len - (sizeof(suffix) - 1), suffix) == 0;
+}
+
 krs_traits krs_traits_of(const krs_model_config *config, int32_t layer)
 {
     const struct {
@@ -20,6 +31,9 @@ krs_traits krs_traits_of(const krs_model_config *config, int32_t layer)
         {KRS_TRAIT_QKV_BIAS, config->has_qkv_bias},
         {KRS_TRAIT_MLP_BIAS, config->has_mlp_bias},
         {KRS_TRAIT_LOGIT_SCALE, config->logit_scale != 1.0 || config->logit_softcap > 0},
+        {KRS_TRAIT_NORM_BIAS, config->has_norm_bias},
+        {KRS_TRAIT_FIRST, layer == 0},
+        {KRS_TRAIT_HEADLESS, is_headless(config)},
     };
     krs_traits traits = 0;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -24,6 +24,9 @@ typedef enum krs_trait {
     KRS_TRAIT_QKV_BIAS = 1u << 10,      /* qkv_bias */
     KRS_TRAIT_MLP_BIAS = 1u << 11,      /* mlp_bias */
     KRS_TRAIT_LOGIT_SCALE = 1u << 12,   /* logits are multiplied or capped */
+    KRS_TRAIT_NORM_BIAS = 1u << 13,     /* norm_bias */
+    KRS_TRAIT_FIRST = 1u << 14,         /* the first layer */
+    KRS_TRAIT_HEADLESS = 1u << 15,      /* the bare network: no vocabulary projection in the file */
 } krs_trait;
 
 /* layer: 0 .. n_layers - 1. */

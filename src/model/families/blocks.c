@@ -101,8 +101,10 @@ const krs_block krs_block_final_layer_norm = {final_layer_norm, N(final_layer_no
 
 static const krs_decoder_step head[] = {
     {KRS_OP_TAKE_ROWS, .in = KRS_SLOT_HIDDEN, .out = KRS_SLOT_STATES},
-    {KRS_OP_TAKE_ROWS, .in = KRS_SLOT_HIDDEN, .out = KRS_SLOT_LAST},
-    {KRS_OP_LINEAR, KRS_ROLE_HEAD, .in = KRS_SLOT_LAST, .out = KRS_SLOT_LOGITS},
-    {KRS_OP_SCALE, .in = KRS_SLOT_LOGITS, .need = KRS_TRAIT_LOGIT_SCALE},
+    {KRS_OP_TAKE_ROWS, .in = KRS_SLOT_HIDDEN, .out = KRS_SLOT_LAST, .deny = KRS_TRAIT_HEADLESS},
+    {KRS_OP_LINEAR, KRS_ROLE_HEAD, .in = KRS_SLOT_LAST, .out = KRS_SLOT_LOGITS,
+     .deny = KRS_TRAIT_HEADLESS},
+    {KRS_OP_SCALE, .in = KRS_SLOT_LOGITS, .need = KRS_TRAIT_LOGIT_SCALE,
+     .deny = KRS_TRAIT_HEADLESS},
 };
 const krs_block krs_block_head = {head, N(head)};

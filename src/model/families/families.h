@@ -19,6 +19,11 @@ extern const krs_family krs_family_starcoder2;
 extern const krs_family krs_family_stablelm;
 extern const krs_family krs_family_gpt2;
 extern const krs_family krs_family_gpt_neox;
+extern const krs_family krs_family_bert;
+extern const krs_family krs_family_roberta;
+extern const krs_family krs_family_mpnet;
+extern const krs_family krs_family_distilbert;
+extern const krs_family krs_family_modernbert;
 
 /* The hub's names since llama, without the norms of queries and keys. */
 extern const krs_weight_name krs_llama_names[];
