@@ -3,6 +3,9 @@
  * Each is a function from a character to what becomes of it: itself, nothing, a space, or itself with
  * spaces around it.
  *
+ * The Rust library takes categories from tables of Unicode 8; utf8proc's are newer. So a mark or sign that
+ * was assigned since is a mark here and an unknown character there; no vocabulary of that age has it.
+ *
  * Thread: any; pure.
  * Source: huggingface/tokenizers normalizers/bert.rs, strip.rs, unicode.rs, byte_level.rs. */
 #include "text/normalize.h"

@@ -1,7 +1,15 @@
-/* text/tokenizer_read_pre.c - "pre_tokenizer" of a tokenizer.json. */
+/* text/tokenizer_read_pre.c - "pre_tokenizer" of a tokenizer.json.
+ *
+ * UnicodeScripts is refused: it cuts by a table of scripts as they were in Unicode 9, which neither
+ * utf8proc nor PCRE2 has, and no published model that we know of uses it. */
 #include "text/tokenizer_priv.h"
 
 #include "text/unicode.h"
+
+#include <stdio.h>
+
+#define DEFAULT_FIXED_LENGTH 5     /* of the Rust library */
+#define MAX_FIXED_LENGTH     65535 /* the largest count of a PCRE2 repetition */
 
 /* GPT-2's own expression, used where ByteLevel has use_regex. */
 static const char bytelevel_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
@@ -157,6 +165,19 @@ static krs_status read_char_delimiter(krs_tokenizer *t, const json_t *spec, krs_
     return status == KRS_OK ? add_step(t, &step, err) : status;
 }
 
+/* Pieces of so many characters. */
+static krs_status read_fixed_length(krs_tokenizer *t, const json_t *spec, krs_error *err)
+{
+    char regex[sizeof("[\\s\\S]{1,}") + 20];
+    int64_t length = DEFAULT_FIXED_LENGTH;
+    const krs_status status = krs_json_get_int(spec, "length", 1, MAX_FIXED_LENGTH, &length, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    (void)snprintf(regex, sizeof(regex), "[\\s\\S]{1,%d}", (int)length);
+    return add_regex(t, regex, KRS_SPLIT_ISOLATED, false, err);
+}
+
 static krs_status read_pretokenizers(krs_tokenizer *t, const json_t *spec, krs_error *err);
 
 static const krs_component pretokenizers[] = {
@@ -170,6 +191,7 @@ static const krs_component pretokenizers[] = {
     {"WhitespaceSplit", read_whitespace_split},
     {"BertPreTokenizer", read_bert},
     {"CharDelimiterSplit", read_char_delimiter},
+    {"FixedLength", read_fixed_length},
     {NULL, NULL},
 };
 

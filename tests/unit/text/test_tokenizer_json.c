@@ -106,6 +106,12 @@ static void bert_and_delimiters_split(void **state)
                  "the|final|countdown");
     check_pieces("{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"\xE3\x80\x81\"}",
                  "a\xE3\x80\x81\xE3\x80\x82", "a|\xE3\x80\x82");
+    check_pieces("{\"type\":\"FixedLength\",\"length\":2}",
+                 "\xC3\xA9\n\xC3\xA9"
+                 "bc",
+                 "\xC3\xA9\n|\xC3\xA9"
+                 "b|c");
+    check_pieces("{\"type\":\"FixedLength\"}", "abcdefg", "abcde|fg");
 }
 
 static void bytelevel_splits_and_spells(void **state)
@@ -332,6 +338,9 @@ static void wrong_files_are_refused_with_the_reason(void **state)
          "precompiled_charsmap: missing"},
         {OTHER("\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}"), KRS_EFORMAT,
          "lowercase"},
+        {OTHER("\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}"), KRS_EFORMAT, "length"},
+        {OTHER("\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}"), KRS_EUNSUPPORTED,
+         "UnicodeScripts"},
         {OTHER("\"pre_tokenizer\":{\"type\":\"Moon\"}"), KRS_EUNSUPPORTED,
          "pre_tokenizer \"Moon\""},
         {OTHER("\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"ab\"}"),
