@@ -435,12 +435,9 @@ static void a_batch_is_encoded_by_all_prep_threads(void **state)
     engine_fixture f = fixture_open(&options);
     const krs_sink quick = {&f, hear_only};
     const krs_sink holding = {&f, hear_and_hold};
-    static heard alone[6];
+    static heard alone[6]; /* static memory is zero */
     static heard together[N_BATCH];
     static heard held;
-    memset(alone, 0, sizeof(alone));
-    memset(together, 0, sizeof(together));
-    held = (heard){0};
     for (int i = 0; i < 6; i++) {
         fixture_answer(fixture_of(state), batch_item(i),
                        &alone[i]); /* another engine's one thread */

@@ -294,104 +294,103 @@ static void symbols_carry_the_marks_of_their_place(void **state)
 #define MODEL(fields) "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0}" fields "}}"
 #define OTHER(member) "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0}}," member "}"
 
+static const struct {
+    const char *json;
+    krs_status status;
+    const char *words;
+} wrong_files[] = {
+    {"", KRS_EFORMAT, "JSON"},
+    {"[]", KRS_EFORMAT, "model"},
+    {"{\"model\":{\"type\":\"Syllables\",\"vocab\":[]}}", KRS_EUNSUPPORTED, "model \"Syllables\""},
+    {"{\"model\":{\"type\":7,\"vocab\":[]}}", KRS_EFORMAT, "model: no type"},
+    {"{\"model\":{\"vocab\":{}}}", KRS_EFORMAT, "model: no type"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", KRS_EFORMAT, "want an array"},
+    {"{\"model\":{\"vocab\":[[\"a\",\"b\"]]}}", KRS_EFORMAT, "model.vocab[0]"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}}", KRS_EFORMAT,
+     "unk_id: 1, vocabulary of 1"},
+    {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", KRS_EFORMAT,
+     "continuing_subword_prefix: missing"},
+    {"{\"model\":{\"type\":\"WordPiece\",\"continuing_subword_prefix\":\"##\",\"vocab\":{}}}",
+     KRS_EFORMAT, "max_input_chars_per_word: missing"},
+    {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{}}}", KRS_EFORMAT, "unk_token: missing"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", KRS_EFORMAT, "merges"},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":-1}}}", KRS_EFORMAT, "\"a\""},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":4194304}}}", KRS_EFORMAT,
+     "4194303"},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0,\"b\":0}}}", KRS_EFORMAT,
+     "id 0"},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[\"a b c\"],\"vocab\":{\"a\":0}}}", KRS_EFORMAT,
+     "merges[0]"},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[\"a x\"],\"vocab\":{\"a\":0}}}", KRS_EFORMAT,
+     "\"x\" is no token"},
+    {MODEL(",\"dropout\":0.1"), KRS_EUNSUPPORTED, "dropout"},
+    {MODEL(",\"dropout\":7"), KRS_EFORMAT, "dropout"},
+    {MODEL(",\"end_of_word_suffix\":1"), KRS_EFORMAT, "end_of_word_suffix"},
+    {"{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"merges\":[\"a b\"],"
+     "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}}}",
+     KRS_EFORMAT, "shorter than the prefix \"##\""},
+    {MODEL(",\"byte_fallback\":1"), KRS_EFORMAT, "byte_fallback"},
+    {OTHER("\"normalizer\":{\"type\":\"Tidy\"}"), KRS_EUNSUPPORTED, "normalizer \"Tidy\""},
+    {OTHER("\"normalizer\":{\"type\":\"Precompiled\"}"), KRS_EFORMAT,
+     "precompiled_charsmap: missing"},
+    {OTHER("\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}"), KRS_EFORMAT,
+     "lowercase"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}"), KRS_EFORMAT, "length"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}"), KRS_EUNSUPPORTED, "UnicodeScripts"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"Moon\"}"), KRS_EUNSUPPORTED, "pre_tokenizer \"Moon\""},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"ab\"}"), KRS_EFORMAT,
+     "one character"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},"
+           "\"behavior\":\"Isolated\"}"),
+     KRS_EFORMAT, "regex"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},"
+           "\"behavior\":\"Isolated\"}"),
+     KRS_EUNSUPPORTED, "&&"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},"
+           "\"behavior\":\"Sideways\"}"),
+     KRS_EUNSUPPORTED, "Sideways"},
+    {OTHER("\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), KRS_EFORMAT,
+     "one character"},
+    {OTHER("\"post_processor\":{\"type\":\"Shout\"}"), KRS_EUNSUPPORTED,
+     "post_processor \"Shout\""},
+    {OTHER("\"post_processor\":{\"type\":\"RobertaProcessing\"}"), KRS_EFORMAT,
+     "cls: want [text, id]"},
+    {OTHER("\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],"
+           "\"sep\":[\"b\",9]}"),
+     KRS_EFORMAT, "id 9"},
+    {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"), KRS_EUNSUPPORTED,
+     "0 times"},
+    {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+           "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],"
+           "\"special_tokens\":{\"x\":{\"ids\":[7]}}}"),
+     KRS_EFORMAT, "id 7"},
+    {OTHER("\"decoder\":{\"type\":\"Morse\"}"), KRS_EUNSUPPORTED, "decoder \"Morse\""},
+    {OTHER("\"decoder\":{\"type\":\"CTC\"}"), KRS_EFORMAT, "pad_token: missing"},
+    {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
+           "{\"type\":\"WordPiece\",\"prefix\":\"##\"}]}"),
+     KRS_EUNSUPPORTED, "WordPiece after Fuse"},
+    {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
+           "{\"type\":\"ByteFallback\"}]}"),
+     KRS_EUNSUPPORTED, "ByteFallback after Fuse"},
+    {OTHER("\"added_tokens\":[{\"id\":0,\"content\":\"b\"}]"), KRS_EFORMAT, "added_tokens[0]"},
+    {OTHER("\"added_tokens\":[{\"content\":\"b\"}]"), KRS_EFORMAT, "id: missing"},
+    {OTHER("\"added_tokens\":[{\"id\":1}]"), KRS_EFORMAT, "content"},
+    {OTHER("\"added_tokens\":[{\"id\":1,\"content\":\"b\",\"special\":\"yes\"}]"), KRS_EFORMAT,
+     "special"},
+};
+
 static void wrong_files_are_refused_with_the_reason(void **state)
 {
-    static const struct {
-        const char *json;
-        krs_status status;
-        const char *words;
-    } cases[] = {
-        {"", KRS_EFORMAT, "JSON"},
-        {"[]", KRS_EFORMAT, "model"},
-        {"{\"model\":{\"type\":\"Syllables\",\"vocab\":[]}}", KRS_EUNSUPPORTED,
-         "model \"Syllables\""},
-        {"{\"model\":{\"type\":7,\"vocab\":[]}}", KRS_EFORMAT, "model: no type"},
-        {"{\"model\":{\"vocab\":{}}}", KRS_EFORMAT, "model: no type"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", KRS_EFORMAT, "want an array"},
-        {"{\"model\":{\"vocab\":[[\"a\",\"b\"]]}}", KRS_EFORMAT, "model.vocab[0]"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}}", KRS_EFORMAT,
-         "unk_id: 1, vocabulary of 1"},
-        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", KRS_EFORMAT,
-         "continuing_subword_prefix: missing"},
-        {"{\"model\":{\"type\":\"WordPiece\",\"continuing_subword_prefix\":\"##\",\"vocab\":{}}}",
-         KRS_EFORMAT, "max_input_chars_per_word: missing"},
-        {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{}}}", KRS_EFORMAT, "unk_token: missing"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", KRS_EFORMAT, "merges"},
-        {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":-1}}}", KRS_EFORMAT, "\"a\""},
-        {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":4194304}}}", KRS_EFORMAT,
-         "4194303"},
-        {"{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0,\"b\":0}}}", KRS_EFORMAT,
-         "id 0"},
-        {"{\"model\":{\"type\":\"BPE\",\"merges\":[\"a b c\"],\"vocab\":{\"a\":0}}}", KRS_EFORMAT,
-         "merges[0]"},
-        {"{\"model\":{\"type\":\"BPE\",\"merges\":[\"a x\"],\"vocab\":{\"a\":0}}}", KRS_EFORMAT,
-         "\"x\" is no token"},
-        {MODEL(",\"dropout\":0.1"), KRS_EUNSUPPORTED, "dropout"},
-        {MODEL(",\"dropout\":7"), KRS_EFORMAT, "dropout"},
-        {MODEL(",\"end_of_word_suffix\":1"), KRS_EFORMAT, "end_of_word_suffix"},
-        {"{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"merges\":[\"a b\"],"
-         "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}}}",
-         KRS_EFORMAT, "shorter than the prefix \"##\""},
-        {MODEL(",\"byte_fallback\":1"), KRS_EFORMAT, "byte_fallback"},
-        {OTHER("\"normalizer\":{\"type\":\"Tidy\"}"), KRS_EUNSUPPORTED, "normalizer \"Tidy\""},
-        {OTHER("\"normalizer\":{\"type\":\"Precompiled\"}"), KRS_EFORMAT,
-         "precompiled_charsmap: missing"},
-        {OTHER("\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}"), KRS_EFORMAT,
-         "lowercase"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}"), KRS_EFORMAT, "length"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}"), KRS_EUNSUPPORTED,
-         "UnicodeScripts"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"Moon\"}"), KRS_EUNSUPPORTED,
-         "pre_tokenizer \"Moon\""},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"ab\"}"),
-         KRS_EFORMAT, "one character"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},"
-               "\"behavior\":\"Isolated\"}"),
-         KRS_EFORMAT, "regex"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},"
-               "\"behavior\":\"Isolated\"}"),
-         KRS_EUNSUPPORTED, "&&"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},"
-               "\"behavior\":\"Sideways\"}"),
-         KRS_EUNSUPPORTED, "Sideways"},
-        {OTHER("\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), KRS_EFORMAT,
-         "one character"},
-        {OTHER("\"post_processor\":{\"type\":\"Shout\"}"), KRS_EUNSUPPORTED,
-         "post_processor \"Shout\""},
-        {OTHER("\"post_processor\":{\"type\":\"RobertaProcessing\"}"), KRS_EFORMAT,
-         "cls: want [text, id]"},
-        {OTHER("\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],"
-               "\"sep\":[\"b\",9]}"),
-         KRS_EFORMAT, "id 9"},
-        {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"),
-         KRS_EUNSUPPORTED, "0 times"},
-        {OTHER("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
-               "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],"
-               "\"special_tokens\":{\"x\":{\"ids\":[7]}}}"),
-         KRS_EFORMAT, "id 7"},
-        {OTHER("\"decoder\":{\"type\":\"Morse\"}"), KRS_EUNSUPPORTED, "decoder \"Morse\""},
-        {OTHER("\"decoder\":{\"type\":\"CTC\"}"), KRS_EFORMAT, "pad_token: missing"},
-        {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
-               "{\"type\":\"WordPiece\",\"prefix\":\"##\"}]}"),
-         KRS_EUNSUPPORTED, "WordPiece after Fuse"},
-        {OTHER("\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
-               "{\"type\":\"ByteFallback\"}]}"),
-         KRS_EUNSUPPORTED, "ByteFallback after Fuse"},
-        {OTHER("\"added_tokens\":[{\"id\":0,\"content\":\"b\"}]"), KRS_EFORMAT, "added_tokens[0]"},
-        {OTHER("\"added_tokens\":[{\"content\":\"b\"}]"), KRS_EFORMAT, "id: missing"},
-        {OTHER("\"added_tokens\":[{\"id\":1}]"), KRS_EFORMAT, "content"},
-        {OTHER("\"added_tokens\":[{\"id\":1,\"content\":\"b\",\"special\":\"yes\"}]"), KRS_EFORMAT,
-         "special"},
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(wrong_files) / sizeof(wrong_files[0]); i++) {
         krs_tokenizer *t = NULL;
         krs_error err = KRS_ERROR_INIT;
-        const krs_status status = krs_tokenizer_parse(krs_str_of(cases[i].json), NULL, &t, &err);
-        if (status != cases[i].status || err.status != status ||
-            !strstr(err.message, cases[i].words)) {
-            fail_msg("%s: %s \"%s\", want %s \"%s\"", cases[i].json, krs_status_name(status),
-                     err.message, krs_status_name(cases[i].status), cases[i].words);
+        const krs_status status =
+            krs_tokenizer_parse(krs_str_of(wrong_files[i].json), NULL, &t, &err);
+        if (status != wrong_files[i].status || err.status != status ||
+            !strstr(err.message, wrong_files[i].words)) {
+            fail_msg("%s: %s \"%s\", want %s \"%s\"", wrong_files[i].json, krs_status_name(status),
+                     err.message, krs_status_name(wrong_files[i].status), wrong_files[i].words);
         }
         assert_null(t);
     }

@@ -133,55 +133,85 @@ static size_t char_bytes(const char *text)
     return c < 0x80 ? 1 : c < 0xE0 ? 2 : 3;
 }
 
-/* By the book: every token at every place. Returns the number of ids, or SIZE_MAX when it cannot be said. */
-static size_t encode_by_hand(const twin *w, const char *text, uint32_t *ids)
-{
-    const size_t n_text = strlen(text);
-    double best[MAX_TEXT] = {0};
-    size_t from[MAX_TEXT];
+/* The best way to arrive at each place of a text. */
+typedef struct plan {
+    double score[MAX_TEXT];
+    size_t from[MAX_TEXT]; /* SIZE_MAX: no way */
     int with[MAX_TEXT];
+    double unk_score;
+} plan;
+
+static void plan_init(plan *p, const twin *w)
+{
     double low = w->scores[0];
-    for (size_t i = 0; i < MAX_TEXT; i++) {
-        from[i] = SIZE_MAX;
-    }
     for (size_t i = 1; i < w->n; i++) {
         low = w->scores[i] < low ? w->scores[i] : low;
     }
-    for (size_t at = 0; at < n_text; at += char_bytes(text + at)) {
-        const size_t n_char = char_bytes(text + at);
-        for (size_t n = 1; n <= n_text - at; n++) {
-            const int id = find(w, text + at, n);
-            const bool is_unknown = id < 0 && n == n_char;
-            const double score = best[at] + (is_unknown ? low - 10.0 : id >= 0 ? w->scores[id] : 0);
-            if ((id >= 0 || is_unknown) && (from[at + n] == SIZE_MAX || score > best[at + n])) {
-                if (is_unknown && !w->has_unk) {
-                    return SIZE_MAX;
-                }
-                best[at + n] = score;
-                from[at + n] = at;
-                with[at + n] = is_unknown ? 0 : id;
-            }
-        }
+    *p = (plan){.unk_score = low - 10.0};
+    for (size_t i = 0; i < MAX_TEXT; i++) {
+        p->from[i] = SIZE_MAX;
     }
+}
+
+/* The token (id < 0: the unknown character) of n bytes at `at`. False: it would need an unknown token. */
+static bool try_token(plan *p, const twin *w, size_t at, size_t n, int id)
+{
+    const double score = p->score[at] + (id >= 0 ? w->scores[id] : p->unk_score);
+    if (p->from[at + n] != SIZE_MAX && score <= p->score[at + n]) {
+        return true;
+    }
+    p->score[at + n] = score;
+    p->from[at + n] = at;
+    p->with[at + n] = id >= 0 ? id : 0;
+    return id >= 0 || w->has_unk;
+}
+
+static bool try_all_at(plan *p, const twin *w, const char *text, size_t at)
+{
+    const size_t n_char = char_bytes(text + at);
+    bool is_said = true;
+    for (size_t n = 1; is_said && n <= strlen(text) - at; n++) {
+        const int id = find(w, text + at, n);
+        is_said = (id < 0 && n != n_char) || try_token(p, w, at, n, id);
+    }
+    return is_said;
+}
+
+/* The ids of the best way, a run of unknown characters at once. */
+static size_t read_back(const plan *p, const twin *w, const char *text, uint32_t *ids)
+{
     size_t cuts[MAX_TEXT];
     size_t n_cuts = 0;
-    for (size_t at = n_text; at > 0; at = from[at]) {
+    for (size_t at = strlen(text); at > 0; at = p->from[at]) {
         cuts[n_cuts++] = at;
     }
     size_t n_ids = 0;
     for (size_t i = n_cuts; i > 0; i--) {
         size_t end = cuts[i - 1];
-        const size_t start = from[end];
-        if (with[end] != 0 || !w->has_unk) {
-            ids[n_ids++] = (uint32_t)with[end];
+        const size_t start = p->from[end];
+        if (p->with[end] != 0 || !w->has_unk) {
+            ids[n_ids++] = (uint32_t)p->with[end];
             continue;
         }
-        while (i > 1 && with[cuts[i - 2]] == 0) {
+        while (i > 1 && p->with[cuts[i - 2]] == 0) {
             end = cuts[--i - 1];
         }
         n_ids += say_unknown(w, text, start, end, ids + n_ids);
     }
     return n_ids;
+}
+
+/* By the book: every token at every place. Returns the number of ids, or SIZE_MAX when it cannot be said. */
+static size_t encode_by_hand(const twin *w, const char *text, uint32_t *ids)
+{
+    plan p;
+    plan_init(&p, w);
+    for (size_t at = 0; at < strlen(text); at += char_bytes(text + at)) {
+        if (!try_all_at(&p, w, text, at)) {
+            return SIZE_MAX;
+        }
+    }
+    return read_back(&p, w, text, ids);
 }
 
 static void check_word(twin *w, const char *text)
