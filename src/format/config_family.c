@@ -61,12 +61,27 @@ static const config_defaults families[] = {
     .n_layers = 26, .n_heads = 8, .hidden = 2304, .ffn = 9216, .vocab = 262208,                    \
     .max_positions = 131072, .n_kv_heads = 4, .head_dim = 256, .activation = "gelu_pytorch_tanh",  \
     .activation_field = "hidden_activation", .is_tied = true, .window = 4096,                      \
-    .window_rule = CONFIG_WINDOW_PATTERN, .window_pattern = 6, .theta = 1e6, .local_theta = 1e4,   \
-    .scale_rule = CONFIG_SCALE_GEMMA2, .query_scalar = 256
+    .window_rule = CONFIG_WINDOW_PATTERN, .window_pattern = 6, .theta = 1e6,                       \
+    .has_local_rope = true, .local_theta = 1e4, .scale_rule = CONFIG_SCALE_GEMMA2,                 \
+    .query_scalar = 256
     {.model_type = "gemma3", GEMMA3},
     {.model_type = "gemma3_text", GEMMA3},
 #undef GEMMA3
     {.model_type = "olmo2", .max_positions = 2048, .norm_eps = 1e-5},
+    {.model_type = "olmo3",
+     .max_positions = 2048,
+     .norm_eps = 1e-5,
+     .window = 4096,
+     .window_rule = CONFIG_WINDOW_PATTERN,
+     .window_pattern = 4,
+     .has_local_rope = true},
+    {.model_type = "glm4",
+     .max_positions = 131072,
+     .n_kv_heads = 2,
+     .head_dim = 128,
+     .norm_eps = 1.5625e-7,
+     .has_attention_bias = true,
+     .rotary_part = 0.5},
     {.model_type = "smollm3",
      .max_positions = 32768,
      .n_kv_heads = 4,

@@ -76,9 +76,10 @@ typedef struct config_defaults {
     int64_t window;
     int32_t window_pattern; /* of PATTERN, and of recurrent layers: every nth is full */
     config_rope_rule rope_rule;
-    double theta;       /* 0: 10000 */
-    double local_theta; /* of windowed layers; 0: they have no table of their own */
-    double rotary_part; /* of a head that is rotated; 0: all */
+    double theta;        /* 0: 10000 */
+    bool has_local_rope; /* windowed layers have a table of their own, never stretched */
+    double local_theta;  /* its base; 0: the other's */
+    double rotary_part;  /* of a head that is rotated; 0: all */
     config_scale_rule scale_rule;
     double query_scalar; /* GEMMA2 */
     double attention_softcap;

@@ -269,7 +269,7 @@ static krs_status read_local(const json_t *text, const rope_forms *forms,
     krs_rope_config *out = &config->local_rope;
     config->has_local_rope = true;
     out->kind = KRS_ROPE_DEFAULT;
-    out->theta = family->local_theta;
+    out->theta = family->local_theta > 0 ? family->local_theta : config->rope.theta;
     if (forms->are_apart) {
         return read_one(text, forms->local, config, out, err);
     }
@@ -308,7 +308,7 @@ krs_status krs_config_read_rope(const json_t *text, const config_defaults *famil
     if (status == KRS_OK) {
         status = read_one(text, forms.full, config, &config->rope, err);
     }
-    if (status == KRS_OK && family->local_theta > 0) {
+    if (status == KRS_OK && family->has_local_rope) {
         return read_local(text, &forms, family, config, err);
     }
     if (status == KRS_OK && forms.are_apart && !json_equal(forms.full, forms.local)) {

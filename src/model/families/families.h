@@ -24,6 +24,7 @@ extern const krs_family krs_family_roberta;
 extern const krs_family krs_family_mpnet;
 extern const krs_family krs_family_distilbert;
 extern const krs_family krs_family_modernbert;
+extern const krs_family krs_family_glm4;
 
 /* The hub's names since llama, without the norms of queries and keys. */
 extern const krs_weight_name krs_llama_names[];

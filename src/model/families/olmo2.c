@@ -1,8 +1,9 @@
-/* model/families/olmo2.c - olmo2: blocks read the stream as it is, and what they add is normed.
+/* model/families/olmo2.c - olmo2, olmo3: blocks read the stream as it is, and what they add is normed.
  *
- * Norms of q and k go over all heads together.
+ * Norms of q and k go over all heads together. Olmo3 has windows besides, in layers whose rotation is not
+ * stretched with the context: both are numbers of its configuration.
  *
- * Source: transformers 5.17, modeling_olmo2.py. */
+ * Source: transformers 5.17, modeling_olmo2.py, modeling_olmo3.py. */
 #include "model/families/families.h"
 
 static const krs_weight_name names[] = {
