@@ -21,31 +21,35 @@ static inline float krs_float_of_bits(uint32_t bits)
     return x;
 }
 
+static inline uint32_t krs_bits_of_float(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
 /* Exact. */
 static inline float krs_f32_of_e4m3(uint8_t x)
 {
     const uint32_t magnitude = x & 0x7Fu;
-    const uint32_t sign = (uint32_t)(x & 0x80u) << 24;
-    const float tiny = (float)magnitude * 0x1p-9f; /* right below 8: subnormals */
-    const float normal = krs_float_of_bits((magnitude << 20) + ((127u - 7u) << 23));
-    const float finite = magnitude < 8 ? tiny : normal;
-    uint32_t bits;
-    memcpy(&bits, &finite, sizeof(bits));
-    bits = magnitude == 0x7Fu ? 0x7FC00000u : bits;
-    return krs_float_of_bits(bits | sign);
+    const uint32_t is_tiny = 0u - (uint32_t)(magnitude < 8); /* all ones: a subnormal */
+    const uint32_t is_nan = 0u - (uint32_t)(magnitude == 0x7F);
+    const uint32_t tiny = krs_bits_of_float((float)(int32_t)magnitude * 0x1p-9f);
+    const uint32_t normal = (magnitude << 20) + ((127u - 7u) << 23);
+    const uint32_t finite = (tiny & is_tiny) | (normal & ~is_tiny);
+    return krs_float_of_bits(finite | (is_nan & 0x7FC00000u) | (uint32_t)(x & 0x80u) << 24);
 }
 
 /* Exact. x: the lowest four bits count. */
 static inline float krs_f32_of_e2m1(uint32_t x)
 {
-    /* Twice the magnitude is convex in the code: 0 1 2 3, then steps of 2, then of 4. */
-    const int32_t code = (int32_t)(x & 7u);
-    int32_t twice = 2 * code - 4 > code ? 2 * code - 4 : code;
-    twice = 4 * code - 16 > twice ? 4 * code - 16 : twice;
-    const float magnitude = (float)twice * 0.5f;
-    uint32_t bits;
-    memcpy(&bits, &magnitude, sizeof(bits));
-    return krs_float_of_bits(bits | (x & 8u) << 28);
+    /* Twice the magnitude goes up by 1 to code 4, then by 2, and at last by 4. */
+    const uint32_t code = x & 7u;
+    const uint32_t by_two = 0u - (uint32_t)(code > 4);
+    const uint32_t by_four = 0u - (uint32_t)(code > 6);
+    const uint32_t twice = code + ((code - 4) & by_two) + (2u & by_four);
+    const uint32_t magnitude = krs_bits_of_float((float)(int32_t)twice * 0.5f);
+    return krs_float_of_bits(magnitude | (x & 8u) << 28);
 }
 
 /* Exact. */

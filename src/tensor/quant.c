@@ -146,14 +146,6 @@ void krs_matrix_row(const krs_matrix *m, int64_t row, float *out)
     KRS_CHECK(krs_f32_of_any(m->dtype, data, (size_t)m->n_in, out));
 }
 
-float krs_quant_scale_at(krs_dtype dtype, const void *values, int64_t i)
-{
-    float x;
-    const size_t offset = (size_t)i * krs_dtype_bytes(dtype);
-    KRS_CHECK(krs_f32_of_any(dtype, (const unsigned char *)values + offset, 1, &x));
-    return x;
-}
-
 krs_status krs_quantise(const float *w, krs_dtype w_dtype, const krs_matrix *shape, void *packed,
                         void *scales, void *biases, krs_error *err)
 {

@@ -12,11 +12,8 @@
  * Source: ml-explore/mlx at 846d176, checked bit for bit by tests/unit/format/test_quant.c. */
 #include "tensor/quant_priv.h"
 
-#include "base/check.h"
-
 #include <math.h>
 
-#define CHUNK         32    /* codes that fill whole words at every width */
 #define SCALE_MINIMUM 1e-7f /* MLX's guard against a group of equal values */
 
 static krs_status check(const krs_quant *quant, int64_t n_in, krs_error *err)
@@ -33,35 +30,20 @@ static krs_status check(const krs_quant *quant, int64_t n_in, krs_error *err)
     return KRS_OK;
 }
 
-/* CHUNK codes from `bits` words. */
-static inline __attribute__((always_inline)) void unpack(const unsigned char *in, int bits,
-                                                         uint8_t *codes)
-{
-    uint32_t words[8 + 1] = {0}; /* one more, so that a code may always look into the next */
-    memcpy(words, in, (size_t)bits * sizeof(words[0]));
-    const uint32_t mask = (1u << bits) - 1;
-#pragma GCC unroll 32
-    for (int k = 0; k < CHUNK; k++) {
-        const int bit = k * bits;
-        const uint64_t two = (uint64_t)words[bit / 32 + 1] << 32 | words[bit / 32];
-        codes[k] = (uint8_t)((uint32_t)(two >> (bit % 32)) & mask);
-    }
-}
-
 static inline __attribute__((always_inline)) void row_of(const krs_matrix *m, int64_t row, int bits,
                                                          float *out)
 {
     const int64_t n_groups = m->n_in / m->quant.group;
     const unsigned char *in =
         (const unsigned char *)m->data + (size_t)row * krs_quant_stream_bytes(&m->quant, m->n_in);
-    for (int64_t i = 0; i < m->n_in; i += CHUNK) {
+    for (int64_t i = 0; i < m->n_in; i += KRS_QUANT_CHUNK) {
         const int64_t group = row * n_groups + i / m->quant.group;
         const float scale = krs_quant_scale_at(m->scale_dtype, m->scales, group);
         const float bias = krs_quant_scale_at(m->scale_dtype, m->biases, group);
-        uint8_t codes[CHUNK];
-        unpack(in, bits, codes);
+        uint8_t codes[KRS_QUANT_CHUNK];
+        krs_quant_unpack(in, bits, codes);
         in += (size_t)bits * sizeof(uint32_t);
-        for (int k = 0; k < CHUNK; k++) {
+        for (int k = 0; k < KRS_QUANT_CHUNK; k++) {
             out[i + k] = scale * (float)codes[k] + bias;
         }
     }

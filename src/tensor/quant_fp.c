@@ -67,31 +67,38 @@ static const uint8_t *scales_of(const krs_matrix *m, int64_t row)
     return (const uint8_t *)m->scales + row * (m->n_in / m->quant.group);
 }
 
-/* out[n] = scale * codes, two to a byte, the lower half first. n: even. */
-static inline void widen_e2m1(const unsigned char *codes, float scale, int n, float *out)
+/* out[n] = scale * codes. */
+static inline void widen_e2m1(const uint8_t *codes, float scale, int n, float *out)
 {
     for (int i = 0; i < n; i++) {
-        out[i] = scale * krs_f32_of_e2m1((uint32_t)codes[i / 2] >> (i % 2 * 4));
+        out[i] = scale * krs_f32_of_e2m1(codes[i]);
     }
 }
 
 static void row_mxfp4(const krs_matrix *m, int64_t row, float *out)
 {
-    const unsigned char *codes = codes_of(m, row);
+    const unsigned char *in = codes_of(m, row);
     const uint8_t *scales = scales_of(m, row);
-    for (int64_t g = 0; g < m->n_in / MX_GROUP; g++) {
-        widen_e2m1(codes + g * (MX_GROUP / 2), krs_f32_of_e8m0(scales[g]), MX_GROUP,
-                   out + g * MX_GROUP);
+    for (int64_t i = 0; i < m->n_in; i += KRS_QUANT_CHUNK) {
+        uint8_t codes[KRS_QUANT_CHUNK];
+        krs_quant_unpack(in + i / 2, 4, codes);
+        widen_e2m1(codes, krs_f32_of_e8m0(scales[i / MX_GROUP]), MX_GROUP, out + i);
     }
 }
 
+/* Rows of nvfp4 may end in half a chunk. */
 static void row_nvfp4(const krs_matrix *m, int64_t row, float *out)
 {
-    const unsigned char *codes = codes_of(m, row);
+    const unsigned char *in = codes_of(m, row);
     const uint8_t *scales = scales_of(m, row);
-    for (int64_t g = 0; g < m->n_in / NV_GROUP; g++) {
-        widen_e2m1(codes + g * (NV_GROUP / 2), krs_f32_of_e4m3(scales[g]), NV_GROUP,
-                   out + g * NV_GROUP);
+    for (int64_t i = 0; i < m->n_in; i += NV_GROUP) {
+        uint8_t codes[NV_GROUP];
+        for (int k = 0; k < NV_GROUP / 2; k++) {
+            const unsigned byte = in[i / 2 + k];
+            codes[2 * k] = (uint8_t)(byte & 15u);
+            codes[2 * k + 1] = (uint8_t)(byte >> 4);
+        }
+        widen_e2m1(codes, krs_f32_of_e4m3(scales[i / NV_GROUP]), NV_GROUP, out + i);
     }
 }
 
@@ -101,8 +108,8 @@ static void row_mxfp8(const krs_matrix *m, int64_t row, float *out)
     const uint8_t *scales = scales_of(m, row);
     for (int64_t g = 0; g < m->n_in / MX_GROUP; g++) {
         const float scale = krs_f32_of_e8m0(scales[g]);
-        for (int64_t i = g * MX_GROUP; i < (g + 1) * MX_GROUP; i++) {
-            out[i] = scale * krs_f32_of_e4m3(codes[i]);
+        for (int i = 0; i < MX_GROUP; i++) {
+            out[g * MX_GROUP + i] = scale * krs_f32_of_e4m3(codes[g * MX_GROUP + i]);
         }
     }
 }

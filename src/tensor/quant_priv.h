@@ -40,5 +40,43 @@ static inline bool krs_is_dense_float(krs_dtype dtype)
 /* n_in * bits / 8: rows that are one stream of bits. */
 size_t krs_quant_stream_bytes(const krs_quant *quant, int64_t n_in);
 
-/* Value i of a table of scales or biases. */
-float krs_quant_scale_at(krs_dtype dtype, const void *values, int64_t i);
+/* Value i of a table of scales or biases: F32, F16 or BF16. */
+static inline float krs_quant_scale_at(krs_dtype dtype, const void *values, int64_t i)
+{
+    uint16_t half;
+    float x;
+    if (dtype == KRS_DTYPE_F32) {
+        memcpy(&x, (const unsigned char *)values + (size_t)i * sizeof(x), sizeof(x));
+        return x;
+    }
+    memcpy(&half, (const unsigned char *)values + (size_t)i * sizeof(half), sizeof(half));
+    return dtype == KRS_DTYPE_F16 ? krs_f32_of_f16(half) : krs_f32_of_bf16(half);
+}
+
+#define KRS_QUANT_CHUNK 32 /* codes that fill whole words at every width */
+
+/* KRS_QUANT_CHUNK codes of `bits` (2 .. 8, a constant at the call) from a stream, a byte each. Eight codes
+ * are spread in three steps: halves into 32 bits, theirs into 16, theirs into 8; so all 32 go at once in
+ * vectors of 64-bit lanes. Reads exactly 4 * bits bytes. */
+static inline __attribute__((always_inline)) void
+krs_quant_unpack(const unsigned char *in, int bits, uint8_t codes[KRS_QUANT_CHUNK])
+{
+    enum { LANES = KRS_QUANT_CHUNK / 8 };
+    unsigned char padded[KRS_QUANT_CHUNK + 8] = {0}; /* a lane is loaded as eight bytes */
+    uint64_t lanes[LANES];
+    memcpy(padded, in, (size_t)bits * LANES);
+    for (int k = 0; k < LANES; k++) {
+        memcpy(&lanes[k], padded + k * bits, sizeof(lanes[k]));
+    }
+    const uint64_t four = (UINT64_C(1) << 4 * bits) - 1;
+    const uint64_t two = ((UINT64_C(1) << 2 * bits) - 1) * UINT64_C(0x0000000100000001);
+    const uint64_t one = ((UINT64_C(1) << bits) - 1) * UINT64_C(0x0001000100010001);
+    for (int k = 0; k < LANES; k++) {
+        uint64_t x = lanes[k];
+        x = (x & four) | (x & four << 4 * bits) << (32 - 4 * bits);
+        x = (x & two) | (x & two << 2 * bits) << (16 - 2 * bits);
+        x = (x & one) | (x & one << bits) << (8 - bits);
+        lanes[k] = x;
+    }
+    memcpy(codes, lanes, sizeof(lanes));
+}
