@@ -6,11 +6,9 @@
  * pack_to_int32. What a code means is computed here as well, in f32, and stored dense.
  *
  * On ref nothing but the order of exact operations may differ; the cpu device has its golden bound. */
+#include "support/golden_folder.h"
 #include "support/quant_folder.h"
-
 #include "tensor/minifloat.h"
-
-#define CASES_DIR KRS_SOURCE_DIR "/tests/data/golden/"
 
 static const double tolerances[2] = {1e-6, 1.5e-2};
 
@@ -368,9 +366,10 @@ static krs_quant_pair pair; /* two tables of tensors: too large for a stack */
 
 static void open_case(const char *name)
 {
-    char folder[KRS_OS_PATH_BYTES];
-    (void)snprintf(folder, sizeof(folder), CASES_DIR "%s", name);
-    assert_true(krs_quant_pair_open(&pair, folder));
+    krs_golden_folder folder;
+    krs_golden_folder_open(&folder, name);
+    assert_true(krs_quant_pair_open(&pair, folder.dir));
+    krs_golden_folder_close(&folder); /* the mapping stays */
 }
 
 static void modes_of_mlx_are_their_dense_weights(void **state)
