@@ -143,6 +143,7 @@ typedef struct krs_quant_override {
 typedef struct krs_weight_changes {
     bool is_rope_interleaved;  /* rows of q and k are reordered: RoPE turns pairs (2 i, 2 i + 1) */
     bool is_norm_offset_added; /* norm weights contain what the family adds to them (gemma's 1) */
+    bool is_conv1d_turned;     /* weights that the hub has as [in, out] are [out, in] (gpt2) */
 } krs_weight_changes;
 
 typedef struct krs_model_config {

@@ -56,28 +56,145 @@ static const gguf_name mixtral_names[] = {
     {NULL, NULL},
 };
 
+/* Norms behind the blocks too. */
+static const gguf_name gemma2_names[] = {
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm"},
+    {"blk.#.ffn_norm", "model.layers.#.pre_feedforward_layernorm"},
+    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm"},
+    {NULL, NULL},
+};
+
+/* Norms behind the blocks only. */
+static const gguf_name olmo2_names[] = {
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm"},
+    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm"},
+    {NULL, NULL},
+};
+
+static const gguf_name phi3_names[] = {
+    {"blk.#.ffn_up", "model.layers.#.mlp.gate_up_proj"},
+    {NULL, NULL},
+};
+
+static const gguf_name starcoder2_names[] = {
+    {"blk.#.ffn_up", "model.layers.#.mlp.c_fc"},
+    {"blk.#.ffn_down", "model.layers.#.mlp.c_proj"},
+    {NULL, NULL},
+};
+
+/* A norm for each head, stacked. */
+static const gguf_name stablelm_names[] = {
+    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_layernorm.norms.@"},
+    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_layernorm.norms.@"},
+    {NULL, NULL},
+};
+
+static const gguf_name gpt2_names[] = {
+    {"token_embd", "transformer.wte"},
+    {"position_embd", "transformer.wpe"},
+    {"output_norm", "transformer.ln_f"},
+    {"blk.#.attn_norm", "transformer.h.#.ln_1"},
+    {"blk.#.attn_qkv", "transformer.h.#.attn.c_attn"},
+    {"blk.#.attn_output", "transformer.h.#.attn.c_proj"},
+    {"blk.#.ffn_norm", "transformer.h.#.ln_2"},
+    {"blk.#.ffn_up", "transformer.h.#.mlp.c_fc"},
+    {"blk.#.ffn_down", "transformer.h.#.mlp.c_proj"},
+    {NULL, NULL},
+};
+
+static const gguf_field gemma_fields[] = {
+    {"attention.sliding_window", "sliding_window", GGUF_FIELD_INT},
+    {"attn_logit_softcapping", "attn_logit_softcapping", GGUF_FIELD_REAL},
+    {"final_logit_softcapping", "final_logit_softcapping", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field phi3_fields[] = {
+    {"attention.sliding_window", "sliding_window", GGUF_FIELD_INT},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field granite_fields[] = {
+    {"attention.scale", "attention_multiplier", GGUF_FIELD_REAL},
+    {"embedding_scale", "embedding_multiplier", GGUF_FIELD_REAL},
+    {"residual_scale", "residual_multiplier", GGUF_FIELD_REAL},
+    {"logit_scale", "logits_scaling", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field cohere2_fields[] = {
+    {"attention.layer_norm_epsilon", "layer_norm_eps", GGUF_FIELD_REAL},
+    {"attention.sliding_window", "sliding_window", GGUF_FIELD_INT},
+    {"logit_scale", "logit_scale", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field starcoder2_fields[] = {
+    {"attention.layer_norm_epsilon", "norm_epsilon", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field stablelm_fields[] = {
+    {"attention.layer_norm_epsilon", "layer_norm_eps", GGUF_FIELD_REAL},
+    {"use_parallel_residual", "use_parallel_residual", GGUF_FIELD_BOOL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field gpt2_fields[] = {
+    {"attention.layer_norm_epsilon", "layer_norm_epsilon", GGUF_FIELD_REAL},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
 static const gguf_field mixtral_fields[] = {
     {"expert_count", "num_local_experts", GGUF_FIELD_INT},
     {"expert_used_count", "num_experts_per_tok", GGUF_FIELD_INT},
     {NULL, NULL, GGUF_FIELD_INT},
 };
 
-#define SILU "{\"hidden_act\": \"silu\"}"
-
 static const gguf_arch archs[] = {
-    {.name = "llama",
-     .model_type = "llama",
-     .constants = SILU,
-     .changes = {.is_rope_interleaved = true}},
+    {.name = "llama", .model_type = "llama", .changes = {.is_rope_interleaved = true}},
     {.name = "llama",
      .model_type = "mixtral",
-     .constants = SILU,
      .names = mixtral_names,
      .fields = mixtral_fields,
      .changes = {.is_rope_interleaved = true},
      .has_experts = true},
-    {.name = "qwen2", .model_type = "qwen2", .constants = SILU},
-    {.name = "qwen3", .model_type = "qwen3", .constants = SILU},
+    {.name = "qwen2", .model_type = "qwen2"},
+    {.name = "qwen3", .model_type = "qwen3"},
+    {.name = "gemma", .model_type = "gemma", .changes = {.is_norm_offset_added = true}},
+    {.name = "gemma2",
+     .model_type = "gemma2",
+     .names = gemma2_names,
+     .fields = gemma_fields,
+     .query_scalar_layers = 46,
+     .changes = {.is_norm_offset_added = true}},
+    {.name = "gemma3",
+     .model_type = "gemma3_text",
+     .names = gemma2_names,
+     .fields = gemma_fields,
+     .query_scalar_layers = 62,
+     .changes = {.is_norm_offset_added = true}},
+    {.name = "phi3", .model_type = "phi3", .names = phi3_names, .fields = phi3_fields},
+    {.name = "olmo2", .model_type = "olmo2", .names = olmo2_names},
+    {.name = "granite",
+     .model_type = "granite",
+     .fields = granite_fields,
+     .changes = {.is_rope_interleaved = true}},
+    {.name = "smollm3", .model_type = "smollm3", .changes = {.is_rope_interleaved = true}},
+    {.name = "cohere2", .model_type = "cohere2", .fields = cohere2_fields},
+    {.name = "starcoder2",
+     .model_type = "starcoder2",
+     .names = starcoder2_names,
+     .fields = starcoder2_fields},
+    {.name = "stablelm",
+     .model_type = "stablelm",
+     .names = stablelm_names,
+     .fields = stablelm_fields},
+    {.name = "gpt2",
+     .model_type = "gpt2",
+     .names = gpt2_names,
+     .fields = gpt2_fields,
+     .changes = {.is_conv1d_turned = true}},
 };
 
 #define N_ARCHS (sizeof(archs) / sizeof(archs[0]))

@@ -15,7 +15,6 @@ typedef enum gguf_field_kind {
     GGUF_FIELD_INT,
     GGUF_FIELD_REAL,
     GGUF_FIELD_BOOL,
-    GGUF_FIELD_INVERSE, /* a real; the document has 1 / it */
 } gguf_field_kind;
 
 /* A setting: "llama." + key and the field of config.json. */
@@ -28,9 +27,11 @@ typedef struct gguf_field {
 typedef struct gguf_arch {
     const char *name;         /* general.architecture */
     const char *model_type;   /* of config.json */
-    const char *constants;    /* JSON: fields that the converter dropped since they are implied */
     const gguf_name *names;   /* looked at before the ones all have; NULL: none */
     const gguf_field *fields; /* beside the ones all have; NULL: none */
+    /* gemma: queries are scaled by head_dim, but in models of so many layers by hidden / heads; 0: the
+     * family has no scalar */
+    int32_t query_scalar_layers;
     krs_weight_changes changes;
     bool has_experts; /* the second of two rows of one name, for files with an expert_count */
 } gguf_arch;

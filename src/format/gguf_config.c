@@ -108,6 +108,15 @@ static const krs_tensor *find_tensor(const maker *m, const char *name)
 /* What only the tensors show. */
 static krs_status read_from_tensors(const maker *m)
 {
+    static const struct {
+        const char *field;
+        const char *tensor; /* there: the switch is on */
+    } switches[] = {
+        {"attention_bias", "blk.0.attn_output.bias"},
+        {"use_qkv_bias", "blk.0.attn_q.bias"},
+        {"mlp_bias", "blk.0.ffn_down.bias"},
+        {"qk_layernorm", "blk.0.attn_q_norm.weight"},
+    };
     const krs_tensor *embedding = find_tensor(m, "token_embd.weight");
     if (!embedding || embedding->rank != 2) {
         return krs_fail(m->err, KRS_ENOENT, "no tensor token_embd.weight with two dimensions");
@@ -117,15 +126,36 @@ static krs_status read_from_tensors(const maker *m)
         const bool is_tied = !find_tensor(m, "output.weight");
         status = put(m, m->doc, "tie_word_embeddings", json_boolean(is_tied));
     }
-    if (status == KRS_OK) {
-        const bool has_bias = find_tensor(m, "blk.0.attn_q.bias") != NULL;
-        status = put(m, m->doc, "attention_bias", json_boolean(has_bias));
-    }
-    if (status == KRS_OK) {
-        const bool has_bias = find_tensor(m, "blk.0.ffn_down.bias") != NULL;
-        status = put(m, m->doc, "mlp_bias", json_boolean(has_bias));
+    for (size_t i = 0; status == KRS_OK && i < sizeof(switches) / sizeof(switches[0]); i++) {
+        const bool is_there = find_tensor(m, switches[i].tensor) != NULL;
+        status = put(m, m->doc, switches[i].field, json_boolean(is_there));
     }
     return status;
+}
+
+static json_int_t int_of(const maker *m, const char *field)
+{
+    return json_integer_value(json_object_get(m->doc, field));
+}
+
+/* head_dim, or what it is when the file does not say; 0: sizes are missing, which the reader will say. */
+static json_int_t head_dim_of(const maker *m)
+{
+    const json_int_t said = int_of(m, "head_dim");
+    const json_int_t heads = int_of(m, "num_attention_heads");
+    return said > 0 || heads <= 0 ? said : int_of(m, "hidden_size") / heads;
+}
+
+/* Gemma's scale of the queries, which the file leaves to its reader. */
+static krs_status read_query_scalar(const maker *m)
+{
+    const json_int_t heads = int_of(m, "num_attention_heads");
+    if (m->arch->query_scalar_layers == 0 || heads <= 0) {
+        return KRS_OK;
+    }
+    const bool is_large = int_of(m, "num_hidden_layers") == m->arch->query_scalar_layers;
+    const json_int_t scalar = is_large ? int_of(m, "hidden_size") / heads : head_dim_of(m);
+    return put(m, m->doc, "query_pre_attn_scalar", json_integer(scalar));
 }
 
 /* The divisors of RoPE's frequencies in a tensor, as a list; *out NULL without the tensor. */
@@ -198,9 +228,8 @@ static krs_status put_factors(const maker *m, json_t *rope, json_t *all, json_t 
         status = put(m, rope, "attention_factor", json_real(1.0));
     }
     if (status == KRS_OK && all) {
-        const json_t *positions = json_object_get(m->doc, "max_position_embeddings");
         status = put(m, rope, "original_max_position_embeddings",
-                     json_integer(json_integer_value(positions)));
+                     json_integer(int_of(m, "max_position_embeddings")));
     }
     return status;
 }
@@ -287,10 +316,7 @@ static krs_status read_rotated(const maker *m)
     krs_gguf_arch_key(m->arch, "rope.dimension_count", key);
     krs_status status =
         krs_gguf_get_int(m->gguf, key, 0, KRS_CONFIG_MAX_HEAD_DIM, &rotated, m->err);
-    const json_int_t heads = json_integer_value(json_object_get(m->doc, "num_attention_heads"));
-    const json_int_t hidden = json_integer_value(json_object_get(m->doc, "hidden_size"));
-    const json_int_t said = json_integer_value(json_object_get(m->doc, "head_dim"));
-    const json_int_t head_dim = said > 0 ? said : heads > 0 ? hidden / heads : 0;
+    const json_int_t head_dim = head_dim_of(m);
     if (status != KRS_OK || rotated == 0 || head_dim <= 0 || rotated == head_dim) {
         return status;
     }
@@ -322,8 +348,8 @@ static krs_status read_stops(const maker *m)
 
 static krs_status make(const maker *m)
 {
-    static krs_status (*const parts[])(const maker *) = {read_from_tensors, read_rotated, read_rope,
-                                                         read_stops};
+    static krs_status (*const parts[])(const maker *) = {read_from_tensors, read_query_scalar,
+                                                         read_rotated, read_rope, read_stops};
     krs_status status = put(m, m->doc, "model_type", json_string(m->arch->model_type));
     if (status == KRS_OK) {
         status = put(m, m->doc, "max_position_embeddings", json_integer(DEFAULT_POSITIONS));
@@ -350,11 +376,8 @@ krs_status krs_gguf_config(const krs_gguf *gguf, json_t **out, krs_weight_change
     if (status != KRS_OK) {
         return status;
     }
-    const krs_json_limits limits = {KRS_CONFIG_MAX_BYTES, false};
-    status = krs_json_parse(krs_str_of(m.arch->constants), &limits, &m.doc, err);
-    if (status == KRS_OK) {
-        status = make(&m);
-    }
+    m.doc = json_object();
+    status = m.doc ? make(&m) : krs_fail(err, KRS_ENOMEM, "config.json: out of memory");
     if (status != KRS_OK) {
         json_decref(m.doc);
         return status;

@@ -122,7 +122,8 @@ static krs_status describe_dense(const krs_binder *binder, const krs_tensor *wei
                         "tensor %s is in the file, but the weight is %s: not quantised", name->text,
                         krs_dtype_name(weight->dtype));
     }
-    const bool is_transposed = wanted->form->is_transposed;
+    const bool is_transposed =
+        wanted->form->is_transposed && !binder->config->changes.is_conv1d_turned;
     const int64_t rows = is_transposed ? wanted->columns : wanted->rows;
     const int64_t columns = is_transposed ? wanted->rows : wanted->columns;
     const krs_tensor_shape want = krs_tensor_shape_of(binder, wanted->form, rows, columns);

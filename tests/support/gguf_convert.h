@@ -40,6 +40,7 @@ static const krs_gguf_rule krs_gguf_no_rules[] = {{NULL, NULL}};
 static const krs_gguf_rule krs_gguf_rules[] = {
     {"embed_tokens", "token_embd"},
     {"norm", "output_norm"},
+    {"layers.#.self_attn.qkv_proj", "blk.#.attn_qkv"},
     {"layers.#.input_layernorm", "blk.#.attn_norm"},
     {"layers.#.self_attn.q_proj", "blk.#.attn_q"},
     {"layers.#.self_attn.k_proj", "blk.#.attn_k"},
@@ -54,11 +55,53 @@ static const krs_gguf_rule krs_gguf_rules[] = {
     {NULL, NULL},
 };
 
+static const krs_gguf_rule krs_gguf_gemma2_rules[] = {
+    {"layers.#.post_attention_layernorm", "blk.#.post_attention_norm"},
+    {"layers.#.pre_feedforward_layernorm", "blk.#.ffn_norm"},
+    {"layers.#.post_feedforward_layernorm", "blk.#.post_ffw_norm"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_rule krs_gguf_phi3_rules[] = {
+    {"layers.#.mlp.gate_up_proj", "blk.#.ffn_up"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_rule krs_gguf_starcoder2_rules[] = {
+    {"layers.#.mlp.c_fc", "blk.#.ffn_up"},
+    {"layers.#.mlp.c_proj", "blk.#.ffn_down"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_rule krs_gguf_gpt2_rules[] = {
+    {"transformer.wte", "token_embd"},
+    {"transformer.wpe", "position_embd"},
+    {"transformer.ln_f", "output_norm"},
+    {"transformer.h.#.ln_1", "blk.#.attn_norm"},
+    {"transformer.h.#.attn.c_attn", "blk.#.attn_qkv"},
+    {"transformer.h.#.attn.c_proj", "blk.#.attn_output"},
+    {"transformer.h.#.ln_2", "blk.#.ffn_norm"},
+    {"transformer.h.#.mlp.c_fc", "blk.#.ffn_up"},
+    {"transformer.h.#.mlp.c_proj", "blk.#.ffn_down"},
+    {NULL, NULL},
+};
+
 static const krs_gguf_style krs_gguf_styles[] = {
     {"llama", "llama", true, 0, krs_gguf_no_rules},
     {"mistral", "llama", true, 0, krs_gguf_no_rules},
     {"qwen2", "qwen2", false, 0, krs_gguf_no_rules},
     {"qwen3", "qwen3", false, 0, krs_gguf_no_rules},
+    {"gemma", "gemma", false, 1, krs_gguf_no_rules},
+    {"gemma2", "gemma2", false, 1, krs_gguf_gemma2_rules},
+    {"gemma3_text", "gemma3", false, 1, krs_gguf_gemma2_rules},
+    {"phi3", "phi3", false, 0, krs_gguf_phi3_rules},
+    {"olmo2", "olmo2", false, 0, krs_gguf_gemma2_rules},
+    {"granite", "granite", true, 0, krs_gguf_no_rules},
+    {"smollm3", "smollm3", true, 0, krs_gguf_no_rules},
+    {"cohere2", "cohere2", false, 0, krs_gguf_no_rules},
+    {"starcoder2", "starcoder2", false, 0, krs_gguf_starcoder2_rules},
+    {"stablelm", "stablelm", false, 0, krs_gguf_no_rules},
+    {"gpt2", "gpt2", false, 0, krs_gguf_gpt2_rules},
 };
 
 static inline const krs_gguf_style *krs_gguf_style_of(const char *model_type)
@@ -133,6 +176,22 @@ static inline void krs_gguf_permute(float *w, int64_t rows, int64_t columns, int
     free(was);
 }
 
+/* gpt2's Conv1D is [in, out]; like gets the other shape. */
+static inline void krs_gguf_turn(float *w, krs_tensor *like)
+{
+    const int64_t rows = like->dims[0];
+    const int64_t columns = like->dims[1];
+    float *was = malloc((size_t)(rows * columns) * sizeof(*was));
+    assert_non_null(was);
+    memcpy(was, w, (size_t)(rows * columns) * sizeof(*was));
+    for (int64_t i = 0; i < rows * columns; i++) {
+        w[i % columns * rows + i / columns] = was[i];
+    }
+    like->dims[0] = columns;
+    like->dims[1] = rows;
+    free(was);
+}
+
 static inline void krs_gguf_put_numbers(krs_gguf_file *f, const char *name, const krs_tensor *like,
                                         const float *w, size_t n, uint32_t type)
 {
@@ -173,10 +232,12 @@ static inline void krs_gguf_put_blocks(krs_gguf_file *f, const char *name, const
 }
 
 static inline void krs_gguf_convert_tensor(krs_gguf_file *f, const krs_gguf_style *style,
-                                           const json_t *config, const krs_tensor *tensor,
+                                           const json_t *config, const krs_tensor *from,
                                            uint32_t type)
 {
     char name[128];
+    krs_tensor like = *from;
+    krs_tensor *tensor = &like;
     krs_gguf_rename(style, tensor->name, name);
     const size_t n = tensor->n_bytes / krs_dtype_bytes(tensor->dtype);
     assert_true(n <= KRS_GGUF_MAX_ELEMENT);
@@ -189,6 +250,9 @@ static inline void krs_gguf_convert_tensor(krs_gguf_file *f, const krs_gguf_styl
         const char *heads = is_q ? "num_attention_heads" : "num_key_value_heads";
         krs_gguf_permute(w, tensor->dims[0], (int64_t)n / tensor->dims[0],
                          json_integer_value(json_object_get(config, heads)));
+    }
+    if (strcmp(style->arch, "gpt2") == 0 && tensor->rank == 2 && strncmp(name, "blk", 3) == 0) {
+        krs_gguf_turn(w, tensor);
     }
     for (size_t i = 0; strstr(name, "norm.weight") && i < n; i++) {
         w[i] += style->norm_added;
@@ -252,20 +316,52 @@ static inline void krs_gguf_convert_llama3(krs_gguf_file *f, const json_t *rope,
                         (size_t)head_dim / 2 * sizeof(float));
 }
 
+static inline void krs_gguf_convert_factors(krs_gguf_file *f, const json_t *rope, const char *field,
+                                            const char *name)
+{
+    const json_t *list = json_object_get(rope, field);
+    float factors[512];
+    const size_t n = json_array_size(list);
+    for (size_t i = 0; i < n; i++) {
+        factors[i] = (float)json_number_value(json_array_get(list, i));
+    }
+    krs_gguf_put_tensor(f, name, 0, 1, (int64_t[]){(int64_t)n}, factors, n * sizeof(float));
+}
+
+/* phi 3's two lists of divisors, and the factor on cos and sin worked out. */
+static inline void krs_gguf_convert_longrope(krs_gguf_file *f, const krs_gguf_style *style,
+                                             const json_t *config, const json_t *rope)
+{
+    const double old = json_number_value(json_object_get(rope, "original_max_position_embeddings"));
+    const double now = json_number_value(json_object_get(config, "max_position_embeddings"));
+    krs_gguf_convert_factors(f, rope, "long_factor", "rope_factors_long.weight");
+    krs_gguf_convert_factors(f, rope, "short_factor", "rope_factors_short.weight");
+    krs_gguf_put_real(f, krs_gguf_key_of(style, "rope.scaling.attn_factor"),
+                      (float)sqrt(1 + log(now / old) / log(old)));
+    krs_gguf_convert_int(f, style, rope, "original_max_position_embeddings",
+                         "rope.scaling.original_context_length");
+}
+
 static inline void krs_gguf_convert_rope(krs_gguf_file *f, const krs_gguf_style *style,
                                          const json_t *config)
 {
     const json_t *rope = json_object_get(config, "rope_parameters");
+    const json_t *full = json_object_get(rope, "full_attention");
+    rope = full ? full : rope;
+    const json_t *part = json_object_get(rope, "partial_rotary_factor");
     const char *kind = json_string_value(json_object_get(rope, "rope_type"));
     const json_int_t heads = json_integer_value(json_object_get(config, "num_attention_heads"));
     json_int_t head_dim = json_integer_value(json_object_get(config, "hidden_size")) / heads;
     if (json_is_integer(json_object_get(config, "head_dim"))) {
         head_dim = json_integer_value(json_object_get(config, "head_dim"));
     }
-    krs_gguf_put_int(f, krs_gguf_key_of(style, "rope.dimension_count"), (uint32_t)head_dim);
+    const double rotated = (double)head_dim * (part ? json_number_value(part) : 1.0);
+    krs_gguf_put_int(f, krs_gguf_key_of(style, "rope.dimension_count"), (uint32_t)rotated);
     krs_gguf_convert_real(f, style, rope, "rope_theta", "rope.freq_base");
     if (kind && strcmp(kind, "llama3") == 0) {
         krs_gguf_convert_llama3(f, rope, head_dim);
+    } else if (kind && strcmp(kind, "longrope") == 0) {
+        krs_gguf_convert_longrope(f, style, config, rope);
     } else if (kind && strcmp(kind, "yarn") == 0) {
         krs_gguf_put_str(f, krs_gguf_key_of(style, "rope.scaling.type"), "yarn");
         krs_gguf_convert_real(f, style, rope, "factor", "rope.scaling.factor");
@@ -290,12 +386,40 @@ static inline void krs_gguf_convert_settings(krs_gguf_file *f, const krs_gguf_st
         {"head_dim", "attention.value_length"},
         {"max_position_embeddings", "context_length"},
         {"vocab_size", "vocab_size"},
+        {"n_layer", "block_count"},
+        {"n_embd", "embedding_length"},
+        {"n_head", "attention.head_count"},
+        {"n_positions", "context_length"},
+        {"sliding_window", "attention.sliding_window"},
+    };
+    static const struct {
+        const char *field;
+        const char *key;
+    } reals[] = {
+        {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
+        {"layer_norm_eps", "attention.layer_norm_epsilon"},
+        {"norm_epsilon", "attention.layer_norm_epsilon"},
+        {"layer_norm_epsilon", "attention.layer_norm_epsilon"},
+        {"attn_logit_softcapping", "attn_logit_softcapping"},
+        {"final_logit_softcapping", "final_logit_softcapping"},
+        {"attention_multiplier", "attention.scale"},
+        {"embedding_multiplier", "embedding_scale"},
+        {"residual_multiplier", "residual_scale"},
+        {"logits_scaling", "logit_scale"},
+        {"logit_scale", "logit_scale"},
     };
     krs_gguf_put_str(f, "general.architecture", style->arch);
     for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
         krs_gguf_convert_int(f, style, config, ints[i].field, ints[i].key);
     }
-    krs_gguf_convert_real(f, style, config, "rms_norm_eps", "attention.layer_norm_rms_epsilon");
+    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
+        krs_gguf_convert_real(f, style, config, reals[i].field, reals[i].key);
+    }
+    if (json_is_integer(json_object_get(config, "n_embd"))) { /* gpt2: n_inner is four times that */
+        krs_gguf_put_int(f, krs_gguf_key_of(style, "feed_forward_length"),
+                         4 * (uint32_t)json_integer_value(json_object_get(config, "n_embd")));
+        return;
+    }
     krs_gguf_convert_rope(f, style, config);
 }
 
