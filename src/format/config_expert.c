@@ -112,6 +112,38 @@ static krs_status check_experts(const krs_expert_config *experts, krs_error *err
     return KRS_OK;
 }
 
+/* How many experts, how wide, how many for a token. */
+static krs_status read_counts(const json_t *text, const config_defaults *family,
+                              krs_expert_config *out, krs_error *err)
+{
+    const config_field fields[] = {
+        {krs_config_spelling(text, "num_experts"), KRS_CONFIG_MAX_EXPERTS, &out->n},
+        {"num_experts_per_tok", KRS_CONFIG_MAX_EXPERTS, &out->top_k},
+    };
+    krs_status status = get_fields(text, fields, 2, err);
+    if (status == KRS_OK && family->expert_ffn) {
+        status = krs_json_get_int(text, "moe_intermediate_size", 1, KRS_CONFIG_MAX_WIDTH, &out->ffn,
+                                  err);
+    }
+    if (status == KRS_OK && family->shared_ffn) {
+        status = krs_json_get_int(text, "shared_expert_intermediate_size", 0, KRS_CONFIG_MAX_WIDTH,
+                                  &out->shared_ffn, err);
+    }
+    return status == KRS_OK ? krs_json_get_bool(text, "norm_topk_prob", &out->is_normalised, err)
+                            : status;
+}
+
+/* gpt_oss's clamp. */
+static krs_status read_limit(const json_t *text, const config_defaults *family,
+                             krs_model_config *config, krs_error *err)
+{
+    config->glu_limit = family->glu_limit;
+    config->glu_alpha = GLU_ALPHA;
+    return family->glu_limit > 0 ? krs_json_get_double(text, "swiglu_limit", 1e-3,
+                                                       CONFIG_MAX_FACTOR, &config->glu_limit, err)
+                                 : KRS_OK;
+}
+
 krs_status krs_config_read_experts(const json_t *text, const config_defaults *family,
                                    krs_model_config *config, krs_error *err)
 {
@@ -127,33 +159,15 @@ krs_status krs_config_read_experts(const json_t *text, const config_defaults *fa
                                .scale = 1.0,
                                .n_groups = 1,
                                .top_groups = 1};
-    const config_field fields[] = {
-        {krs_config_spelling(text, "num_experts"), KRS_CONFIG_MAX_EXPERTS, &out->n},
-        {"num_experts_per_tok", KRS_CONFIG_MAX_EXPERTS, &out->top_k},
-    };
-    krs_status status = get_fields(text, fields, 2, err);
-    if (status == KRS_OK && family->expert_ffn) {
-        status = krs_json_get_int(text, "moe_intermediate_size", 1, KRS_CONFIG_MAX_WIDTH, &out->ffn,
-                                  err);
-    }
-    if (status == KRS_OK && family->shared_ffn) {
-        status = krs_json_get_int(text, "shared_expert_intermediate_size", 0, KRS_CONFIG_MAX_WIDTH,
-                                  &out->shared_ffn, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_bool(text, "norm_topk_prob", &out->is_normalised, err);
-    }
+    krs_status status = read_counts(text, family, out, err);
     if (status == KRS_OK && family->expert_rule == CONFIG_EXPERTS_LATE) {
         status = read_groups(text, out, err);
     }
     if (status == KRS_OK) {
         status = read_layers(text, family, config, err);
     }
-    config->glu_limit = family->glu_limit;
-    config->glu_alpha = GLU_ALPHA;
-    if (status == KRS_OK && family->glu_limit > 0) {
-        status = krs_json_get_double(text, "swiglu_limit", 1e-3, CONFIG_MAX_FACTOR,
-                                     &config->glu_limit, err);
+    if (status == KRS_OK) {
+        status = read_limit(text, family, config, err);
     }
     return status == KRS_OK ? check_experts(out, err) : status;
 }

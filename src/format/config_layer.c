@@ -115,26 +115,32 @@ static krs_status read_pattern(const json_t *text, const config_defaults *family
     return status;
 }
 
+/* The first layer that may be windowed, and every how manyth is not. */
+static krs_status read_window_rule(const json_t *text, const config_defaults *family,
+                                   int64_t *first, int64_t *pattern, krs_error *err)
+{
+    *first = 0;
+    *pattern = 0;
+    if (family->window_rule == CONFIG_WINDOW_SWITCH) {
+        *first = DEFAULT_WINDOWED_FROM;
+        return krs_json_get_int(text, "max_window_layers", 0, INT32_MAX, first, err);
+    }
+    return family->window_rule == CONFIG_WINDOW_PATTERN ? read_pattern(text, family, pattern, err)
+                                                        : KRS_OK;
+}
+
 /* Which layers are windowed when layer_types does not say. */
 static krs_status derive_windows(const json_t *text, const config_defaults *family,
                                  krs_model_config *config, krs_error *err)
 {
-    int64_t first = family->window_rule == CONFIG_WINDOW_SWITCH ? DEFAULT_WINDOWED_FROM : 0;
-    int64_t pattern = 0;
-    krs_status status = KRS_OK;
-    if (family->window_rule == CONFIG_WINDOW_SWITCH) {
-        status = krs_json_get_int(text, "max_window_layers", 0, INT32_MAX, &first, err);
-    }
-    if (status == KRS_OK && (family->window_rule == CONFIG_WINDOW_PATTERN ||
-                             family->window_rule == CONFIG_WINDOW_AROUND)) {
-        status = read_pattern(text, family, &pattern, err);
-    }
+    int64_t first;
+    int64_t pattern;
+    const krs_status status = read_window_rule(text, family, &first, &pattern, err);
+    const bool is_no_rope = family->window_rule == CONFIG_WINDOW_NO_ROPE;
     config->window_layers = (krs_layer_set){{0}};
     for (int32_t i = 0; i < config->n_layers && config->window > 0; i++) {
-        const int32_t nth = family->window_rule == CONFIG_WINDOW_AROUND ? i : i + 1;
-        const bool is_full =
-            (pattern > 0 && nth % pattern == 0) || (family->window_rule == CONFIG_WINDOW_NO_ROPE &&
-                                                    krs_layer_set_has(&config->rope_layers, i));
+        const bool is_full = (pattern > 0 && (i + 1) % pattern == 0) ||
+                             (is_no_rope && krs_layer_set_has(&config->rope_layers, i));
         if (i >= first && !is_full) {
             krs_layer_set_add(&config->window_layers, i);
         }
@@ -160,6 +166,15 @@ static bool reads_types(config_window_rule rule)
     return rule != CONFIG_WINDOW_ALL && rule != CONFIG_WINDOW_NEVER;
 }
 
+static krs_status check_windows(const krs_model_config *config, krs_error *err)
+{
+    if (config->window > 0 || is_empty(&config->window_layers)) {
+        return KRS_OK;
+    }
+    return krs_fail_field(err, KRS_EFORMAT, "layer_types",
+                          "layer_types: sliding_attention, but sliding_window is off");
+}
+
 static krs_status read_windows(const json_t *text, const config_defaults *family,
                                krs_model_config *config, krs_error *err)
 {
@@ -168,17 +183,15 @@ static krs_status read_windows(const json_t *text, const config_defaults *family
     if (status == KRS_OK) {
         status = read_layer_types(text, config, &has_types, err);
     }
-    if (status == KRS_OK && config->linear.kernel > 0 && !has_types) {
-        return derive_linear(text, family, config, err);
+    if (status != KRS_OK) {
+        return status;
     }
-    if (status == KRS_OK && (!has_types || !reads_types(family->window_rule))) {
-        return derive_windows(text, family, config, err);
+    if (config->linear.kernel > 0) {
+        return has_types ? KRS_OK : derive_linear(text, family, config, err);
     }
-    if (status == KRS_OK && config->window == 0 && !is_empty(&config->window_layers)) {
-        return krs_fail_field(err, KRS_EFORMAT, "layer_types",
-                              "layer_types: sliding_attention, but sliding_window is off");
-    }
-    return status;
+    return has_types && reads_types(family->window_rule)
+               ? check_windows(config, err)
+               : derive_windows(text, family, config, err);
 }
 
 /* no_rope_layers: 1 for a layer with rotation, whatever the name says. */

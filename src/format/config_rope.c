@@ -280,27 +280,42 @@ static krs_status read_local(const json_t *text, const rope_forms *forms,
                             : status;
 }
 
+/* The base, where it stands beside the settings. */
+static krs_status read_theta(const json_t *text, const config_defaults *family, double *theta,
+                             krs_error *err)
+{
+    *theta = family->theta > 0 ? family->theta : DEFAULT_THETA;
+    const krs_status status =
+        krs_json_get_double(text, "rotary_emb_base", 1.0, CONFIG_MAX_THETA, theta, err);
+    return status == KRS_OK
+               ? krs_json_get_double(text, "rope_theta", 1.0, CONFIG_MAX_THETA, theta, err)
+               : status;
+}
+
+static krs_status read_windowed(const json_t *text, const rope_forms *forms,
+                                const config_defaults *family, krs_model_config *config,
+                                krs_error *err)
+{
+    if (family->has_local_rope) {
+        return read_local(text, forms, family, config, err);
+    }
+    if (forms->are_apart && !json_equal(forms->full, forms->local)) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "rope_parameters",
+                              "rope_parameters: differs between layer types");
+    }
+    return KRS_OK;
+}
+
 krs_status krs_config_read_rope(const json_t *text, const config_defaults *family,
                                 krs_model_config *config, krs_error *err)
 {
     rope_forms forms;
-    config->rope = (krs_rope_config){.kind = KRS_ROPE_DEFAULT,
-                                     .theta = family->theta > 0 ? family->theta : DEFAULT_THETA,
-                                     .factor = 1.0,
-                                     .original_max_positions = config->max_positions};
+    config->rope = (krs_rope_config){
+        .kind = KRS_ROPE_DEFAULT, .factor = 1.0, .original_max_positions = config->max_positions};
+    krs_status status = read_theta(text, family, &config->rope.theta, err);
     config->local_rope = config->rope;
-    krs_status status = find_forms(text, &forms, err);
     if (status == KRS_OK) {
-        status = krs_json_get_double(text, "rotary_emb_base", 1.0, CONFIG_MAX_THETA,
-                                     &config->rope.theta, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_double(text, "global_rope_theta", 1.0, CONFIG_MAX_THETA,
-                                     &config->rope.theta, err);
-    }
-    if (status == KRS_OK) {
-        status = krs_json_get_double(text, "rope_theta", 1.0, CONFIG_MAX_THETA, &config->rope.theta,
-                                     err);
+        status = find_forms(text, &forms, err);
     }
     if (status == KRS_OK) {
         status = read_rotary_dim(text, forms.full, family, config, err);
@@ -308,14 +323,7 @@ krs_status krs_config_read_rope(const json_t *text, const config_defaults *famil
     if (status == KRS_OK) {
         status = read_one(text, forms.full, config, &config->rope, err);
     }
-    if (status == KRS_OK && family->has_local_rope) {
-        return read_local(text, &forms, family, config, err);
-    }
-    if (status == KRS_OK && forms.are_apart && !json_equal(forms.full, forms.local)) {
-        return krs_fail_field(err, KRS_EUNSUPPORTED, "rope_parameters",
-                              "rope_parameters: differs between layer types");
-    }
-    return status;
+    return status == KRS_OK ? read_windowed(text, &forms, family, config, err) : status;
 }
 
 void krs_config_free_rope(krs_model_config *config)

@@ -184,6 +184,43 @@ static void yarn_scale_is_given_or_derived(void **state)
     assert_table(&config, 128, NULL, 0, 1);
 }
 
+/* The table is chosen by the longest context there can be, not by the position. */
+static void longrope_has_a_table_for_short_and_one_for_long_contexts(void **state)
+{
+    (void)state;
+    static const double factors[] = {1, 2, 4, 8, 3, 5, 7, 9};
+    const krs_rope_config config = {.kind = KRS_ROPE_LONGROPE,
+                                    .theta = 10000,
+                                    .factor = 4,
+                                    .original_max_positions = 1024,
+                                    .short_factors = factors,
+                                    .long_factors = factors + 4};
+    for (int is_long = 0; is_long < 2; is_long++) {
+        float freqs[4];
+        float scale = 0;
+        krs_rope_fill(&config, 8, is_long ? 1025 : 1024, freqs, &scale);
+        for (int i = 0; i < 4; i++) {
+            assert_close((double)freqs[i], pow(10000, -i / 4.0) / factors[4 * is_long + i], i);
+        }
+        assert_close((double)scale, sqrt(1 + log(4) / log(1024)), 0);
+    }
+}
+
+static void dynamic_raises_the_base_beyond_the_original_context(void **state)
+{
+    (void)state;
+    const krs_rope_config config = {
+        .kind = KRS_ROPE_DYNAMIC, .theta = 10000, .factor = 2, .original_max_positions = 1024};
+    float freqs[MAX_PAIRS];
+    float scale = 0;
+    krs_rope_fill(&config, 64, 1024, freqs, &scale);
+    assert_close((double)freqs[5], pow(10000, -5 / 32.0), 5);
+    krs_rope_fill(&config, 64, 2048, freqs, &scale);
+    const double theta = 10000 * pow(2.0 * 2048 / 1024 - 1, 64.0 / 62);
+    assert_close((double)freqs[5], pow(theta, -5 / 32.0), 5);
+    assert_true(scale == 1.0f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +231,8 @@ int main(void)
         cmocka_unit_test(yarn_ramps_between_whole_pairs),
         cmocka_unit_test(yarn_without_truncation_ramps_between_fractions),
         cmocka_unit_test(yarn_scale_is_given_or_derived),
+        cmocka_unit_test(longrope_has_a_table_for_short_and_one_for_long_contexts),
+        cmocka_unit_test(dynamic_raises_the_base_beyond_the_original_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
