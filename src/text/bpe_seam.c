@@ -47,6 +47,17 @@ static inline size_t left_length(const uint8_t *floor, const uint8_t *p)
     return n < 4 ? n : 0;
 }
 
+static inline bool is_ascii(const uint8_t *p)
+{
+    return (p[0] | p[-1]) < 0x80;
+}
+
+/* Is the place before p, between two of ASCII, inside a token? */
+static inline bool is_ascii_crossed(const krs_bpe_seams *seams, const uint8_t *p)
+{
+    return seams->ascii[p[-1]][p[0] / 64] >> p[0] % 64 & 1u;
+}
+
 /* The place before p, inside a token. */
 static void add_place(krs_bpe_seams *seams, const uint8_t *start, const uint8_t *p,
                       const uint8_t *end)
@@ -66,14 +77,16 @@ static void add_place(krs_bpe_seams *seams, const uint8_t *start, const uint8_t 
     }
 }
 
-/* Count the places of a text, or add them to seams. */
+/* Add the ASCII places of a text; count the others, or add them too. */
 static size_t each_place(krs_bpe_seams *seams, krs_str text, bool is_counting)
 {
     const uint8_t *start = (const uint8_t *)text.ptr;
     const uint8_t *end = start + text.len;
     size_t n = 0;
     for (const uint8_t *p = start + 1; p < end; p++) {
-        if (is_lead(p[0])) {
+        if (is_ascii(p)) {
+            seams->ascii[p[-1]][p[0] / 64] |= UINT64_C(1) << p[0] % 64;
+        } else if (is_lead(p[0])) {
             n++;
             if (!is_counting) {
                 add_place(seams, start, p, end);
@@ -139,7 +152,10 @@ size_t krs_bpe_seams_next(const krs_bpe_seams *seams, krs_str piece)
     if (seams->bits) {
         const uint8_t *start = (const uint8_t *)piece.ptr;
         for (size_t i = 1; i < piece.len; i++) {
-            if (is_lead(start[i]) && is_seam(seams, start, start + i)) {
+            const uint8_t *p = start + i;
+            const bool is_place = is_ascii(p) || is_lead(p[0]);
+            if (is_place &&
+                (is_ascii(p) ? !is_ascii_crossed(seams, p) : is_seam(seams, start, p))) {
                 return i;
             }
         }

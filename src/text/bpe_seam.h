@@ -11,7 +11,9 @@
  * all of them, or fewer where the token begins inside c or ends inside d. Each (bytes of c, bytes of d)
  * that occurs in any token is a bit in a Bloom filter of one hash; a place is a seam if none of the ways to
  * cut c and d short is in it. A false bit costs a seam, never a result. Looked at are places before a
- * character of three bytes, after one of up to three; that is where the long pieces are.
+ * character of three bytes, after one of up to three; that is where the long pieces are. Places between two
+ * ASCII characters have a table of their own: a SentencePiece vocabulary sees whole texts, and no token of
+ * it joins a line to the next.
  *
  * It holds only if a character is never unknown (a run of those may be one token), so the filter is
  * built only for vocabularies that can say every byte.
@@ -23,7 +25,8 @@
 #include "base/str.h"
 
 typedef struct krs_bpe_seams {
-    uint64_t *bits; /* [2^n_bits / 64]; NULL: no place is a seam */
+    uint64_t *bits;         /* [2^n_bits / 64]; NULL: no place is a seam */
+    uint64_t ascii[128][2]; /* bit d of row c: some token has c and then d */
     unsigned n_bits;
     bool has_short_right[2]; /* some token ends 1, 2 bytes into a character */
     uint16_t short_left[64]; /* of tokens that begin inside c: last byte of c, first byte of d */

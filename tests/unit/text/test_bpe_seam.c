@@ -346,7 +346,10 @@ static void a_place_that_no_token_crosses_is_a_seam(void **state)
     static const char *const inside[] = {"\x97\xA5\xE3"}; /* the last two bytes of U+65E5 */
     check_cuts(inside, 1, "\xE6\x97\xA5\xE3\x82\x82", "\xE6\x97\xA5\xE3\x82\x82");
     check_cuts(inside, 1, "\xE6\x98\xA5\xE3\x82\x82", "\xE6\x98\xA5|\xE3\x82\x82");
-    check_cuts(texts, 3, "ab\xC3\xA9", "ab\xC3\xA9"); /* two bytes: not looked at */
+    check_cuts(texts, 3, "a\xC3\xA9", "a\xC3\xA9"); /* two bytes: not looked at */
+    static const char *const ascii[] = {"ab", "xbc"};
+    check_cuts(ascii, 2, "abc\nab\n", "abc|\n|ab|\n");
+    check_cuts(ascii, 2, "acxb", "a|c|xb");
     check_cuts(texts, 3, "\xF0\x9F\x98\x80\xE6\x97\xA5", "\xF0\x9F\x98\x80\xE6\x97\xA5");
 }
 
