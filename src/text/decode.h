@@ -87,6 +87,15 @@ void krs_decoder_run_init(krs_decoder_run *run, const krs_decoder *decoder, krs_
 void krs_decoder_run_deinit(krs_decoder_run *run);
 void krs_decoder_run_reset(krs_decoder_run *run);
 
+/* Is the chain ByteLevel alone? Then a token may be pushed as the bytes of krs_decoder_token_bytes. */
+static inline bool krs_decoder_is_raw(const krs_decoder *decoder)
+{
+    return decoder->n_steps == 1 && decoder->steps[0].kind == KRS_DECODER_BYTELEVEL;
+}
+
+/* As krs_decoder_run_push, for such a chain. */
+KRS_MUST_USE krs_status krs_decoder_run_push_raw(krs_decoder_run *run, krs_str bytes, krs_buf *out);
+
 /* Append to out what this token makes certain. Errors: KRS_ETOOLARGE, KRS_ENOMEM, KRS_EINVAL (match
  * limit). */
 KRS_MUST_USE krs_status krs_decoder_run_push(krs_decoder_run *run, krs_str token, krs_buf *out);

@@ -83,6 +83,21 @@ static krs_status push_work(krs_decoder_run *run, size_t i, krs_buf *out)
     return krs_decoder_feed(run, i + 1, krs_buf_view(&run->links[i].work), out);
 }
 
+/* Nearly every token is whole characters and meets nothing held back: its bytes are the text. */
+krs_status krs_decoder_run_push_raw(krs_decoder_run *run, krs_str bytes, krs_buf *out)
+{
+    krs_decoder_link *link = &run->links[0];
+    if (link->held.len == 0 && krs_utf8_valid_prefix(bytes) == bytes.len) {
+        return krs_buf_append_str(out, bytes);
+    }
+    krs_buf_reset(&link->work);
+    krs_status status = krs_buf_append_str(&link->held, bytes);
+    if (status == KRS_OK) {
+        status = settle_utf8(link, false);
+    }
+    return status == KRS_OK ? krs_buf_append(out, link->work.data, link->work.len) : status;
+}
+
 static krs_status push_bytelevel(krs_decoder_run *run, size_t i, krs_str token, krs_buf *out)
 {
     krs_decoder_link *link = &run->links[i];
@@ -278,7 +293,7 @@ krs_status krs_decoder_link_finish(krs_decoder_run *run, size_t i, krs_buf *out)
         return status == KRS_OK && link->work.len > 0 ? push_work(run, i, out) : status;
     case KRS_DECODER_BYTE_FALLBACK:
         return end_byte_run(run, i, out);
-    case KRS_DECODER_REPLACE: /* what could have become a match has not */
+    case KRS_DECODER_REPLACE:     /* what could have become a match has not */
         if (link->held.len > 0) { /* an empty text would be a token more */
             status = krs_decoder_feed(run, i + 1, krs_buf_view(&link->held), out);
         }

@@ -43,8 +43,14 @@ krs_status krs_detok_push(krs_detok *d, uint32_t id, krs_buf *out)
     if (id >= d->t->n_ids) {
         return KRS_EINVAL;
     }
+    if (d->skip_special && d->t->is_special[id]) {
+        return KRS_OK;
+    }
+    if (krs_decoder_is_raw(&d->t->decoder)) {
+        return krs_decoder_run_push_raw(&d->run, krs_tokenizer_token_bytes(d->t, id), out);
+    }
     const krs_str text = krs_tokenizer_text_of(d->t, id);
-    if (!text.ptr || (d->skip_special && d->t->is_special[id])) {
+    if (!text.ptr) {
         return KRS_OK; /* a hole in the vocabulary says nothing, as in the Rust library */
     }
     return krs_decoder_run_push(&d->run, text, out);
