@@ -161,7 +161,7 @@ krs_status krs_read_bpe(krs_tokenizer *t, const json_t *model, krs_error *err)
         pre->n_steps--;
         options.is_byte_level = true;
     }
-    krs_bpe *bpe;
+    krs_bpe *bpe = NULL;
     status = json_is_array(merges) ? make_merged(t, merges, &options, &bpe, err)
                                    : make_scored(t, scores, &options, &bpe, err);
     if (status == KRS_OK) {

@@ -7,6 +7,8 @@
 #include "text/unigram.h"
 #include "text/wordpiece.h"
 
+#include "base/check.h"
+
 #define MAX_TOKEN_BYTES (1u << 20) /* one token's text; real ones stay under 1 KiB */
 
 typedef struct model_kind {
@@ -147,16 +149,21 @@ krs_status krs_read_vocab(krs_tokenizer *t, const json_t *model, krs_error *err)
 {
     const model_kind *kind = NULL;
     const krs_status status = find_kind(model, &kind, err);
-    return status == KRS_OK ? kind->read_vocab(t, model, err) : status;
+    if (status != KRS_OK) {
+        return status;
+    }
+    KRS_DCHECK(kind);
+    return kind->read_vocab(t, model, err);
 }
 
 krs_status krs_read_model(krs_tokenizer *t, const json_t *model, krs_error *err)
 {
     const model_kind *kind = NULL;
     krs_status status = find_kind(model, &kind, err);
-    if (status == KRS_OK) {
-        status = kind->read(t, model, err);
-        return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", kind->name);
+    if (status != KRS_OK) {
+        return status;
     }
-    return status;
+    KRS_DCHECK(kind);
+    status = kind->read(t, model, err);
+    return status == KRS_OK ? status : krs_error_wrap(err, status, "%s", kind->name);
 }

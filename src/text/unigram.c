@@ -253,6 +253,7 @@ krs_status krs_unigram_new(const krs_vocab *vocab, const double *scores,
         krs_unigram_free(u);
         return status;
     }
+    KRS_DCHECK(u->scores);
     if (vocab->n_ids > 0) {
         memcpy(u->scores, scores, vocab->n_ids * sizeof(scores[0]));
     }
