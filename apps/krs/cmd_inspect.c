@@ -26,6 +26,17 @@ static const char *rope_name(krs_rope_kind kind)
     return names[kind];
 }
 
+/* The rotation of the layers that are rotated; "none" when none is. */
+static const char *rope_of(const krs_model_config *config)
+{
+    for (int32_t i = 0; i < config->n_layers; i++) {
+        if (krs_layer_set_has(&config->rope_layers, i)) {
+            return rope_name(config->rope.kind);
+        }
+    }
+    return "none";
+}
+
 static bool has_file(const char *dir, const char *name)
 {
     char path[KRS_OS_PATH_BYTES];
@@ -77,9 +88,8 @@ static json_t *shape_json(const krs_model_config *c)
                      c->n_layers, "hidden", (json_int_t)c->hidden, "ffn", (json_int_t)c->ffn,
                      "heads", c->n_heads, "kv_heads", c->n_kv_heads, "head_dim", c->head_dim,
                      "vocab", (json_int_t)c->vocab, "tied_head", (int)c->is_tied, "context",
-                     (json_int_t)c->max_positions, "rope", rope_name(c->rope.kind), "rope_theta",
-                     c->rope.theta, "window", (json_int_t)c->window, "windowed_layers",
-                     count_windowed(c));
+                     (json_int_t)c->max_positions, "rope", rope_of(c), "rope_theta", c->rope.theta,
+                     "window", (json_int_t)c->window, "windowed_layers", count_windowed(c));
 }
 
 /* Bytes of tensors by element type, largest types first as dtype.def has them. */
@@ -135,16 +145,20 @@ static krs_status plan_of(const krs_model *model, int64_t n_ctx, krs_exec_plan *
     if (status != KRS_OK) {
         return status;
     }
-    const uint32_t n_rows = n_ctx < PLAN_STEP_TOKENS ? (uint32_t)n_ctx : PLAN_STEP_TOKENS;
+    const krs_program *program = krs_model_program(model);
+    const int64_t step = program->is_whole ? KRS_EXEC_MAX_ROWS : PLAN_STEP_TOKENS;
+    const uint32_t n_rows = (uint32_t)(n_ctx < step ? n_ctx : step);
+    const bool has_logits = program->logits != KRS_NO_SLOT;
     const krs_exec_limits limits = {
         .max_rows = n_rows,
         .max_seqs = 1,
-        .max_logit_rows = 1,
+        .max_logit_rows = has_logits ? 1 : 0,
+        .max_hidden_rows = has_logits ? 0 : n_rows,
         .n_kv_blocks = (uint32_t)((n_ctx + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS),
         .kv_dtype = krs_backend_kv_dtype(backend),
         .n_state_slots = 1,
     };
-    status = krs_exec_plan_of(backend, krs_model_program(model), &limits, out, err);
+    status = krs_exec_plan_of(backend, program, &limits, out, err);
     krs_backend_close(backend);
     return status;
 }
@@ -228,9 +242,13 @@ static void print_shape(const json_t *shape)
                      " layers\n",
                      int_of(shape, "window"), int_of(shape, "windowed_layers"));
     }
-    (void)printf("context       %" JSON_INTEGER_FORMAT " tokens, rope %s, theta %.0f\n",
-                 int_of(shape, "context"), json_string_value(json_object_get(shape, "rope")),
-                 json_real_value(json_object_get(shape, "rope_theta")));
+    const char *rope = json_string_value(json_object_get(shape, "rope"));
+    (void)printf("context       %" JSON_INTEGER_FORMAT " tokens, rope %s", int_of(shape, "context"),
+                 rope);
+    if (strcmp(rope, "none") != 0) {
+        (void)printf(", theta %.0f", json_real_value(json_object_get(shape, "rope_theta")));
+    }
+    (void)putchar('\n');
     (void)printf("vocabulary    %" JSON_INTEGER_FORMAT "%s\n", int_of(shape, "vocab"),
                  json_is_true(json_object_get(shape, "tied_head")) ? ", the head is the embedding"
                                                                    : "");

@@ -14,7 +14,7 @@
 #include "wire/json.h"
 
 #define KRS_CONFIG_MAX_LIST        16 /* values of one LIST option */
-#define KRS_CONFIG_MAX_POSITIONALS 4
+#define KRS_CONFIG_MAX_POSITIONALS 64 /* texts of one `krs embed`; more go by standard input */
 
 typedef enum krs_command {
 #define KRS_COMMAND(id, function, name, min, max, arguments, summary) KRS_COMMAND_##id,

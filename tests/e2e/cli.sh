@@ -53,7 +53,7 @@ expect "a wrong variable is named" 2 "^krs: environment variable KRS_TEMPERATURE
 expect "an error as JSON although --json comes after it" 2 '^\{"error":.*"code":"KRS_EINVAL".*--prt' "$krs" serve models/demo --prt 1 --json
 expect "unknown option" 2 "unknown option --prt" "$krs" serve models/demo --prt 1
 expect "option out of range" 2 "port: \"99999\"" "$krs" serve models/demo --port 99999
-for command in serve run chat tokenize detokenize template inspect verify logits synth quantize bench config keys completion man version; do
+for command in serve run chat tokenize detokenize template inspect verify logits embed synth quantize bench config keys completion man version; do
     expect "$command --help" 0 "usage: krs $command" "$krs" "$command" --help
 done
 keys=$scratch/keys
@@ -189,6 +189,33 @@ equal "logits into a pipe" 8192 "$("$krs" logits --model models/demo --tokens 1 
 ln -s /dev/full "$scratch/full"
 expect "logits onto a full disk" 15 "^krs: write full: No space left" "$krs" logits --model models/demo --tokens 1 --out "$scratch/full"
 expect "which is still a device" 0 "" test -c "$scratch/full"
+# Texts to vectors: a decoder, and an encoder that is nothing else.
+equal "embed: a vector a text" "2 256" "$("$krs" embed -q --model models/demo "A fox." "A bear." | jq -s '"\(length) \(.[0] | length)"' -r)"
+equal "embed: from standard input" "$("$krs" embed -q --model models/demo "A fox.")" "$(printf 'A fox.' | "$krs" embed -q --model models/demo)"
+equal "embed: lines of JSON" "$("$krs" embed -q --model models/demo "A fox." "A bear.")" "$(printf '"A fox."\n"A bear."\n' | "$krs" embed -q --model models/demo --jsonl)"
+expect "embed --json" 0 '"dimensions": 256, "prompt_tokens": [1-9][0-9]*, "embeddings": \[\[' "$krs" embed --model models/demo --json "A fox."
+expect "embed: an empty text" 2 "^krs: input: empty" "$krs" embed -q --model models/demo
+expect "embed: no model" 2 "^krs: --model: missing" "$krs" embed "A fox."
+expect "embed: tokens go with --hidden" 2 "^krs: embed: --tokens and --out go with --hidden" "$krs" embed --model models/demo --tokens 1
+golden=tests/data/golden-embed
+expect "embed --hidden" 0 '"n_tokens":3,"hidden":64' "$krs" embed --model $golden/mpnet --hidden --tokens 5,6,7 --out "$scratch/h.f32" --json
+equal "hidden states are [n_tokens, hidden] float32" $((3 * 64 * 4)) "$(stat -c %s "$scratch/h.f32")"
+equal "embed --hidden is the reference's, on ref" ok "$("$krs" embed --model $golden/bert --device ref --hidden --tokens "$(jq -c '.ids[0]' $golden/bert/golden.json)" --out "$scratch/h.f32" &&
+    paste <(od -An -v -w4 -tf4 "$scratch/h.f32") <(od -An -v -w4 -tf4 -N 10240 $golden/bert/hidden.f32) |
+    awk '{ e += ($1 - $2)^2; w += $2^2 } END { print NR == 2560 && e <= 1e-8 * w ? "ok" : e / w }')"
+expect "embed --hidden: a text is one step" 2 "^krs: tokens: more than the model's context of 128" "$krs" embed --model $golden/roberta --hidden --tokens "$(seq -s, 2 131)" --out "$scratch/h.f32"
+expect "logits of an encoder" 6 "^krs: model: bert gives no logits, only hidden states" "$krs" logits --model $golden/bert --tokens 1 --out "$scratch/h.f32"
+cat > "$scratch/bert.json" << 'END'
+{"architectures": ["BertModel"], "model_type": "bert", "vocab_size": 2048, "hidden_size": 64, "intermediate_size": 128,
+ "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 96, "type_vocab_size": 2,
+ "layer_norm_eps": 1e-12, "hidden_act": "gelu", "torch_dtype": "bfloat16"}
+END
+"$krs" synth -q --config "$scratch/bert.json" --seed 3 "$scratch/bert" --tokenizer models/demo
+equal "an encoder embeds" 64 "$("$krs" embed -q --model "$scratch/bert" "A fox in a boat." | jq length)"
+expect "an encoder does not answer" 6 "^krs: model: bert \(bert\) gives embeddings, not answers" "$krs" run -q --raw "$scratch/bert" hi
+expect "an encoder's longest text" 7 "^krs: input: [0-9]+ tokens, want at most 96" "$krs" embed -q --model "$scratch/bert" "$(printf 'fox %.0s' {1..200})"
+expect "inspect of an encoder" 0 "context       96 tokens, rope none" "$krs" inspect "$scratch/bert"
+expect "verify of an encoder" 0 "204416 values" "$krs" verify "$scratch/bert"
 expect "cuda without a CUDA build" 6 "krs: .*[Cc][Uu][Dd][Aa]" "$krs" run models/demo hi --device cuda:0
 expect "synth" 0 "" "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m1" --tokenizer models/demo
 "$krs" synth --config models/demo/config.json --dtype affine4 --seed 7 "$scratch/m2" -q
@@ -232,7 +259,7 @@ truncate -s 1000000 "$m/model.safetensors"
 expect "a truncated file" 5 "^krs: .*model.safetensors" "$krs" run "$m" hi
 m=$(broken family)
 sed -i 's/"model_type": "qwen3"/"model_type": "qwen9"/' "$m/config.json"
-expect "an unknown family lists the known ones" 6 "^krs: .*qwen9.*llama.*qwen3" "$krs" run "$m" hi
+expect "an unknown family lists the nearest ones" 6 "^krs: .*qwen9.*nearest: .*qwen3" "$krs" run "$m" hi
 m=$(broken range)
 sed -i 's/"rope_theta": [0-9.]*/"rope_theta": -1/' "$m/config.json"
 expect "a field out of its range is the file's fault" 5 "^krs: .*config.json: .*rope_theta: -1" "$krs" run "$m" hi
