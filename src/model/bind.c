@@ -56,7 +56,7 @@ void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_mod
                      const krs_tensor_dir *tensors, krs_program *program, krs_model_stats *stats,
                      krs_copies *copies)
 {
-    static const krs_weight_key embed = {KRS_ROLE_EMBED, 0, 0};
+    static const krs_weight_key embed = {.role = KRS_ROLE_EMBED};
     *binder = (krs_binder){
         .family = family,
         .config = config,
@@ -103,7 +103,7 @@ static krs_status bind_pieces(krs_binder *binder, const krs_weight_key *key,
     unsigned char *to = NULL;
     *out = (krs_matrix){.n_out = 1, .n_in = n};
     for (int32_t i = 0; i < n_pieces; i++) {
-        const krs_weight_key piece = {key->role, key->layer, i};
+        const krs_weight_key piece = {key->role, key->layer, i, KRS_HALF_MATRIX};
         krs_tensor_name name = module_name(binder, pattern, &piece);
         krs_whole whole;
         const krs_status status = krs_tensor_weight(binder, &name, &wanted, &whole, err);
@@ -142,6 +142,10 @@ static krs_status bind_weight(krs_binder *binder, const krs_wanted *wanted, krs_
         return KRS_OK;
     }
     const krs_part_of part = part_of(binder, wanted->form, krs_dim_of(binder->config, shape->rows));
+    if (wanted->form->is_turned) {
+        const int64_t n_in = krs_dim_of(binder->config, shape->columns);
+        return krs_part_turn(binder->copies, &whole.matrix, &part, n_in, out, err);
+    }
     return krs_part_take(binder->copies, &whole, &part, out, err);
 }
 
@@ -151,8 +155,7 @@ static krs_status bind_bias(const krs_binder *binder, const krs_weight_key *key,
 {
     const krs_role_shape *shape = krs_role_shape_of(key->role);
     const krs_tensor *bias = krs_binder_find(binder, name, krs_bias_suffix(wanted->form));
-    const krs_traits rule = binder->family->bias[key->role];
-    const bool has_bias = (rule & krs_traits_of(binder->config, key->layer)) != 0;
+    const bool has_bias = krs_binder_has_bias(binder, key);
     *out = (krs_matrix){.n_out = 0};
     if (has_bias && bias == NULL) {
         return krs_tensor_missing(name, KRS_ROLE_NONE, err);
@@ -200,36 +203,69 @@ static krs_status add(krs_binder *binder, krs_part part, const krs_matrix *matri
     return KRS_OK;
 }
 
+/* The tensor that a role is, or is a part of. A turned part has the tensor's columns for rows. */
+static krs_wanted wanted_of(const krs_binder *binder, const krs_weight_key *key,
+                            const krs_weight_name *pattern)
+{
+    const krs_role_shape *shape = krs_role_shape_of(key->role);
+    const krs_weight_form *form = &pattern->form;
+    const int64_t rows = krs_dim_of(binder->config, shape->rows);
+    return (krs_wanted){
+        .role = key->role,
+        .form = form,
+        .rows = form->of != KRS_DIM_NONE ? krs_dim_of(binder->config, form->of) : rows,
+        .columns = form->is_turned ? rows / or_one(binder, form->groups)
+                                   : krs_dim_of(binder->config, shape->columns),
+        .expert = key->expert,
+    };
+}
+
 static krs_status bind_named(krs_binder *binder, const krs_weight_key *key, krs_bound *out,
                              krs_error *err)
 {
     const krs_role_shape *shape = krs_role_shape_of(key->role);
     const krs_weight_name *pattern = choose_name(binder, key);
     KRS_CHECK(pattern != NULL);
-    const krs_dim rows = pattern->form.of != KRS_DIM_NONE ? pattern->form.of : shape->rows;
-    const krs_wanted wanted = {
-        .role = key->role,
-        .form = &pattern->form,
-        .rows = krs_dim_of(binder->config, rows),
-        .columns = krs_dim_of(binder->config, shape->columns),
-        .expert = key->expert,
-    };
+    const krs_wanted wanted = wanted_of(binder, key, pattern);
     krs_tensor_name name = module_name(binder, pattern, key);
     krs_matrix weight;
     krs_matrix bias;
-    krs_status status = pattern->form.pieces == KRS_DIM_NONE
-                            ? bind_weight(binder, &wanted, &name, &weight, err)
-                            : bind_pieces(binder, key, pattern, &weight, err);
+    const bool has_matrix = key->half != KRS_HALF_BIAS;
+    krs_status status = KRS_OK;
+    if (has_matrix) {
+        status = pattern->form.pieces == KRS_DIM_NONE
+                     ? bind_weight(binder, &wanted, &name, &weight, err)
+                     : bind_pieces(binder, key, pattern, &weight, err);
+    }
     if (status == KRS_OK) {
         status = bind_bias(binder, key, &wanted, &name, &bias, err);
     }
-    if (status == KRS_OK) {
+    if (status == KRS_OK && has_matrix) {
         status = add(binder, shape->part, &weight, &out->matrix, err);
     }
-    if (status == KRS_OK && bias.n_out > 0) {
+    if (status == KRS_OK && bias.n_out > 0 && key->half != KRS_HALF_MATRIX) {
         status = add(binder, shape->part, &bias, &out->bias, err);
     }
     return status;
+}
+
+bool krs_binder_has(const krs_binder *binder, const krs_weight_key *key)
+{
+    const krs_weight_name *name = choose_name(binder, key);
+    return name && is_in_file(binder, name, key);
+}
+
+bool krs_binder_has_bias(const krs_binder *binder, const krs_weight_key *key)
+{
+    const krs_traits rule = binder->family->bias[key->role];
+    return (rule & krs_traits_of(binder->config, key->layer)) != 0;
+}
+
+bool krs_binder_is_turned_kernel(const krs_binder *binder, const krs_weight_key *key)
+{
+    krs_tensor_name name = module_name(binder, choose_name(binder, key), key);
+    const krs_tensor *tensor = krs_binder_find(binder, &name, ".weight");
+    return tensor && tensor->rank == 3 && tensor->dims[1] != 1 && tensor->dims[2] == 1;
 }
 
 krs_status krs_binder_bind(krs_binder *binder, const krs_weight_key *key, krs_bound *out,

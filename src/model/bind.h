@@ -41,11 +41,19 @@ typedef struct krs_bound {
     uint32_t bias;   /* the same, or KRS_NO_MATRIX */
 } krs_bound;
 
+/* What of a weight to bind. */
+typedef enum krs_weight_half {
+    KRS_HALF_BOTH,
+    KRS_HALF_MATRIX, /* its bias is checked, and left for later */
+    KRS_HALF_BIAS,
+} krs_weight_half;
+
 /* One weight of the network. */
 typedef struct krs_weight_key {
     krs_role role;
     int32_t layer;  /* ignored by roles outside of the layers */
     int32_t expert; /* ignored by roles without experts */
+    krs_weight_half half;
 } krs_weight_key;
 
 /* All arguments borrowed for the binder's life. */
@@ -58,3 +66,10 @@ void krs_binder_init(krs_binder *binder, const krs_family *family, const krs_mod
  * KRS_EUNSUPPORTED (dtype, quantisation), KRS_ENOMEM, KRS_ETOOLARGE. */
 KRS_MUST_USE krs_status krs_binder_bind(krs_binder *binder, const krs_weight_key *key,
                                         krs_bound *out, krs_error *err);
+
+/* Has the file this weight, by any of its names? */
+bool krs_binder_has(const krs_binder *binder, const krs_weight_key *key);
+/* Has the weight a bias, as the family and the configuration say? */
+bool krs_binder_has_bias(const krs_binder *binder, const krs_weight_key *key);
+/* Is this convolution's kernel stored as MLX turns it, [channels, kernel, 1]? */
+bool krs_binder_is_turned_kernel(const krs_binder *binder, const krs_weight_key *key);

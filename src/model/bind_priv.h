@@ -83,7 +83,12 @@ typedef struct krs_part_of {
 
 KRS_MUST_USE krs_status krs_part_take(krs_copies *copies, const krs_whole *whole,
                                       const krs_part_of *part, krs_matrix *out, krs_error *err);
-/* The same of a vector, whose elements are the rows. */
+/* Each group's n_in rows from `at` on, turned: out has part->rows rows of n_in, part->rows / part->groups of
+ * each group, one for each column of the whole. */
+KRS_MUST_USE krs_status krs_part_turn(krs_copies *copies, const krs_matrix *whole,
+                                      const krs_part_of *part, int64_t n_in, krs_matrix *out,
+                                      krs_error *err);
+/* krs_part_take of a vector, whose elements are the rows. */
 KRS_MUST_USE krs_status krs_part_take_vector(krs_copies *copies, const krs_matrix *whole,
                                              const krs_part_of *part, krs_matrix *out,
                                              krs_error *err);

@@ -111,10 +111,43 @@ static krs_status bind_weight(krs_decoder *d, krs_role role, int32_t layer, krs_
         *out = d->shared[role];
         return KRS_OK;
     }
-    const krs_weight_key key = {role, layer, 0};
+    const krs_weight_key key = {.role = role, .layer = layer};
     const krs_status status = krs_binder_bind(d->binder, &key, out, err);
     d->shared[role] = *out;
     return status;
+}
+
+/* The matrices that a step names. */
+static krs_status bind_step(krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op,
+                            krs_error *err)
+{
+    krs_bound bound = {KRS_NO_MATRIX, KRS_NO_MATRIX};
+    krs_status status = KRS_OK;
+    if (step->kind == KRS_OP_EXPERTS) {
+        return krs_decoder_bind_experts(d, step, layer, op, err);
+    }
+    if (step->role != KRS_ROLE_NONE) {
+        status = bind_weight(d, step->role, layer, &bound, err);
+        op->matrix = bound.matrix;
+        op->bias = bound.bias;
+    }
+    if (status == KRS_OK && step->bias_role != KRS_ROLE_NONE) {
+        status = bind_weight(d, step->bias_role, layer, &bound, err);
+        op->bias = bound.matrix;
+    }
+    return status;
+}
+
+/* Room in the sequence's state, for ops that have one. */
+static krs_status add_state(krs_decoder *d, krs_op *op)
+{
+    if (op->kind == KRS_OP_CONV) {
+        return krs_program_add_state(d->program, krs_conv_state_floats(d->program, op),
+                                     &op->conv.state);
+    }
+    return op->kind == KRS_OP_DELTA
+               ? krs_program_add_state(d->program, krs_delta_state_floats(op), &op->delta.state)
+               : KRS_OK;
 }
 
 static krs_status add_step(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
@@ -122,19 +155,57 @@ static krs_status add_step(void *ctx, const krs_decoder_step *step, int32_t laye
     krs_decoder *d = ctx;
     krs_op op = {.kind = step->kind, .matrix = KRS_NO_MATRIX, .bias = KRS_NO_MATRIX};
     krs_status status = take_slots(d, step, &op, err);
-    if (status == KRS_OK && step->role != KRS_ROLE_NONE) {
-        krs_bound bound = {KRS_NO_MATRIX, KRS_NO_MATRIX};
-        status = bind_weight(d, step->role, layer, &bound, err);
-        op.matrix = bound.matrix;
-        op.bias = bound.bias;
+    if (status == KRS_OK) {
+        status = bind_step(d, step, layer, &op, err);
     }
     if (status != KRS_OK) {
         return status;
     }
     krs_decoder_fill(d, step, layer, &op);
-    status = krs_program_add_op(d->program, &op);
+    status = add_state(d, &op);
+    if (status == KRS_OK) {
+        status = krs_program_add_op(d->program, &op);
+    }
     d->kv_layer += op.kind == KRS_OP_ATTENTION;
     return status == KRS_OK ? KRS_OK : krs_fail(err, status, "program: op %u", d->program->n_ops);
+}
+
+/* Sizes config.json may have and kernels may not. */
+static krs_status check_sizes(const krs_model_config *config, krs_error *err)
+{
+    if (config->experts.n > KRS_ROUTE_MAX_EXPERTS) {
+        return krs_fail(err, KRS_EUNSUPPORTED, "config.json: %d experts, want at most %d",
+                        config->experts.n, KRS_ROUTE_MAX_EXPERTS);
+    }
+    if (config->linear.kernel > KRS_CONV_MAX_KERNEL) {
+        return krs_fail(err, KRS_EUNSUPPORTED,
+                        "config.json: linear_conv_kernel_dim %d, want at most %d",
+                        config->linear.kernel, KRS_CONV_MAX_KERNEL);
+    }
+    if (config->linear.k_dim > KRS_PROGRAM_MAX_HEAD_DIM ||
+        config->linear.v_dim > KRS_PROGRAM_MAX_HEAD_DIM) {
+        return krs_fail(err, KRS_EUNSUPPORTED,
+                        "config.json: recurrent heads of %d and %d, want at most %d",
+                        config->linear.k_dim, config->linear.v_dim, KRS_PROGRAM_MAX_HEAD_DIM);
+    }
+    return KRS_OK;
+}
+
+/* The family's norm offset, unless the file has it in its weights: GGUF always does, MLX in some families,
+ * which a turned kernel shows. */
+static float norm_offset_of(const krs_binder *binder)
+{
+    if (binder->config->changes.is_norm_offset_added) {
+        return 0;
+    }
+    krs_weight_key kernel = {.role = KRS_ROLE_DELTA_CONV};
+    for (; binder->family->has_offset_in_mlx && kernel.layer < binder->config->n_layers;
+         kernel.layer++) {
+        if (krs_binder_has(binder, &kernel)) {
+            return krs_binder_is_turned_kernel(binder, &kernel) ? 0 : binder->family->norm_offset;
+        }
+    }
+    return binder->family->norm_offset;
 }
 
 /* What the cache of a sequence has, and how long it may grow. */
@@ -163,7 +234,11 @@ krs_status krs_decoder_build(krs_binder *binder, int64_t context, krs_error *err
     for (int role = 0; role < KRS_ROLE_COUNT; role++) {
         d.shared[role] = (krs_bound){KRS_NO_MATRIX, KRS_NO_MATRIX};
     }
-    krs_status status = set_frame(&d, context, err);
+    d.norm_offset = norm_offset_of(binder);
+    krs_status status = check_sizes(d.config, err);
+    if (status == KRS_OK) {
+        status = set_frame(&d, context, err);
+    }
     if (status == KRS_OK) {
         status = find_activation(d.config->activation, &d.act, err);
     }

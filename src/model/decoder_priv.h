@@ -26,7 +26,8 @@ typedef struct krs_decoder {
     krs_bound
         shared[KRS_ROLE_COUNT]; /* weights of all layers together, once the first has bound them */
     krs_rope_table ropes[KRS_ROPE_TABLE_COUNT];
-    int32_t kv_layer; /* layers before the one at hand that keep KV */
+    float norm_offset; /* the family's, unless the file has it in its weights */
+    int32_t kv_layer;  /* layers before the one at hand that keep KV */
 } krs_decoder;
 
 /* Numbers of one op from the configuration and from the widths of its slots. op has its kind, slots and
@@ -35,3 +36,19 @@ void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_
                       krs_op *op);
 
 int64_t krs_decoder_width(const krs_decoder *d, krs_decoder_slot slot);
+
+/* As krs_decoder_fill, of ops of mixtures, of heads and of recurrent layers (fill_mixture.c). */
+typedef void krs_decoder_fill_op(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
+                                 krs_op *op);
+krs_decoder_fill_op krs_decoder_fill_route;
+krs_decoder_fill_op krs_decoder_fill_experts;
+krs_decoder_fill_op krs_decoder_fill_conv;
+krs_decoder_fill_op krs_decoder_fill_delta;
+krs_decoder_fill_op krs_decoder_fill_head_linear;
+
+/* The step's own activation, or hidden_act. */
+krs_activation krs_decoder_act(const krs_decoder *d, const krs_decoder_step *step);
+
+/* Bind all experts of a step (decoder_experts.c). Errors: as krs_binder_bind. */
+KRS_MUST_USE krs_status krs_decoder_bind_experts(krs_decoder *d, const krs_decoder_step *step,
+                                                 int32_t layer, krs_op *op, krs_error *err);

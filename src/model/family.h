@@ -89,7 +89,13 @@ typedef struct krs_decoder_step {
     krs_role role; /* its weight */
     krs_decoder_slot in;
     krs_decoder_slot in2;
+    krs_decoder_slot in3;
     krs_decoder_slot out;
+    krs_role bias_role; /* the op's bias, where it is a weight with a name of its own */
+    krs_role
+        up_role; /* experts: role is their gate, or gate and up in one when the file has those */
+    krs_role down_role;
+    krs_role fused_role;
     krs_traits need; /* the step is there in layers with all of these traits */
     krs_traits deny; /* and none of these */
     /* norm, rope: equal parts of in that are treated each by itself. NONE: as many as the weight, or the
@@ -98,8 +104,10 @@ typedef struct krs_decoder_step {
     krs_dim in_at; /* copy: of each part, n elements from here */
     krs_dim out_at;
     krs_dim n;
-    krs_act_source act;   /* glu, activate */
-    krs_decoder_slot in3; /* attend rows */
+    krs_act_source act;    /* glu, activate, conv */
+    krs_route_score score; /* route */
+    float eps;             /* norm: 0: config.json's */
+    bool has_no_offset;    /* norm: whatever the family's is */
 } krs_decoder_step;
 
 /* Steps that belong together: attention, a feed-forward, a norm. */
@@ -125,7 +133,9 @@ typedef struct krs_block_use {
  *   pieces           a vector in as many tensors of equal length, the second '#' their number: a copy
  *   is_depthwise     the file has [rows, 1, columns]: a convolution's kernel.
  *   is_bare          the tensor is called as the module, without ".weight"; its bias ends in "_bias".
- *   is_gamma         a norm's weight ends in ".gamma", its bias in ".beta": files of 2018. */
+ *   is_gamma         a norm's weight ends in ".gamma", its bias in ".beta": files of 2018.
+ *   is_turned        each group's part [n, columns of the tensor] is turned: the role has `groups` times
+ *                    that many rows of n. A copy; of a quantised tensor, in f32. */
 typedef struct krs_weight_form {
     krs_dim of;
     krs_dim at;
@@ -136,6 +146,7 @@ typedef struct krs_weight_form {
     bool is_depthwise;
     bool is_bare;
     bool is_gamma;
+    bool is_turned;
 } krs_weight_form;
 
 /* What follows the module's name in the name of its weight, and of its bias. */
@@ -167,7 +178,13 @@ typedef struct krs_family {
     const krs_weight_name *common; /* then these; NULL: none */
     /* [KRS_ROLE_COUNT] traits of a layer with which the role has a bias: KRS_TRAIT_ALWAYS, or 0: never */
     krs_traits bias[KRS_ROLE_COUNT];
-    float norm_offset;        /* added to every norm's weight (gemma: 1) */
+    float norm_offset; /* added to every norm's weight (gemma: 1) */
+    /* Rows stay f32 where a backend would round them (krs_op.is_exact): in all linears, and in experts,
+     * which are most of the work. A rounding that tips a router's choice, or lives on in a state, is not
+     * small any more. */
+    bool is_exact;
+    bool has_exact_experts;
+    bool has_offset_in_mlx;   /* MLX adds it to the weights of such files when it converts them */
     bool rope_is_interleaved; /* pairs (2 i, 2 i + 1) */
     krs_block_use before[KRS_FAMILY_MAX_BLOCKS];
     krs_block_use layer[KRS_FAMILY_MAX_BLOCKS];

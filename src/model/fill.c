@@ -33,11 +33,11 @@ static void fill_norm(const krs_decoder *d, const krs_decoder_step *step, int32_
     const bool has_weight = op->matrix != KRS_NO_MATRIX;
     const int64_t width = krs_decoder_width(d, step->in);
     (void)layer;
-    op->norm.eps = (float)d->config->norm_eps;
+    op->norm.eps = step->eps > 0 ? step->eps : (float)d->config->norm_eps;
     op->norm.n_groups =
         groups_of(d, step, has_weight ? d->program->matrices[op->matrix].n_in : width);
-    const bool is_offset = has_weight && !d->config->changes.is_norm_offset_added;
-    op->norm.weight_offset = is_offset ? d->binder->family->norm_offset : 0.0f;
+    const bool is_offset = has_weight && !step->has_no_offset;
+    op->norm.weight_offset = is_offset ? d->norm_offset : 0.0f;
 }
 
 static void fill_rope(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
@@ -91,8 +91,7 @@ static void fill_position(const krs_decoder *d, const krs_decoder_step *step, in
     op->embed.offset = d->config->position_offset;
 }
 
-/* The step's own, or hidden_act. */
-static krs_activation act_of(const krs_decoder *d, const krs_decoder_step *step)
+krs_activation krs_decoder_act(const krs_decoder *d, const krs_decoder_step *step)
 {
     return step->act == KRS_ACT_OF_CONFIG    ? d->act
            : step->act == KRS_ACT_OF_SIGMOID ? KRS_ACT_SIGMOID
@@ -102,7 +101,7 @@ static krs_activation act_of(const krs_decoder *d, const krs_decoder_step *step)
 static void fill_glu(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
 {
     (void)layer;
-    op->glu.act = act_of(d, step);
+    op->glu.act = krs_decoder_act(d, step);
 }
 
 /* What a block adds to the stream is multiplied; other sums are plain. */
@@ -126,7 +125,7 @@ static void fill_activate(const krs_decoder *d, const krs_decoder_step *step, in
                           krs_op *op)
 {
     (void)layer;
-    op->activate.act = act_of(d, step);
+    op->activate.act = krs_decoder_act(d, step);
 }
 
 static void fill_copy(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
@@ -140,9 +139,7 @@ static void fill_copy(const krs_decoder *d, const krs_decoder_step *step, int32_
 
 void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_t layer, krs_op *op)
 {
-    typedef void fill(const krs_decoder *d, const krs_decoder_step *step, int32_t layer,
-                      krs_op *op);
-    static fill *const fills[KRS_OP_KIND_COUNT] = {
+    static krs_decoder_fill_op *const fills[KRS_OP_KIND_COUNT] = {
         [KRS_OP_EMBED] = fill_embed,
         [KRS_OP_RMS_NORM] = fill_norm,
         [KRS_OP_ROPE] = fill_rope,
@@ -156,8 +153,15 @@ void krs_decoder_fill(const krs_decoder *d, const krs_decoder_step *step, int32_
         [KRS_OP_LAYER_NORM] = fill_norm,
         [KRS_OP_ADD_POSITION] = fill_position,
         [KRS_OP_ATTEND_ROWS] = fill_attend_rows,
+        [KRS_OP_ROUTE] = krs_decoder_fill_route,
+        [KRS_OP_EXPERTS] = krs_decoder_fill_experts,
+        [KRS_OP_CONV] = krs_decoder_fill_conv,
+        [KRS_OP_DELTA] = krs_decoder_fill_delta,
+        [KRS_OP_HEAD_LINEAR] = krs_decoder_fill_head_linear,
     };
     KRS_CHECK(step->kind < KRS_OP_KIND_COUNT);
+    op->is_exact = step->kind == KRS_OP_EXPERTS ? d->binder->family->has_exact_experts
+                                                : d->binder->family->is_exact;
     if (fills[step->kind]) {
         fills[step->kind](d, step, layer, op);
     }

@@ -126,7 +126,11 @@ static krs_status describe_dense(const krs_binder *binder, const krs_tensor *wei
         wanted->form->is_transposed && !binder->config->changes.is_conv1d_turned;
     const int64_t rows = is_transposed ? wanted->columns : wanted->rows;
     const int64_t columns = is_transposed ? wanted->rows : wanted->columns;
-    const krs_tensor_shape want = krs_tensor_shape_of(binder, wanted->form, rows, columns);
+    krs_tensor_shape want = krs_tensor_shape_of(binder, wanted->form, rows, columns);
+    if (wanted->form->is_depthwise && weight->rank == 3 && weight->dims[2] == 1) {
+        want.dims[1] = columns; /* as MLX turns it: the same elements in the same order */
+        want.dims[2] = 1;
+    }
     status = krs_tensor_check_shape(weight, &want, err);
     if (status == KRS_OK) {
         out->is_transposed = is_transposed;

@@ -39,11 +39,12 @@ typedef struct golden_case {
 #define KV_AUTO        KRS_DTYPE_COUNT
 
 static const char *const names[] = {
-    "llama",       "llama-bias", "llama-mha",  "llama3-rope",   "mistral-headdim",
-    "mistral-swa", "qwen2",      "qwen2-tied", "qwen3",         "qwen3-yarn",
-    "demo-4bit",   "draft-4bit", "phi3",       "phi3-longrope", "gemma",
-    "gemma2",      "gemma3",     "olmo2",      "smollm3",       "granite",
-    "cohere2",     "starcoder2", "stablelm",   "gpt2",          "gpt_neox",
+    "llama",      "llama-bias",    "llama-mha", "llama3-rope", "mistral-headdim", "mistral-swa",
+    "qwen2",      "qwen2-tied",    "qwen3",     "qwen3-yarn",  "demo-4bit",       "draft-4bit",
+    "phi3",       "phi3-longrope", "gemma",     "gemma2",      "gemma3",          "olmo2",
+    "smollm3",    "granite",       "cohere2",   "starcoder2",  "stablelm",        "gpt2",
+    "gpt_neox",   "mixtral",       "qwen2_moe", "qwen3_moe",   "gpt_oss",         "deepseek_v3",
+    "qwen3_next", "qwen3_5",
 };
 
 static const golden_case devices[] = {

@@ -118,7 +118,7 @@ krs_status krs_cpu_dot_rate(uint32_t n_threads, const char *isa, bool is_bf16,
 {
     krs_cpu_kernels kernels;
     krs_cpu_team *team;
-    krs_status status = krs_cpu_isa_kernels(isa, &kernels, err);
+    krs_status status = krs_cpu_isa_kernels(isa, &kernels, NULL, err);
     if (status == KRS_OK) {
         status = open_team(n_threads, alloc, &team, err);
     }

@@ -129,7 +129,7 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
         return krs_fail(err, KRS_ENOMEM, "backend cpu: out of memory");
     }
     const uint32_t n_threads = n_threads_of(options);
-    krs_status status = krs_cpu_isa_kernels(options->isa, &backend->kernels, err);
+    krs_status status = krs_cpu_isa_kernels(options->isa, &backend->kernels, &backend->exact, err);
     if (status == KRS_OK) {
         status = krs_cpu_team_new(n_threads, alloc, &backend->team, err);
     }

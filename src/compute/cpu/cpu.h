@@ -26,6 +26,7 @@
 typedef struct krs_cpu_backend {
     krs_backend base;
     krs_cpu_kernels kernels;
+    krs_cpu_kernels exact; /* the same, but for linears that round no row: krs_op.is_exact */
     krs_cpu_team *team;
 } krs_cpu_backend;
 
@@ -40,6 +41,7 @@ typedef struct krs_cpu_rope_table {
 typedef struct krs_cpu_exec {
     krs_host_exec host;
     const krs_cpu_kernels *kernels;
+    const krs_cpu_kernels *exact;
     krs_cpu_team *team;
     /* [n_matrices] f32 values of norm weights, biases and other vectors, and of convolutions' kernels,
      * turned: [kernel][channels]; NULL for other matrices */

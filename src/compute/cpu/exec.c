@@ -91,7 +91,8 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
                        size_t max_rows, sizes *s)
 {
     const krs_matrix *matrix = &program->matrices[op->matrix];
-    const krs_cpu_packing *packing = &backend->kernels.linear[krs_cpu_layout_of(matrix)].packing;
+    const krs_cpu_kernels *kernels = op->is_exact ? &backend->exact : &backend->kernels;
+    const krs_cpu_packing *packing = &kernels->linear[krs_cpu_layout_of(matrix)].packing;
     s->packed = larger(s->packed, max_rows * krs_cpu_packed_row_bytes(packing, matrix->n_in));
     s->packed_sums = larger(s->packed_sums, max_rows * krs_cpu_packed_sums(matrix) * sizeof(float));
     add_thread_scratch(matrix, s);
@@ -101,7 +102,8 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
 static void add_experts(const krs_cpu_backend *backend, const krs_program *program,
                         const krs_op *op, size_t max_rows, sizes *s)
 {
-    const size_t n_bytes = krs_cpu_experts_bytes(&backend->kernels, program, op, max_rows);
+    const size_t n_bytes = krs_cpu_experts_bytes(op->is_exact ? &backend->exact : &backend->kernels,
+                                                 program, op, max_rows);
     s->experts = larger(s->experts, n_bytes);
     add_thread_scratch(&program->matrices[op->experts.gate], s);
     add_thread_scratch(&program->matrices[op->experts.down], s);
@@ -272,6 +274,7 @@ krs_status krs_cpu_exec_new(krs_cpu_backend *backend, const krs_program *program
         return krs_fail(err, KRS_ENOMEM, "%zu bytes of norm weights and biases", s.vectors);
     }
     exec->kernels = &backend->kernels;
+    exec->exact = &backend->exact;
     exec->team = backend->team;
     /* layout_of has been through the same program: it has no rotation too many. */
     KRS_CHECK(collect_ropes(program, exec->ropes, &exec->n_ropes, NULL) == KRS_OK);

@@ -82,6 +82,7 @@ size_t krs_cpu_experts_bytes(const krs_cpu_kernels *kernels, const krs_program *
 /* Rows [row, row + n_rows) of the step, their pairs in the order of experts. */
 typedef struct experts_part {
     const krs_cpu_exec *exec;
+    const krs_cpu_kernels *kernels;
     const krs_op *op;
     int64_t row;
     int64_t n_rows;
@@ -163,10 +164,9 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     int64_t end;
     krs_cpu_team_share(p->n_pairs, 1, index, n_threads, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        krs_cpu_pack_row(p->exec->kernels, &p->x_form,
-                         krs_host_row(&p->exec->host, p->op->in, p->row + p->rows[i]),
-                         p->x + (size_t)i * p->x_form.row_bytes,
-                         p->x_sums + (size_t)i * p->x_form.row_sums);
+        krs_cpu_pack_row(
+            p->kernels, &p->x_form, krs_host_row(&p->exec->host, p->op->in, p->row + p->rows[i]),
+            p->x + (size_t)i * p->x_form.row_bytes, p->x_sums + (size_t)i * p->x_form.row_sums);
     }
 }
 
@@ -174,7 +174,7 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
 static void products_share(void *arg, uint32_t index, uint32_t n_threads)
 {
     const experts_part *p = arg;
-    const krs_cpu_row_form form = krs_cpu_row_form_of(p->exec->kernels, matrix_of(p, p->first));
+    const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, p->first));
     for (uint32_t e = 0; e < (uint32_t)p->op->experts.n_experts; e++) {
         const uint32_t begin = p->begins[e];
         if (p->begins[e + 1] == begin) {
@@ -190,7 +190,7 @@ static void products_share(void *arg, uint32_t index, uint32_t n_threads)
             .out_stride = p->to.out_stride,
         };
         const krs_cpu_product product =
-            krs_cpu_product_of(p->exec->kernels, matrix_of(p, p->first + e), bias, &rows);
+            krs_cpu_product_of(p->kernels, matrix_of(p, p->first + e), bias, &rows);
         krs_cpu_product_share(p->exec, &product, index, n_threads);
     }
 }
@@ -229,8 +229,8 @@ static void gate_share(void *arg, uint32_t index, uint32_t n_threads)
         if (is_fused) {
             take_apart(gate, p->ffn, up);
         }
-        p->exec->kernels->glu(&p->op->experts.gated, gate, up, p->ffn, gate);
-        krs_cpu_pack_row(p->exec->kernels, &p->inner_form, gate,
+        p->kernels->glu(&p->op->experts.gated, gate, up, p->ffn, gate);
+        krs_cpu_pack_row(p->kernels, &p->inner_form, gate,
                          p->inner + (size_t)i * p->inner_form.row_bytes,
                          p->inner_sums + (size_t)i * p->inner_form.row_sums);
     }
@@ -248,7 +248,7 @@ static void sum_share(void *arg, uint32_t index, uint32_t n_threads)
         memset(out, 0, (size_t)p->width * sizeof(*out));
         for (int64_t k = 0; k < p->top_k; k++) {
             const float *y = p->out + p->pairs[r * p->top_k + k] * p->width;
-            p->exec->kernels->add(out, y, weights[k], p->width, out);
+            p->kernels->add(out, y, weights[k], p->width, out);
         }
     }
 }
@@ -256,7 +256,7 @@ static void sum_share(void *arg, uint32_t index, uint32_t n_threads)
 /* The part's rows as matrix `first` and its like want them. */
 static void pack_for(experts_part *p, uint32_t first)
 {
-    p->x_form = krs_cpu_row_form_of(p->exec->kernels, matrix_of(p, first));
+    p->x_form = krs_cpu_row_form_of(p->kernels, matrix_of(p, first));
     krs_cpu_fork(p->exec, p->n_pairs > 1 ? p->n_pairs * p->width : 0, pack_share, p);
 }
 
@@ -272,8 +272,7 @@ static void run_part(experts_part *p)
                                      .out = p->gate,
                                      .out_stride = is_fused ? 2 * p->ffn : p->ffn});
     if (!is_fused) {
-        const krs_cpu_row_form form =
-            krs_cpu_row_form_of(p->exec->kernels, matrix_of(p, op->experts.up));
+        const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, op->experts.up));
         if (!krs_cpu_row_form_is(&form, &p->x_form)) {
             pack_for(p, op->experts.up);
         }
@@ -292,15 +291,17 @@ void krs_cpu_experts(krs_cpu_exec *exec, const krs_op *op)
 {
     const krs_program *program = exec->host.program;
     const krs_matrix *down = &program->matrices[op->experts.down];
-    const pair_sizes s = sizes_of(exec->kernels, program, op);
+    const krs_cpu_kernels *kernels = op->is_exact ? exec->exact : exec->kernels;
+    const pair_sizes s = sizes_of(kernels, program, op);
     const int64_t n_rows = krs_host_n_rows(&exec->host, op->in);
     experts_part p = {
         .exec = exec,
+        .kernels = kernels,
         .op = op,
         .top_k = program->slots[op->in2].width / 2,
         .width = down->n_out,
         .ffn = down->n_in,
-        .inner_form = krs_cpu_row_form_of(exec->kernels, down),
+        .inner_form = krs_cpu_row_form_of(kernels, down),
     };
     const size_t max_rows = krs_exec_max_rows_of(&exec->host.limits, program->slots[op->in].rows);
     const int64_t at_once = (int64_t)rows_at_once(&s, (size_t)p.top_k, max_rows);

@@ -93,7 +93,8 @@ static const isa *best(void)
     return &isas[i];
 }
 
-krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_error *err)
+krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_kernels *exact,
+                               krs_error *err)
 {
     const isa *chosen = name ? find(name) : best();
     if (!chosen) {
@@ -103,6 +104,9 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_error
     if (!chosen->is_here()) {
         return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",
                               chosen->name);
+    }
+    if (exact) {
+        *exact = *chosen->kernels;
     }
     *out = *chosen->kernels;
     out->isa = chosen->name;

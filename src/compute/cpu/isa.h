@@ -13,4 +13,5 @@ bool krs_cpu_isa_is_here(const char *name);
 
 /* Kernels of `name`, or of the best one here for NULL.
  * Errors: KRS_EINVAL (no such name; the known ones are listed), KRS_EUNSUPPORTED (not on this machine). */
-KRS_MUST_USE krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_error *err);
+KRS_MUST_USE krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out,
+                                            krs_cpu_kernels *exact, krs_error *err);

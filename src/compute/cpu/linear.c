@@ -90,7 +90,8 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
     if (n_rows == 0) {
         return;
     }
-    const krs_cpu_row_form form = krs_cpu_row_form_of(exec->kernels, matrix);
+    const krs_cpu_kernels *kernels = op->is_exact ? exec->exact : exec->kernels;
+    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix);
     pack_rows(exec, &(pack_task){exec, &form, op->in, n_rows * n_heads});
     const krs_cpu_product_rows rows = {
         .x = exec->packed,
@@ -104,7 +105,7 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
     const float *bias = has_bias ? exec->vectors[op->bias] : NULL;
     linear_task task = {
         .exec = exec,
-        .product = krs_cpu_product_of(exec->kernels, matrix, bias, &rows),
+        .product = krs_cpu_product_of(kernels, matrix, bias, &rows),
         .n_head_outs = matrix->n_out / n_heads,
         .head_bytes = form.row_bytes,
         .head_sums = form.row_sums,

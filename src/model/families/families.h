@@ -25,6 +25,13 @@ extern const krs_family krs_family_mpnet;
 extern const krs_family krs_family_distilbert;
 extern const krs_family krs_family_modernbert;
 extern const krs_family krs_family_glm4;
+extern const krs_family krs_family_mixtral;
+extern const krs_family krs_family_qwen2_moe;
+extern const krs_family krs_family_qwen3_moe;
+extern const krs_family krs_family_gpt_oss;
+extern const krs_family krs_family_deepseek_v3;
+extern const krs_family krs_family_qwen3_next;
+extern const krs_family krs_family_qwen3_5;
 
 /* The hub's names since llama, without the norms of queries and keys. */
 extern const krs_weight_name krs_llama_names[];

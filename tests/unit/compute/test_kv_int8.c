@@ -84,7 +84,7 @@ static void every_instruction_set_gives_the_same_codes(void **state)
     uint64_t random = 23;
     for (uint32_t i = 0; krs_cpu_isa_name(i); i++) {
         krs_cpu_kernels kernels;
-        if (krs_cpu_isa_kernels(krs_cpu_isa_name(i), &kernels, NULL) != KRS_OK) {
+        if (krs_cpu_isa_kernels(krs_cpu_isa_name(i), &kernels, NULL, NULL) != KRS_OK) {
             continue; /* not on this machine */
         }
         for (int round = 0; round < N_ROUNDS; round++) {
