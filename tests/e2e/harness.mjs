@@ -51,8 +51,13 @@ export async function until(condition, what) {
 }
 
 /** Start a server with the demo model on a free port; resolves when it listens. */
-export async function start(krs, ...options) {
-  const child = spawn(krs, ["serve", "models/demo", "--port", "0", ...options], {
+export function start(krs, ...options) {
+  return startModel(krs, "models/demo", ...options);
+}
+
+/** The same with a model of one's own. */
+export async function startModel(krs, model, ...options) {
+  const child = spawn(krs, ["serve", model, "--port", "0", ...options], {
     cwd: root,
     stdio: ["ignore", "inherit", "pipe"],
   });
