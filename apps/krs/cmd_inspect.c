@@ -1,12 +1,14 @@
-/* apps/krs/cmd_inspect.c - krs inspect MODEL: what a folder holds and what running it will take.
+/* apps/krs/cmd_inspect.c - krs inspect MODEL: what a folder or a GGUF file holds and what running it will take.
  *
  * One JSON value is built and either printed or laid out for people, so the two cannot disagree. The
  * memory plan is the cpu backend's own, for one sequence of the whole context: weights stay in the
  * mapped file, KV and scratch are allocated. */
 #include "command.h"
 #include "compute/backend.h"
+#include "format/gguf.h"
 #include "model/model.h"
 #include "os/file.h"
+#include "tensor/gguf_block.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,8 +65,34 @@ static bool has_inline_template(const char *dir)
     return has_template;
 }
 
+/* The same of a GGUF file, which has all of it inside; and what the file says of itself. */
+static json_t *gguf_json(const char *path)
+{
+    krs_gguf *gguf = NULL;
+    if (krs_gguf_open(path, KRS_OS_MAP_SHARED_PAGES, NULL, &gguf, NULL) != KRS_OK) {
+        return json_object(); /* it was open a moment ago; what it has matters less than what it is */
+    }
+    krs_str name = {"", 0};
+    if (krs_gguf_get_str(gguf, "general.name", KRS_GGUF_MAX_NAME_BYTES, &name, NULL) != KRS_OK ||
+        !krs_str_is_plain(name)) {
+        name = (krs_str){"", 0}; /* only for people to read */
+    }
+    const bool has_template = krs_gguf_find(gguf, "tokenizer.chat_template") != NULL;
+    json_t *out =
+        json_pack("{s:b, s:b, s:s?, s:{s:i, s:i, s:i, s:s%}}", "tokenizer",
+                  (int)(krs_gguf_find(gguf, "tokenizer.ggml.tokens") != NULL), "generation_config",
+                  0, "chat_template", has_template ? "tokenizer.chat_template" : NULL, "gguf",
+                  "version", (int)krs_gguf_version(gguf), "parts", (int)krs_gguf_n_shards(gguf),
+                  "settings", (int)krs_gguf_n_values(gguf), "name", name.ptr, name.len);
+    krs_gguf_close(gguf);
+    return out;
+}
+
 static json_t *files_json(const char *dir)
 {
+    if (krs_gguf_is_path(dir)) {
+        return gguf_json(dir);
+    }
     const char *template = has_file(dir, "chat_template.jinja") ? "chat_template.jinja"
                            : has_inline_template(dir)           ? "tokenizer_config.json"
                                                                 : NULL;
@@ -96,9 +124,12 @@ static json_t *shape_json(const krs_model_config *c)
 static json_t *dtypes_json(const krs_tensor_dir *tensors)
 {
     uint64_t n_bytes[KRS_DTYPE_COUNT] = {0};
+    uint64_t by_kind[KRS_QUANT_COUNT] = {0};
     for (uint32_t i = 0; i < tensors->n_tensors; i++) {
         const krs_tensor *tensor = &tensors->tensors[i];
-        n_bytes[tensor->dtype] += tensor->n_bytes;
+        uint64_t *sum = tensor->quant.kind != KRS_QUANT_NONE ? &by_kind[tensor->quant.kind]
+                                                             : &n_bytes[tensor->dtype];
+        *sum += tensor->n_bytes;
     }
     json_t *out = json_object();
     for (krs_dtype dtype = 0; dtype < KRS_DTYPE_COUNT; dtype++) {
@@ -107,10 +138,26 @@ static json_t *dtypes_json(const krs_tensor_dir *tensors)
                                       json_integer((json_int_t)n_bytes[dtype]));
         }
     }
+    for (krs_quant_kind kind = 0; kind < KRS_QUANT_COUNT; kind++) {
+        if (by_kind[kind] > 0) {
+            (void)json_object_set_new(out, krs_quant_name(kind),
+                                      json_integer((json_int_t)by_kind[kind]));
+        }
+    }
     return out;
 }
 
-static json_t *quantisation_json(const krs_model_config *c)
+/* Blocks of GGUF: the kind that most bytes are of. */
+static json_t *blocks_json(const krs_model *model)
+{
+    const krs_quant_kind kind = krs_quant_kind_of_name(krs_str_of(krs_model_main_type(model)));
+    const krs_gguf_type_info *info = kind < KRS_QUANT_COUNT ? krs_gguf_type_of_kind(kind) : NULL;
+    return info ? json_pack("{s:s, s:i, s:i, s:i}", "mode", krs_quant_name(kind), "bits",
+                            info->quant.bits, "group", info->quant.group, "overrides", 0)
+                : json_null();
+}
+
+static json_t *quantisation_json(const krs_model *model, const krs_model_config *c)
 {
     const krs_hub_quant *hub = &c->hub_quant;
     if (hub->method != KRS_HUB_NONE) { /* bits 0: the file says */
@@ -118,7 +165,7 @@ static json_t *quantisation_json(const krs_model_config *c)
                          hub->bits, "group", hub->group, "overrides", 0);
     }
     if (c->quant.kind == KRS_QUANT_NONE) {
-        return json_null();
+        return blocks_json(model);
     }
     return json_pack("{s:s, s:i, s:i, s:I}", "mode", krs_quant_name(c->quant.kind), "bits",
                      c->quant.bits, "group", c->quant.group, "overrides",
@@ -192,8 +239,8 @@ static krs_status describe(const krs_config *config, const krs_model *model, con
     *out = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "path", dir,
                      "model_type", c->model_type, "architecture", c->architecture, "parameters",
                      (json_int_t)stats.n_parameters, "shape", shape_json(c), "quantisation",
-                     quantisation_json(c), "dtypes", dtypes_json(krs_model_tensors(model)), "bytes",
-                     bytes_json(&stats), "plan", plan_json(&stats, &plan, n_ctx), "has",
+                     quantisation_json(model, c), "dtypes", dtypes_json(krs_model_tensors(model)),
+                     "bytes", bytes_json(&stats), "plan", plan_json(&stats, &plan, n_ctx), "has",
                      files_json(dir));
     return *out ? KRS_OK : krs_fail(err, KRS_ENOMEM, "inspect: out of memory");
 }
@@ -273,22 +320,39 @@ static void print_quantisation(const json_t *quant)
     (void)printf("\n");
 }
 
+static void print_gguf(const json_t *gguf)
+{
+    (void)printf("format        GGUF v%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+                 " settings, %" JSON_INTEGER_FORMAT " file%s\n",
+                 int_of(gguf, "version"), int_of(gguf, "settings"), int_of(gguf, "parts"),
+                 int_of(gguf, "parts") == 1 ? "" : "s");
+    const char *name = json_string_value(json_object_get(gguf, "name"));
+    if (name && name[0]) {
+        (void)printf("name          %s\n", name);
+    }
+}
+
 static int print_text(const json_t *all)
 {
     const json_t *has = json_object_get(all, "has");
     const json_t *template = json_object_get(has, "chat_template");
     json_t *plan = json_object_get(all, "plan");
+    const json_t *gguf = json_object_get(has, "gguf");
+    const bool is_gguf = gguf != NULL;
     (void)printf("model         %s\n", json_string_value(json_object_get(all, "path")));
+    if (is_gguf) {
+        print_gguf(gguf);
+    }
     (void)printf("architecture  %s (%s)\n", json_string_value(json_object_get(all, "model_type")),
                  json_string_value(json_object_get(all, "architecture")));
     (void)printf("parameters    %.3g million\n", (double)int_of(all, "parameters") / 1e6);
     print_shape(json_object_get(all, "shape"));
     print_quantisation(json_object_get(all, "quantisation"));
     (void)printf("tokenizer     %s\n", json_is_true(json_object_get(has, "tokenizer"))
-                                           ? "tokenizer.json"
-                                           : "none in the folder");
+                                           ? is_gguf ? "in the file" : "tokenizer.json"
+                                           : "none");
     (void)printf("template      %s\n",
-                 json_is_string(template) ? json_string_value(template) : "none in the folder");
+                 json_is_string(template) ? json_string_value(template) : "none");
     (void)printf("bytes by part\n");
     print_all_bytes(json_object_get(all, "bytes"), "");
     (void)printf("bytes by type\n");

@@ -8,6 +8,7 @@
 #include "api/config_load.h"
 #include "command.h"
 #include "local.h"
+#include "model/source.h"
 #include "rpc_options.h"
 #include "serve_log.h"
 #include "server/server.h"
@@ -54,16 +55,14 @@ static krs_status check_model_id(const char *id, krs_error *err)
                                      id);
 }
 
-/* The last component of a folder's real path, so "." has a name too. path: [KRS_OS_PATH_BYTES], holds it. */
-static krs_status name_of_folder(const char *dir, char *path, const char **id, krs_error *err)
+/* path: room for the model's real path, into which *id points. */
+static krs_status name_of_model(const char *dir, char *path, const char **id, krs_error *err)
 {
-    const krs_status status = krs_os_path_real(dir, path, err);
-    const char *slash = status == KRS_OK ? strrchr(path, '/') : NULL;
-    *id = slash && slash[1] ? slash + 1 : path;
+    const krs_status status = krs_model_source_name(dir, path, id, err);
     return status == KRS_OK ? check_model_id(*id, err) : status;
 }
 
-/* The folder and its name: as told, or the folder's own. */
+/* The model and its name: as told, or its own. */
 static krs_status name_model(serving *s, krs_error *err)
 {
     s->spec.path = model_dir_of(s->config);
@@ -77,7 +76,7 @@ static krs_status name_model(serving *s, krs_error *err)
         status = krs_local_check_folder(s->spec.path, err);
     }
     if (status == KRS_OK && !id) {
-        status = name_of_folder(s->spec.path, path, &id, err);
+        status = name_of_model(s->spec.path, path, &id, err);
     }
     if (status == KRS_OK) {
         memcpy(s->spec.id, id, strlen(id) + 1);

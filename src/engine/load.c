@@ -45,38 +45,17 @@ static krs_status check_options(const krs_engine_options *o, krs_error *err)
     return status;
 }
 
-/* The name of a GGUF file says what else it is: "m-00001-of-00003.gguf" is m. */
-static size_t stem_len(const char *name)
-{
-    static const char part[] = "-00001-of-00000";
-    size_t n = strlen(name);
-    if (!krs_model_source_is_gguf(name)) {
-        return n;
-    }
-    n -= strlen(".gguf");
-    const size_t n_part = strlen(part);
-    bool is_part = n > n_part;
-    for (size_t i = 0; is_part && i < n_part; i++) {
-        const char c = name[n - n_part + i];
-        is_part = part[i] == '0' || part[i] == '1' ? c >= '0' && c <= '9' : c == part[i];
-    }
-    return is_part ? n - n_part : n;
-}
-
-/* As told, or the last component of the real path, so that "." has one too. */
+/* As told, or the model's own. */
 static krs_status name_model(krs_model_info *info, const krs_engine_options *options,
                              krs_error *err)
 {
     char path[KRS_OS_PATH_BYTES];
     const char *name = options->model_id;
     if (!name) {
-        const krs_status status = krs_os_path_real(options->model_dir, path, err);
+        const krs_status status = krs_model_source_name(options->model_dir, path, &name, err);
         if (status != KRS_OK) {
             return status;
         }
-        const char *slash = strrchr(path, '/');
-        name = slash && slash[1] ? slash + 1 : path;
-        path[strlen(path) - strlen(name) + stem_len(name)] = '\0';
     }
     (void)snprintf(info->id, sizeof(info->id), "%.*s", KRS_MODEL_ID_BYTES - 1, name);
     return KRS_OK;

@@ -352,6 +352,9 @@ static krs_status make(const maker *m)
                                                          read_rotated, read_rope, read_stops};
     krs_status status = put(m, m->doc, "model_type", json_string(m->arch->model_type));
     if (status == KRS_OK) {
+        status = put(m, m->doc, "architectures", json_pack("[s]", m->arch->name));
+    }
+    if (status == KRS_OK) {
         status = put(m, m->doc, "max_position_embeddings", json_integer(DEFAULT_POSITIONS));
     }
     if (status == KRS_OK) {

@@ -207,11 +207,13 @@ static krs_status put_pairs(const gguf_tokenizer *t, json_t *model)
     size_t at = 0;
     for (uint64_t id = 0; status == KRS_OK && id < t->tokens->n_items; id++) {
         const krs_str text = krs_gguf_next_str(t->tokens, &at);
-        json_t *pair =
-            json_pack("[s%, o?]", text.len ? text.ptr : "", text.len, score_of(scores, id));
-        if (json_array_size(pair) != 2 || json_is_null(json_array_get(pair, 1)) ||
-            json_array_append_new(list, pair) != 0) {
-            return krs_fail(t->err, KRS_EFORMAT, "token %llu: not UTF-8, or " SCORES " not finite",
+        json_t *score = score_of(scores, id);
+        if (!score) {
+            return fail_score(t, id);
+        }
+        json_t *pair = json_pack("[s%, o]", text.len ? text.ptr : "", text.len, score);
+        if (json_array_append_new(list, pair) != 0) { /* NULL, too: a failed pack has freed score */
+            return krs_fail(t->err, KRS_EFORMAT, "token %llu: not UTF-8, or out of memory",
                             (unsigned long long)id);
         }
     }

@@ -1,6 +1,6 @@
 /* front/rpc_locate.c - where the model lies that load_model names.
  *
- *   local_path, or model_id as a folder, or <hub>/models--org--name/snapshots/<commit>
+ *   local_path, or model_id as a folder or a .gguf file, or <hub>/models--org--name/snapshots/<commit>
  *
  * The hub cache is the Hugging Face client's own layout, read and never written: refs/<revision> holds the
  * commit, snapshots/<commit> the files. Messages are for strangers and name no folder.
@@ -24,14 +24,24 @@ static bool is_inside(const char *path, const char *folder)
            (path[n] == '/' || path[n] == '\0' || strcmp(real, "/") == 0);
 }
 
+/* A folder, or a GGUF file: what may hold a model. */
+static bool is_model(const char *path)
+{
+    const krs_os_kind kind = krs_os_path_kind(path);
+    return kind == KRS_OS_DIR ||
+           (kind == KRS_OS_FILE && krs_str_ends_with(krs_str_of(path), KRS_STR(".gguf")));
+}
+
 /* path as it really is, when it may be loaded from. */
 static krs_status admit(const krs_rpc_desk *desk, const char *path, const char *field, char *out,
                         krs_error *err)
 {
     char real[KRS_OS_PATH_BYTES];
-    if (krs_os_path_kind(path) != KRS_OS_DIR || krs_os_path_real(path, real, NULL) != KRS_OK) {
+    if (!is_model(path) || krs_os_path_real(path, real, NULL) != KRS_OK) {
         return krs_fail_field(err, KRS_EINVAL, field,
-                              "Invalid params: %s: does not exist, or is not a folder", field);
+                              "Invalid params: %s: does not exist, or is neither a folder nor a "
+                              ".gguf file",
+                              field);
     }
     bool is_trusted = desk->options.n_trusted == 0;
     for (uint32_t i = 0; !is_trusted && i < desk->options.n_trusted; i++) {
@@ -123,7 +133,7 @@ krs_status krs_rpc_locate(const krs_rpc_ask *ask, char *out, krs_error *err)
         return from_local_path(ask, out, err);
     }
     const krs_str model_id = krs_method_text(ask->method, ask->params, "model_id");
-    if (krs_os_path_kind(model_id.ptr) == KRS_OS_DIR) {
+    if (is_model(model_id.ptr)) {
         return admit(ask->session->desk, model_id.ptr, "model_id", out, err);
     }
     return from_hub(ask, model_id, out, err);

@@ -19,6 +19,38 @@ bool krs_model_source_is_gguf(const char *path)
     return krs_gguf_is_path(path);
 }
 
+/* Bytes of a GGUF file's name that are its model's. */
+static size_t stem_len(const char *name)
+{
+    static const char part[] = "-#####-of-#####"; /* '#': a digit */
+    size_t n = strlen(name) - strlen(".gguf");
+    const size_t n_part = sizeof(part) - 1;
+    bool is_part = n > n_part;
+    for (size_t i = 0; is_part && i < n_part; i++) {
+        const char c = name[n - n_part + i];
+        is_part = part[i] == '#' ? c >= '0' && c <= '9' : c == part[i];
+    }
+    n -= is_part ? n_part : 0;
+    return n > 0 ? n : strlen(name);
+}
+
+krs_status krs_model_source_name(const char *path, char room[KRS_OS_PATH_BYTES], const char **name,
+                                 krs_error *err)
+{
+    *name = NULL;
+    const krs_status status = krs_os_path_real(path, room, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    char *slash = strrchr(room, '/');
+    char *last = slash && slash[1] ? slash + 1 : room;
+    if (krs_model_source_is_gguf(last) && krs_os_path_kind(room) == KRS_OS_FILE) {
+        last[stem_len(last)] = '\0';
+    }
+    *name = last;
+    return KRS_OK;
+}
+
 /* Settings of a wrong type or range are a wrong file, to whoever gave it. */
 static krs_status blame_settings(krs_status status, krs_error *err)
 {

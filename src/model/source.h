@@ -23,6 +23,12 @@ typedef struct krs_model_source krs_model_source;
 /* Is path a GGUF file, by its name? Anything else is taken for a folder. */
 bool krs_model_source_is_gguf(const char *path);
 
+/* What a model is called when nobody says: the last component of its real path, so that "." has a name
+ * too; of a GGUF file without its ending, and without the "-00001-of-00003" of a first part. room: for the
+ * path; *name points into it. Errors: KRS_ENOENT, KRS_EPERM, KRS_EIO. */
+KRS_MUST_USE krs_status krs_model_source_name(const char *path, char room[KRS_OS_PATH_BYTES],
+                                              const char **name, krs_error *err);
+
 /* The settings; the source stays open for its tensors. On failure *out is NULL, and config as
  * krs_model_config_load leaves it. Errors: as krs_model_config_load, krs_gguf_open and krs_gguf_config. */
 KRS_MUST_USE krs_status krs_model_source_open(const char *path, krs_os_map_mode mode,
