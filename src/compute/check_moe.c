@@ -30,6 +30,21 @@ static krs_status check_route_groups(const krs_checker *c, int64_t n_experts)
                : krs_check_fail(c, "top_groups groups have fewer than top_k experts");
 }
 
+static krs_status check_route_numbers(const krs_checker *c, int64_t n_experts)
+{
+    const krs_op *op = krs_checked_op(c);
+    if ((unsigned)op->route.score > KRS_ROUTE_SIGMOID) {
+        return krs_check_fail(c, "unknown score");
+    }
+    if (op->bias != KRS_NO_MATRIX && !krs_is_vector(c, op->bias, n_experts)) {
+        return krs_check_fail(c, "the bias is no vector of the experts");
+    }
+    if (!isfinite(op->route.scale) || op->route.scale == 0) {
+        return krs_check_fail(c, "scale is 0 or no number");
+    }
+    return check_route_groups(c, n_experts);
+}
+
 krs_status krs_check_route(const krs_checker *c)
 {
     const krs_op *op = krs_checked_op(c);
@@ -46,16 +61,7 @@ krs_status krs_check_route(const krs_checker *c)
         return krs_check_fail(c,
                               "out must be another slot of 2 * top_k, top_k at most the experts");
     }
-    if ((unsigned)op->route.score > KRS_ROUTE_SIGMOID) {
-        return krs_check_fail(c, "unknown score");
-    }
-    if (op->bias != KRS_NO_MATRIX && !krs_is_vector(c, op->bias, n_experts)) {
-        return krs_check_fail(c, "the bias is no vector of the experts");
-    }
-    if (!isfinite(op->route.scale) || op->route.scale == 0) {
-        return krs_check_fail(c, "scale is 0 or no number");
-    }
-    return check_route_groups(c, n_experts);
+    return check_route_numbers(c, n_experts);
 }
 
 /* The op that wrote in2 last routes to as many experts? */
@@ -107,6 +113,26 @@ static bool are_vectors(const krs_checker *c, uint32_t first, int64_t n)
     return true;
 }
 
+/* up has none of its own where gate's matrices hold both. */
+static bool fit_experts(const krs_checker *c, int64_t width, int64_t ffn)
+{
+    const krs_op *op = krs_checked_op(c);
+    const bool is_fused = op->experts.up == KRS_NO_MATRIX;
+    return are_matrices(c, op->experts.gate, is_fused ? 2 * ffn : ffn, width) &&
+           (is_fused || are_matrices(c, op->experts.up, ffn, width)) &&
+           are_matrices(c, op->experts.down, width, ffn);
+}
+
+static bool fit_biases(const krs_checker *c, int64_t width, int64_t ffn)
+{
+    const krs_op *op = krs_checked_op(c);
+    const bool is_fused = op->experts.up == KRS_NO_MATRIX;
+    const bool has_up = op->experts.up_bias != KRS_NO_MATRIX;
+    return are_vectors(c, op->experts.gate_bias, is_fused ? 2 * ffn : ffn) &&
+           are_vectors(c, op->experts.down_bias, width) &&
+           are_vectors(c, op->experts.up_bias, ffn) && !(is_fused && has_up);
+}
+
 static krs_status check_expert_weights(const krs_checker *c)
 {
     const krs_op *op = krs_checked_op(c);
@@ -115,20 +141,13 @@ static krs_status check_expert_weights(const krs_checker *c)
         return krs_check_fail(c, "there is no matrix down");
     }
     const int64_t ffn = c->program->matrices[op->experts.down].n_in;
-    const bool is_fused = op->experts.up == KRS_NO_MATRIX;
-    if (!are_matrices(c, op->experts.gate, is_fused ? 2 * ffn : ffn, width) ||
-        (!is_fused && !are_matrices(c, op->experts.up, ffn, width)) ||
-        !are_matrices(c, op->experts.down, width, ffn)) {
+    if (ffn < 1 || ffn > KRS_PROGRAM_MAX_WIDTH || !fit_experts(c, width, ffn)) {
         return krs_check_fail(c,
                               "gate, up and down are not n_experts matrices of a layout that fit");
     }
-    if (!are_vectors(c, op->experts.gate_bias, is_fused ? 2 * ffn : ffn) ||
-        !are_vectors(c, op->experts.down_bias, width) ||
-        !(is_fused ? op->experts.up_bias == KRS_NO_MATRIX
-                   : are_vectors(c, op->experts.up_bias, ffn))) {
-        return krs_check_fail(c, "the biases are not n_experts vectors that fit");
-    }
-    return KRS_OK;
+    return fit_biases(c, width, ffn)
+               ? KRS_OK
+               : krs_check_fail(c, "the biases are not n_experts vectors that fit");
 }
 
 krs_status krs_check_experts(const krs_checker *c)

@@ -49,6 +49,22 @@ static bool is_row_slot(const krs_checker *c, krs_slot slot, int64_t width)
            krs_checked_width(c, slot) == width;
 }
 
+static krs_status check_conv_weights(const krs_checker *c, int64_t width)
+{
+    const krs_op *op = krs_checked_op(c);
+    if (!krs_is_matrix(c, op->matrix, width, op->conv.kernel) ||
+        c->program->matrices[op->matrix].quant.kind != KRS_QUANT_NONE) {
+        return krs_check_fail(c, "the matrix is not dense, of a row of kernel weights per channel");
+    }
+    if (op->bias != KRS_NO_MATRIX && !krs_is_vector(c, op->bias, width)) {
+        return krs_check_fail(c, "the bias is no vector of the channels");
+    }
+    if (!krs_is_activation(op->conv.act)) {
+        return krs_check_fail(c, "unknown activation");
+    }
+    return check_state(c);
+}
+
 krs_status krs_check_conv(const krs_checker *c)
 {
     const krs_op *op = krs_checked_op(c);
@@ -63,17 +79,7 @@ krs_status krs_check_conv(const krs_checker *c)
     if (op->conv.kernel < 1 || op->conv.kernel > KRS_CONV_MAX_KERNEL) {
         return krs_check_fail(c, "kernel is not in 1 .. KRS_CONV_MAX_KERNEL");
     }
-    if (!krs_is_matrix(c, op->matrix, width, op->conv.kernel) ||
-        c->program->matrices[op->matrix].quant.kind != KRS_QUANT_NONE) {
-        return krs_check_fail(c, "the matrix is not dense, of a row of kernel weights per channel");
-    }
-    if (op->bias != KRS_NO_MATRIX && !krs_is_vector(c, op->bias, width)) {
-        return krs_check_fail(c, "the bias is no vector of the channels");
-    }
-    if (!krs_is_activation(op->conv.act)) {
-        return krs_check_fail(c, "unknown activation");
-    }
-    return check_state(c);
+    return check_conv_weights(c, width);
 }
 
 static bool has_sound_heads(const krs_op *op)
@@ -86,26 +92,18 @@ static bool has_sound_heads(const krs_op *op)
            n_v <= KRS_PROGRAM_MAX_WIDTH / KRS_PROGRAM_MAX_HEAD_DIM;
 }
 
-krs_status krs_check_delta(const krs_checker *c)
+static bool is_other_slot(const krs_checker *c, int64_t width)
 {
     const krs_op *op = krs_checked_op(c);
-    if (!has_sound_heads(op)) {
-        return krs_check_fail(c, "heads that do not divide, or dims out of range");
-    }
-    const int64_t n_k = op->delta.n_k_heads;
+    return krs_is_slot(c, op->out) && krs_checked_rows(c, op->out) == KRS_ROWS_ALL &&
+           krs_checked_width(c, op->out) == width && op->out != op->in && op->out != op->in2 &&
+           op->out != op->in3;
+}
+
+static krs_status check_delta_weights(const krs_checker *c)
+{
+    const krs_op *op = krs_checked_op(c);
     const int64_t n_v = op->delta.n_v_heads;
-    const int64_t n_out = n_v * op->delta.v_dim;
-    if (!is_row_slot(c, op->in, 2 * n_k * op->delta.k_dim + n_out)) {
-        return krs_check_fail(c, "in must be a written slot of q, k and v per token");
-    }
-    if (!is_row_slot(c, op->in2, n_v) || !is_row_slot(c, op->in3, n_v)) {
-        return krs_check_fail(c, "in2 and in3 must be written slots of n_v_heads per token");
-    }
-    if (!krs_is_slot(c, op->out) || krs_checked_rows(c, op->out) != KRS_ROWS_ALL ||
-        krs_checked_width(c, op->out) != n_out || op->out == op->in || op->out == op->in2 ||
-        op->out == op->in3) {
-        return krs_check_fail(c, "out must be another slot, of n_v_heads * v_dim per token");
-    }
     if (!krs_is_vector(c, op->matrix, n_v) || !krs_is_vector(c, op->bias, n_v)) {
         return krs_check_fail(c, "matrix or bias is no vector of n_v_heads");
     }
@@ -113,4 +111,24 @@ krs_status krs_check_delta(const krs_checker *c)
         return krs_check_fail(c, "eps is negative, or eps or scale no number");
     }
     return check_state(c);
+}
+
+krs_status krs_check_delta(const krs_checker *c)
+{
+    const krs_op *op = krs_checked_op(c);
+    if (!has_sound_heads(op)) {
+        return krs_check_fail(c, "heads that do not divide, or dims out of range");
+    }
+    const int64_t n_v = op->delta.n_v_heads;
+    const int64_t n_out = n_v * op->delta.v_dim;
+    if (!is_row_slot(c, op->in, 2 * (int64_t)op->delta.n_k_heads * op->delta.k_dim + n_out)) {
+        return krs_check_fail(c, "in must be a written slot of q, k and v per token");
+    }
+    if (!is_row_slot(c, op->in2, n_v) || !is_row_slot(c, op->in3, n_v)) {
+        return krs_check_fail(c, "in2 and in3 must be written slots of n_v_heads per token");
+    }
+    if (!is_other_slot(c, n_out)) {
+        return krs_check_fail(c, "out must be another slot, of n_v_heads * v_dim per token");
+    }
+    return check_delta_weights(c);
 }
