@@ -56,11 +56,11 @@ krs_status krs_config_get_int32(const json_t *object, const char *field, int32_t
     return status;
 }
 
-/* gpt2's n_inner: null is four times the width. */
+/* Where the width is called n_embd, n_inner may be null or not there, as in gpt2's own files: it is four times
+ * the width then. */
 static krs_status get_ffn(const json_t *text, krs_model_config *config, krs_error *err)
 {
-    const char *name = krs_config_spelling(text, "intermediate_size");
-    if (strcmp(name, "n_inner") == 0 && json_is_null(json_object_get(text, name))) {
+    if (strcmp(krs_config_spelling(text, "hidden_size"), "n_embd") == 0) {
         config->ffn = 4 * config->hidden;
     }
     return get_size(text, "intermediate_size", KRS_CONFIG_MAX_WIDTH, &config->ffn, err);

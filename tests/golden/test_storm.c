@@ -337,6 +337,74 @@ static void normed_heads_say_the_same_in_a_storm(void **state)
                     "\"bits\": 8, \"mode\": \"affine\"}, " SIZES "}");
 }
 
+/* Two windows, norms before and behind each block, logits through tanh. */
+static void capped_scores_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"gemma2\", \"num_key_value_heads\": 2, \"head_dim\": 32,"
+                    "\"sliding_window\": 40, \"query_pre_attn_scalar\": 32,"
+                    "\"attn_logit_softcapping\": 5.0, \"final_logit_softcapping\": 3.0, " SIZES
+                    "}");
+}
+
+static void blocks_side_by_side_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"cohere2\", \"num_key_value_heads\": 2,"
+                    "\"sliding_window\": 40, \"sliding_window_pattern\": 2,"
+                    "\"layer_norm_eps\": 1e-05, \"logit_scale\": 0.25, " SIZES "}");
+}
+
+static void learned_positions_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"gpt2\", \"vocab_size\": 2048, \"n_embd\": 128,"
+                    "\"n_layer\": 4, \"n_head\": 4, \"n_positions\": 1024, \"bos_token_id\": 2027,"
+                    "\"eos_token_id\": 2029, \"torch_dtype\": \"bfloat16\"}");
+}
+
+/* Rows of a step are grouped by expert, whoever asked for them. */
+static void experts_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape(
+        "{\"model_type\": \"qwen2_moe\", \"num_key_value_heads\": 2, \"num_experts\": 8,"
+        "\"num_experts_per_tok\": 3, \"moe_intermediate_size\": 64,"
+        "\"shared_expert_intermediate_size\": 96, \"decoder_sparse_step\": 1, " SIZES "}");
+}
+
+static void sinks_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"gpt_oss\", \"num_key_value_heads\": 2, \"head_dim\": 32,"
+                    "\"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"sliding_window\": 40,"
+                    "\"attention_bias\": true, " SIZES "}");
+}
+
+static void latent_attention_says_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"deepseek_v3\", \"num_key_value_heads\": 4,"
+                    "\"q_lora_rank\": 32, \"kv_lora_rank\": 64, \"qk_nope_head_dim\": 32,"
+                    "\"qk_rope_head_dim\": 16, \"v_head_dim\": 32, \"n_routed_experts\": 8,"
+                    "\"num_experts_per_tok\": 2, \"n_group\": 2, \"topk_group\": 1,"
+                    "\"moe_intermediate_size\": 64, \"n_shared_experts\": 1,"
+                    "\"first_k_dense_replace\": 1, \"routed_scaling_factor\": 2.5,"
+                    "\"norm_topk_prob\": true, " SIZES "}");
+}
+
+/* Prefixes are shared through checkpoints of the state, preempted sequences go back to them. */
+static void recurrent_layers_say_the_same_in_a_storm(void **state)
+{
+    (void)state;
+    storms_of_shape("{\"model_type\": \"qwen3_5_text\", \"num_key_value_heads\": 2,"
+                    "\"head_dim\": 32, \"linear_conv_kernel_dim\": 4,"
+                    "\"linear_key_head_dim\": 16, \"linear_num_key_heads\": 2,"
+                    "\"linear_num_value_heads\": 4, \"linear_value_head_dim\": 16,"
+                    "\"layer_types\": [\"linear_attention\", \"linear_attention\","
+                    "\"linear_attention\", \"full_attention\"], " SIZES "}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +414,13 @@ int main(void)
         cmocka_unit_test(sliding_windows_say_the_same_in_a_storm),
         cmocka_unit_test(biased_projections_say_the_same_in_a_storm),
         cmocka_unit_test(normed_heads_say_the_same_in_a_storm),
+        cmocka_unit_test(capped_scores_say_the_same_in_a_storm),
+        cmocka_unit_test(blocks_side_by_side_say_the_same_in_a_storm),
+        cmocka_unit_test(learned_positions_say_the_same_in_a_storm),
+        cmocka_unit_test(experts_say_the_same_in_a_storm),
+        cmocka_unit_test(sinks_say_the_same_in_a_storm),
+        cmocka_unit_test(latent_attention_says_the_same_in_a_storm),
+        cmocka_unit_test(recurrent_layers_say_the_same_in_a_storm),
     };
     cmocka_set_test_filter(getenv("KRS_STORM_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,9 @@ static void rotation_may_skip_layers(void **state)
     assert_true(!krs_layer_set_has(&c.rope_layers, 0) && c.is_scale_by_layer);
     assert_int_equal(c.ffn, 256);
     assert_int_equal(c.max_positions, 256);
+    c = accept("gpt2", "\"n_layer\":2,\"n_head\":4,\"n_embd\":32,\"vocab_size\":512,"
+                       "\"n_positions\":256"); /* gpt2's own file */
+    assert_int_equal(c.ffn, 128);
 }
 
 static void multipliers_and_switches_have_their_defaults(void **state)
