@@ -28,12 +28,17 @@ static bool is_listed(const module_list *list, krs_str name)
     return false;
 }
 
+static int64_t count_of_pieces(const module_list *list, const krs_weight_form *form)
+{
+    return form->pieces == KRS_DIM_NONE ? 1 : krs_dim_of(list->config, form->pieces);
+}
+
 /* How many tensors a name stands for: its pieces, the experts of a second '#', or one. */
 static int32_t count_of(const module_list *list, const krs_weight_name *pattern)
 {
     const char *first = strchr(pattern->name, '#');
     if (pattern->form.pieces != KRS_DIM_NONE) {
-        return (int32_t)krs_dim_of(list->config, pattern->form.pieces);
+        return (int32_t)count_of_pieces(list, &pattern->form);
     }
     return first && strchr(first + 1, '#') ? list->config->experts.n : 1;
 }
@@ -46,9 +51,13 @@ static krs_synth_module describe(const module_list *list, const krs_weight_name 
     const krs_dim rows = form->of != KRS_DIM_NONE ? form->of : shape->rows;
     const krs_traits rule = list->family->bias[pattern->role];
     const int64_t n_in = krs_dim_of(list->config, shape->columns);
+    /* The columns of a tensor whose groups are turned are rows of the role. */
+    const int64_t n_columns = form->is_turned ? krs_dim_of(list->config, shape->rows) /
+                                                    krs_dim_of(list->config, form->groups)
+                                              : n_in / count_of_pieces(list, form);
     return (krs_synth_module){
         .n_out = shape->rows == KRS_DIM_ONE ? 0 : krs_dim_of(list->config, rows),
-        .n_in = form->pieces == KRS_DIM_NONE ? n_in : n_in / count_of(list, pattern),
+        .n_in = n_columns,
         .n_stack = form->is_stacked ? list->config->experts.n : 0,
         .is_transposed = form->is_transposed,
         .is_depthwise = form->is_depthwise,
@@ -86,13 +95,19 @@ static krs_status add_role(module_list *list, krs_role role, int32_t layer, krs_
     return status;
 }
 
+/* All weights of a step. Where a family may have gate and up of its experts in one, they are two here. */
 static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
 {
+    const krs_role roles[] = {step->role, step->bias_role, step->up_role, step->down_role};
     module_list *list = ctx;
-    if (step->role == KRS_ROLE_NONE || (step->role == KRS_ROLE_HEAD && list->config->is_tied)) {
-        return KRS_OK;
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < sizeof(roles) / sizeof(roles[0]); i++) {
+        const bool is_tied = roles[i] == KRS_ROLE_HEAD && list->config->is_tied;
+        if (roles[i] != KRS_ROLE_NONE && !is_tied) {
+            status = add_role(list, roles[i], layer, err);
+        }
     }
-    return add_role(list, step->role, layer, err);
+    return status;
 }
 
 /* Modules of one layer at most: each role, and again for each expert, head and key head. */
