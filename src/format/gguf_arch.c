@@ -22,84 +22,110 @@ static const gguf_field common_fields[] = {
 };
 
 static const gguf_name llama_names[] = {
-    {"token_embd", "model.embed_tokens"},
-    {"output_norm", "model.norm"},
-    {"output", "lm_head"},
-    {"blk.#.attn_norm", "model.layers.#.input_layernorm"},
-    {"blk.#.attn_q", "model.layers.#.self_attn.q_proj"},
-    {"blk.#.attn_k", "model.layers.#.self_attn.k_proj"},
-    {"blk.#.attn_v", "model.layers.#.self_attn.v_proj"},
-    {"blk.#.attn_qkv", "model.layers.#.self_attn.qkv_proj"},
-    {"blk.#.attn_output", "model.layers.#.self_attn.o_proj"},
-    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_norm"},
-    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_norm"},
-    {"blk.#.ffn_norm", "model.layers.#.post_attention_layernorm"},
-    {"blk.#.ffn_gate", "model.layers.#.mlp.gate_proj"},
-    {"blk.#.ffn_up", "model.layers.#.mlp.up_proj"},
-    {"blk.#.ffn_down", "model.layers.#.mlp.down_proj"},
-    {"blk.#.ffn_gate_inp", "model.layers.#.mlp.gate"},
-    {"blk.#.ffn_gate_exps", "model.layers.#.mlp.experts.@.gate_proj"},
-    {"blk.#.ffn_up_exps", "model.layers.#.mlp.experts.@.up_proj"},
-    {"blk.#.ffn_down_exps", "model.layers.#.mlp.experts.@.down_proj"},
-    {"blk.#.ffn_gate_inp_shexp", "model.layers.#.mlp.shared_expert_gate"},
-    {"blk.#.ffn_gate_shexp", "model.layers.#.mlp.shared_expert.gate_proj"},
-    {"blk.#.ffn_up_shexp", "model.layers.#.mlp.shared_expert.up_proj"},
-    {"blk.#.ffn_down_shexp", "model.layers.#.mlp.shared_expert.down_proj"},
-    {NULL, NULL},
+    {"token_embd", "model.embed_tokens", false},
+    {"output_norm", "model.norm", false},
+    {"output", "lm_head", false},
+    {"blk.#.attn_norm", "model.layers.#.input_layernorm", false},
+    {"blk.#.attn_q", "model.layers.#.self_attn.q_proj", false},
+    {"blk.#.attn_k", "model.layers.#.self_attn.k_proj", false},
+    {"blk.#.attn_v", "model.layers.#.self_attn.v_proj", false},
+    {"blk.#.attn_qkv", "model.layers.#.self_attn.qkv_proj", false},
+    {"blk.#.attn_output", "model.layers.#.self_attn.o_proj", false},
+    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_norm", false},
+    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_norm", false},
+    {"blk.#.ffn_norm", "model.layers.#.post_attention_layernorm", false},
+    {"blk.#.ffn_gate", "model.layers.#.mlp.gate_proj", false},
+    {"blk.#.ffn_up", "model.layers.#.mlp.up_proj", false},
+    {"blk.#.ffn_down", "model.layers.#.mlp.down_proj", false},
+    {"blk.#.ffn_gate_inp", "model.layers.#.mlp.gate", false},
+    {"blk.#.ffn_gate_exps", "model.layers.#.mlp.experts.@.gate_proj", false},
+    {"blk.#.ffn_up_exps", "model.layers.#.mlp.experts.@.up_proj", false},
+    {"blk.#.ffn_down_exps", "model.layers.#.mlp.experts.@.down_proj", false},
+    {"blk.#.ffn_gate_inp_shexp", "model.layers.#.mlp.shared_expert_gate", true},
+    {"blk.#.ffn_gate_shexp", "model.layers.#.mlp.shared_expert.gate_proj", false},
+    {"blk.#.ffn_up_shexp", "model.layers.#.mlp.shared_expert.up_proj", false},
+    {"blk.#.ffn_down_shexp", "model.layers.#.mlp.shared_expert.down_proj", false},
+    {NULL, NULL, false},
 };
 
 static const gguf_name mixtral_names[] = {
-    {"blk.#.ffn_gate_inp", "model.layers.#.block_sparse_moe.gate"},
-    {"blk.#.ffn_gate_exps", "model.layers.#.block_sparse_moe.experts.@.w1"},
-    {"blk.#.ffn_up_exps", "model.layers.#.block_sparse_moe.experts.@.w3"},
-    {"blk.#.ffn_down_exps", "model.layers.#.block_sparse_moe.experts.@.w2"},
-    {NULL, NULL},
+    {"blk.#.ffn_gate_inp", "model.layers.#.block_sparse_moe.gate", false},
+    {"blk.#.ffn_gate_exps", "model.layers.#.block_sparse_moe.experts.@.w1", false},
+    {"blk.#.ffn_up_exps", "model.layers.#.block_sparse_moe.experts.@.w3", false},
+    {"blk.#.ffn_down_exps", "model.layers.#.block_sparse_moe.experts.@.w2", false},
+    {NULL, NULL, false},
 };
 
 /* Norms behind the blocks too. */
 static const gguf_name gemma2_names[] = {
-    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm"},
-    {"blk.#.ffn_norm", "model.layers.#.pre_feedforward_layernorm"},
-    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm"},
-    {NULL, NULL},
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm", false},
+    {"blk.#.ffn_norm", "model.layers.#.pre_feedforward_layernorm", false},
+    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm", false},
+    {NULL, NULL, false},
 };
 
 /* Norms behind the blocks only. */
 static const gguf_name olmo2_names[] = {
-    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm"},
-    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm"},
-    {NULL, NULL},
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm", false},
+    {"blk.#.post_ffw_norm", "model.layers.#.post_feedforward_layernorm", false},
+    {NULL, NULL, false},
 };
 
 static const gguf_name phi3_names[] = {
-    {"blk.#.ffn_up", "model.layers.#.mlp.gate_up_proj"},
-    {NULL, NULL},
+    {"blk.#.ffn_up", "model.layers.#.mlp.gate_up_proj", false},
+    {NULL, NULL, false},
 };
 
 static const gguf_name starcoder2_names[] = {
-    {"blk.#.ffn_up", "model.layers.#.mlp.c_fc"},
-    {"blk.#.ffn_down", "model.layers.#.mlp.c_proj"},
-    {NULL, NULL},
+    {"blk.#.ffn_up", "model.layers.#.mlp.c_fc", false},
+    {"blk.#.ffn_down", "model.layers.#.mlp.c_proj", false},
+    {NULL, NULL, false},
 };
 
 /* A norm for each head, stacked. */
 static const gguf_name stablelm_names[] = {
-    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_layernorm.norms.@"},
-    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_layernorm.norms.@"},
-    {NULL, NULL},
+    {"blk.#.attn_q_norm", "model.layers.#.self_attn.q_layernorm.norms.@", false},
+    {"blk.#.attn_k_norm", "model.layers.#.self_attn.k_layernorm.norms.@", false},
+    {NULL, NULL, false},
 };
 
 static const gguf_name gpt2_names[] = {
-    {"token_embd", "transformer.wte"},
-    {"position_embd", "transformer.wpe"},
-    {"output_norm", "transformer.ln_f"},
-    {"blk.#.attn_norm", "transformer.h.#.ln_1"},
-    {"blk.#.attn_qkv", "transformer.h.#.attn.c_attn"},
-    {"blk.#.attn_output", "transformer.h.#.attn.c_proj"},
-    {"blk.#.ffn_norm", "transformer.h.#.ln_2"},
-    {"blk.#.ffn_up", "transformer.h.#.mlp.c_fc"},
-    {"blk.#.ffn_down", "transformer.h.#.mlp.c_proj"},
-    {NULL, NULL},
+    {"token_embd", "transformer.wte", false},
+    {"position_embd", "transformer.wpe", false},
+    {"output_norm", "transformer.ln_f", false},
+    {"blk.#.attn_norm", "transformer.h.#.ln_1", false},
+    {"blk.#.attn_qkv", "transformer.h.#.attn.c_attn", false},
+    {"blk.#.attn_output", "transformer.h.#.attn.c_proj", false},
+    {"blk.#.ffn_norm", "transformer.h.#.ln_2", false},
+    {"blk.#.ffn_up", "transformer.h.#.mlp.c_fc", false},
+    {"blk.#.ffn_down", "transformer.h.#.mlp.c_proj", false},
+    {NULL, NULL, false},
+};
+
+static const gguf_name gpt_oss_names[] = {
+    {"blk.#.attn_sinks", "model.layers.#.self_attn.sinks!", false},
+    {"blk.#.post_attention_norm", "model.layers.#.post_attention_layernorm", false},
+    {"blk.#.ffn_gate_inp", "model.layers.#.mlp.router", false},
+    {"blk.#.ffn_gate_exps", "model.layers.#.mlp.experts.gate_proj", false}, /* stays a stack */
+    {"blk.#.ffn_up_exps", "model.layers.#.mlp.experts.up_proj", false},
+    {"blk.#.ffn_down_exps", "model.layers.#.mlp.experts.down_proj", false},
+    {NULL, NULL, false},
+};
+
+static const gguf_field gpt_oss_fields[] = {
+    {"attention.sliding_window", "sliding_window", GGUF_FIELD_INT},
+    {"expert_count", "num_local_experts", GGUF_FIELD_INT},
+    {"expert_used_count", "num_experts_per_tok", GGUF_FIELD_INT},
+    {"expert_feed_forward_length", "intermediate_size", GGUF_FIELD_INT},
+    {NULL, NULL, GGUF_FIELD_INT},
+};
+
+static const gguf_field qwen_moe_fields[] = {
+    {"expert_count", "num_experts", GGUF_FIELD_INT},
+    {"expert_used_count", "num_experts_per_tok", GGUF_FIELD_INT},
+    {"expert_feed_forward_length", "moe_intermediate_size", GGUF_FIELD_INT},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", GGUF_FIELD_INT},
+    {NULL, NULL, GGUF_FIELD_INT},
 };
 
 static const gguf_field gemma_fields[] = {
@@ -161,6 +187,16 @@ static const gguf_arch archs[] = {
      .has_experts = true},
     {.name = "qwen2", .model_type = "qwen2"},
     {.name = "qwen3", .model_type = "qwen3"},
+    {.name = "qwen2moe", .model_type = "qwen2_moe", .fields = qwen_moe_fields},
+    {.name = "qwen3moe",
+     .model_type = "qwen3_moe",
+     .fields = qwen_moe_fields,
+     .constants = "{\"norm_topk_prob\": true}"},
+    {.name = "gpt-oss",
+     .model_type = "gpt_oss",
+     .names = gpt_oss_names,
+     .fields = gpt_oss_fields,
+     .is_yarn_untruncated = true},
     {.name = "gemma", .model_type = "gemma", .changes = {.is_norm_offset_added = true}},
     {.name = "gemma2",
      .model_type = "gemma2",

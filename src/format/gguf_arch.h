@@ -8,7 +8,10 @@
 /* A tensor: "blk.#.ffn_up" and the module it was made from; '#' stands for the layer in both. */
 typedef struct gguf_name {
     const char *gguf; /* without its ".weight" or ".bias"; NULL ends a list */
-    const char *hub;  /* '@' stands for the expert: the tensor is a stack of them */
+    /* '#' for the layer, '@' for the expert: then the tensor is a stack of them. A last '!' keeps the
+     * ".weight" away, as the hub has some. */
+    const char *hub;
+    bool is_row; /* a vector here, a matrix of one row on the hub */
 } gguf_name;
 
 typedef enum gguf_field_kind {
@@ -32,6 +35,8 @@ typedef struct gguf_arch {
     /* gemma: queries are scaled by head_dim, but in models of so many layers by hidden / heads; 0: the
      * family has no scalar */
     int32_t query_scalar_layers;
+    const char *constants;    /* JSON: fields that the architecture implies; NULL: none */
+    bool is_yarn_untruncated; /* `truncate` of yarn is false */
     krs_weight_changes changes;
     bool has_experts; /* the second of two rows of one name, for files with an expert_count */
 } gguf_arch;

@@ -16,6 +16,7 @@
 #define MAX_ROPE_FACTORS  (KRS_CONFIG_MAX_HEAD_DIM / 2)
 #define MAX_ROPE_KIND     32 /* bytes of rope.scaling.type */
 #define DEFAULT_POSITIONS 4096
+#define DEFAULT_THETA     10000.0
 
 typedef struct maker {
     const krs_gguf *gguf;
@@ -144,6 +145,35 @@ static json_int_t head_dim_of(const maker *m)
     const json_int_t said = int_of(m, "head_dim");
     const json_int_t heads = int_of(m, "num_attention_heads");
     return said > 0 || heads <= 0 ? said : int_of(m, "hidden_size") / heads;
+}
+
+/* What a file may leave out means the format's own default, not that of the family's class. */
+static krs_status put_defaults(const maker *m)
+{
+    krs_status status = KRS_OK;
+    if (!json_object_get(m->doc, "num_key_value_heads")) {
+        status =
+            put(m, m->doc, "num_key_value_heads", json_integer(int_of(m, "num_attention_heads")));
+    }
+    if (status == KRS_OK && !json_object_get(m->doc, "head_dim") && head_dim_of(m) > 0) {
+        status = put(m, m->doc, "head_dim", json_integer(head_dim_of(m)));
+    }
+    return status;
+}
+
+static krs_status put_constants(const maker *m)
+{
+    if (!m->arch->constants) {
+        return KRS_OK;
+    }
+    const krs_json_limits limits = {KRS_CONFIG_MAX_BYTES, false};
+    json_t *constants;
+    krs_status status = krs_json_parse(krs_str_of(m->arch->constants), &limits, &constants, m->err);
+    if (status == KRS_OK && json_object_update(m->doc, constants) != 0) {
+        status = krs_fail(m->err, KRS_ENOMEM, "config.json: out of memory");
+    }
+    json_decref(constants);
+    return status;
 }
 
 /* Gemma's scale of the queries, which the file leaves to its reader. */
@@ -281,7 +311,8 @@ static krs_status read_stretch(const maker *m, json_t *rope)
     if (status == KRS_OK && is_yarn) {
         status = copy_real(m, rope, "rope.scaling.yarn_beta_slow", "beta_slow");
     }
-    return status;
+    return status == KRS_OK && m->arch->is_yarn_untruncated ? put(m, rope, "truncate", json_false())
+                                                            : status;
 }
 
 static krs_status read_rope(const maker *m)
@@ -291,6 +322,9 @@ static krs_status read_rope(const maker *m)
     krs_status status = put(m, m->doc, "rope_parameters", rope); /* freed with the document */
     if (status == KRS_OK) {
         status = put(m, rope, "rope_type", json_string("default"));
+    }
+    if (status == KRS_OK) {
+        status = put(m, rope, "rope_theta", json_real(DEFAULT_THETA));
     }
     if (status == KRS_OK) {
         status = copy_real(m, rope, "rope.freq_base", "rope_theta");
@@ -348,8 +382,9 @@ static krs_status read_stops(const maker *m)
 
 static krs_status make(const maker *m)
 {
-    static krs_status (*const parts[])(const maker *) = {read_from_tensors, read_query_scalar,
-                                                         read_rotated, read_rope, read_stops};
+    static krs_status (*const parts[])(const maker *) = {
+        read_from_tensors, put_defaults, put_constants, read_query_scalar,
+        read_rotated,      read_rope,    read_stops};
     krs_status status = put(m, m->doc, "model_type", json_string(m->arch->model_type));
     if (status == KRS_OK) {
         status = put(m, m->doc, "architectures", json_pack("[s]", m->arch->name));

@@ -97,13 +97,14 @@ static krs_str write_name(krs_arena *names, const char *rule, const parts *p, in
             at += p->layer.len;
         } else if (*rule == '@') {
             at += (size_t)snprintf(text + at, sizeof(text) - at, "%" PRId64, expert);
-        } else {
+        } else if (*rule != '!') {
             text[at++] = *rule;
         }
     }
     KRS_CHECK(*rule == '\0'); /* rules are ours, and short */
-    memcpy(text + at, p->suffix.ptr, p->suffix.len);
-    return krs_arena_copy(names, (krs_str){text, at + p->suffix.len});
+    const size_t n_suffix = rule[-1] == '!' ? 0 : p->suffix.len;
+    memcpy(text + at, p->suffix.ptr, n_suffix);
+    return krs_arena_copy(names, (krs_str){text, at + n_suffix});
 }
 
 /* Tensors that this one becomes. */
@@ -135,6 +136,11 @@ static krs_status add(krs_gguf_weights *w, const gguf_arch *arch, const krs_tens
         *out = *tensor;
         if (is_sliced) {
             slice(tensor, i, out);
+        }
+        if (rule && rule->is_row && out->rank == 1) {
+            out->rank = 2;
+            out->dims[1] = out->dims[0];
+            out->dims[0] = 1;
         }
         if (rule) {
             out->name = write_name(&w->names, rule->hub, &p, i);

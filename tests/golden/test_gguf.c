@@ -73,10 +73,11 @@ static double distance(const logits *got, const float *want, size_t n_rows, size
 }
 
 static const char *const names[] = {
-    "llama",      "llama-bias",    "llama-mha",  "llama3-rope", "mistral-headdim", "qwen2",
-    "qwen2-tied", "qwen3",         "qwen3-yarn", "gemma",       "gemma2",          "gemma3",
-    "phi3",       "phi3-longrope", "olmo2",      "granite",     "smollm3",         "cohere2",
-    "starcoder2", "stablelm",      "gpt2",
+    "llama",   "llama-bias", "llama-mha", "llama3-rope",   "mistral-headdim",
+    "qwen2",   "qwen2-tied", "qwen3",     "qwen3-yarn",    "gemma",
+    "gemma2",  "gemma3",     "phi3",      "phi3-longrope", "olmo2",
+    "granite", "smollm3",    "cohere2",   "starcoder2",    "stablelm",
+    "mixtral", "qwen2_moe",  "qwen3_moe", "gpt_oss",       "gpt2",
 };
 
 static uint32_t read_prompt(const char *dir, uint32_t prompt[MAX_PROMPT])
@@ -170,11 +171,39 @@ static void every_block_type_answers_as_its_numbers(void **state)
     assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }
 
+/* Stacks of experts are cut into their blocks. */
+static void experts_in_blocks_answer_as_their_numbers(void **state)
+{
+    (void)state;
+    static const char *const mixtures[] = {"mixtral", "qwen3_moe", "gpt_oss"};
+    for (size_t i = 0; i < sizeof(mixtures) / sizeof(mixtures[0]); i++) {
+        char dir[KRS_OS_PATH_BYTES];
+        char blocks[KRS_OS_PATH_BYTES];
+        char widened[KRS_OS_PATH_BYTES];
+        uint32_t prompt[MAX_PROMPT];
+        (void)snprintf(dir, sizeof(dir), CASES_DIR "%s", mixtures[i]);
+        const uint32_t n = read_prompt(dir, prompt);
+        krs_golden_folder folder;
+        krs_golden_folder_open(&folder, mixtures[i]);
+        write_model(folder.dir, 2, blocks);
+        write_model(folder.dir, 2 | KRS_GGUF_WIDENED, widened);
+        krs_golden_folder_close(&folder);
+        logits want = answer(widened, "ref", prompt, n);
+        logits got = answer(blocks, "ref", prompt, n);
+        assert_true(distance(&got, want.values, n, want.n / n) == 0.0);
+        free(want.values);
+        free(got.values);
+        remove_model(blocks);
+        remove_model(widened);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case_answers_as_its_folder),
         cmocka_unit_test(every_block_type_answers_as_its_numbers),
+        cmocka_unit_test(experts_in_blocks_answer_as_their_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,33 @@ static const krs_gguf_rule krs_gguf_gpt2_rules[] = {
     {NULL, NULL},
 };
 
+static const krs_gguf_rule krs_gguf_mixtral_rules[] = {
+    {"layers.#.block_sparse_moe.gate", "blk.#.ffn_gate_inp"},
+    {"layers.#.block_sparse_moe.experts.0.w1", "blk.#.ffn_gate_exps"},
+    {"layers.#.block_sparse_moe.experts.0.w2", "blk.#.ffn_down_exps"},
+    {"layers.#.block_sparse_moe.experts.0.w3", "blk.#.ffn_up_exps"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_rule krs_gguf_moe_rules[] = {
+    {"layers.#.mlp.gate", "blk.#.ffn_gate_inp"},
+    {"layers.#.mlp.experts.0.gate_proj", "blk.#.ffn_gate_exps"},
+    {"layers.#.mlp.experts.0.down_proj", "blk.#.ffn_down_exps"},
+    {"layers.#.mlp.experts.0.up_proj", "blk.#.ffn_up_exps"},
+    {"layers.#.mlp.shared_expert_gate", "blk.#.ffn_gate_inp_shexp"},
+    {"layers.#.mlp.shared_expert.gate_proj", "blk.#.ffn_gate_shexp"},
+    {"layers.#.mlp.shared_expert.down_proj", "blk.#.ffn_down_shexp"},
+    {"layers.#.mlp.shared_expert.up_proj", "blk.#.ffn_up_shexp"},
+    {NULL, NULL},
+};
+
+static const krs_gguf_rule krs_gguf_gpt_oss_rules[] = {
+    {"layers.#.self_attn.sinks", "blk.#.attn_sinks.weight"},
+    {"layers.#.post_attention_layernorm", "blk.#.post_attention_norm"},
+    {"layers.#.mlp.router", "blk.#.ffn_gate_inp"},
+    {NULL, NULL},
+};
+
 static const krs_gguf_style krs_gguf_styles[] = {
     {"llama", "llama", true, 0, krs_gguf_no_rules},
     {"mistral", "llama", true, 0, krs_gguf_no_rules},
@@ -102,6 +129,10 @@ static const krs_gguf_style krs_gguf_styles[] = {
     {"starcoder2", "starcoder2", false, 0, krs_gguf_starcoder2_rules},
     {"stablelm", "stablelm", false, 0, krs_gguf_no_rules},
     {"gpt2", "gpt2", false, 0, krs_gguf_gpt2_rules},
+    {"gpt_oss", "gpt-oss", false, 0, krs_gguf_gpt_oss_rules},
+    {"mixtral", "llama", true, 0, krs_gguf_mixtral_rules},
+    {"qwen2_moe", "qwen2moe", false, 0, krs_gguf_moe_rules},
+    {"qwen3_moe", "qwen3moe", false, 0, krs_gguf_moe_rules},
 };
 
 static inline const krs_gguf_style *krs_gguf_style_of(const char *model_type)
@@ -231,19 +262,132 @@ static inline void krs_gguf_put_blocks(krs_gguf_file *f, const char *name, const
     free(bytes);
 }
 
+/* Number of the expert in a name; -1: none. */
+static inline int krs_gguf_expert_of(krs_str name)
+{
+    const size_t at = krs_str_find(name, KRS_STR(".experts."), 0);
+    return at == SIZE_MAX ? -1 : atoi(name.ptr + at + strlen(".experts."));
+}
+
+/* The numbers of a tensor; of expert 0, those of all experts one after the other, and their shape in
+ * like. */
+static inline float *krs_gguf_gather(const krs_safetensors *st, krs_tensor *like, size_t *n)
+{
+    const size_t one = like->n_bytes / krs_dtype_bytes(like->dtype);
+    const size_t at = krs_str_find(like->name, KRS_STR(".experts."), 0);
+    float *w = malloc(KRS_GGUF_MAX_ELEMENT * sizeof(*w));
+    assert_non_null(w);
+    *n = 0;
+    for (int expert = 0; expert == 0 || at != SIZE_MAX; expert++) {
+        char name[192];
+        const krs_str head = {like->name.ptr, at == SIZE_MAX ? like->name.len : at};
+        (void)snprintf(name, sizeof(name), "%.*s", KRS_STR_ARGS(head));
+        if (at != SIZE_MAX) {
+            const size_t tail = krs_str_find(like->name, KRS_STR("."), at + strlen(".experts."));
+            (void)snprintf(name, sizeof(name), "%.*s.experts.%d%.*s", KRS_STR_ARGS(head), expert,
+                           (int)(like->name.len - tail), like->name.ptr + tail);
+        }
+        const krs_tensor *part = krs_safetensors_find(st, krs_str_of(name));
+        if (!part) {
+            like->dims[2] = like->dims[1];
+            like->dims[1] = like->dims[0];
+            like->dims[0] = expert;
+            like->rank = 3;
+            break;
+        }
+        assert_true(*n + one <= KRS_GGUF_MAX_ELEMENT);
+        assert_true(krs_f32_of_any(part->dtype, part->data, one, w + *n));
+        *n += one;
+    }
+    return w;
+}
+
+static inline void krs_gguf_put_any(krs_gguf_file *f, const char *name, const krs_tensor *like,
+                                    float *w, size_t n, uint32_t type)
+{
+    const krs_gguf_type_info *info = krs_gguf_type_find(type & 0xFFFF);
+    if (like->rank < 2 || like->dims[like->rank - 1] % info->n_elements != 0) {
+        krs_gguf_put_numbers(f, name, like, w, n, 0);
+    } else if (info->quant.kind == KRS_QUANT_NONE) {
+        krs_gguf_put_numbers(f, name, like, w, n, type);
+    } else {
+        krs_gguf_put_blocks(f, name, like, w, n, type);
+    }
+}
+
+/* One of `every` interleaved parts of gpt-oss's expert tensors, [experts, in, every * out] or the biases
+ * [experts, every * out]; weights are turned to [experts, out, in]. */
+static inline void krs_gguf_put_experts(krs_gguf_file *f, const char *name, const krs_tensor *from,
+                                        int64_t part, int64_t every, uint32_t type)
+{
+    const bool is_bias = from->rank == 2;
+    const int64_t n_experts = from->dims[0];
+    const int64_t n_in = is_bias ? 1 : from->dims[1];
+    const int64_t n_out = from->dims[from->rank - 1] / every;
+    const size_t n = (size_t)(n_experts * n_in * n_out);
+    float *w = malloc(n * (size_t)every * sizeof(*w));
+    float *out = malloc(n * sizeof(*out));
+    assert_true(w && out);
+    assert_true(krs_f32_of_any(from->dtype, from->data, n * (size_t)every, w));
+    for (int64_t e = 0; e < n_experts; e++) {
+        for (int64_t i = 0; i < n_in; i++) {
+            for (int64_t o = 0; o < n_out; o++) {
+                out[(e * n_out + o) * n_in + i] = w[((e * n_in + i) * n_out + o) * every + part];
+            }
+        }
+    }
+    krs_tensor like = {.rank = is_bias ? 2 : 3, .dims = {n_experts, n_out, n_in}};
+    krs_gguf_put_any(f, name, &like, out, n, is_bias ? 0 : type);
+    free(out);
+    free(w);
+}
+
+/* gpt-oss's experts; false: it is another tensor. */
+static inline bool krs_gguf_convert_stack(krs_gguf_file *f, const krs_tensor *from, uint32_t type)
+{
+    static const struct {
+        const char *hub;
+        const char *gguf;
+        int64_t part;
+        int64_t every;
+    } parts[] = {
+        {".mlp.experts.gate_up_proj", "ffn_gate_exps.weight", 0, 2},
+        {".mlp.experts.gate_up_proj", "ffn_up_exps.weight", 1, 2},
+        {".mlp.experts.gate_up_proj_bias", "ffn_gate_exps.bias", 0, 2},
+        {".mlp.experts.gate_up_proj_bias", "ffn_up_exps.bias", 1, 2},
+        {".mlp.experts.down_proj", "ffn_down_exps.weight", 0, 1},
+        {".mlp.experts.down_proj_bias", "ffn_down_exps.bias", 0, 1},
+    };
+    bool is_stack = false;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (krs_str_ends_with(from->name, krs_str_of(parts[i].hub))) {
+            char name[128];
+            const int layer = atoi(from->name.ptr + strlen("model.layers."));
+            (void)snprintf(name, sizeof(name), "blk.%d.%s", layer, parts[i].gguf);
+            krs_gguf_put_experts(f, name, from, parts[i].part, parts[i].every, type);
+            is_stack = true;
+        }
+    }
+    return is_stack;
+}
+
 static inline void krs_gguf_convert_tensor(krs_gguf_file *f, const krs_gguf_style *style,
-                                           const json_t *config, const krs_tensor *from,
-                                           uint32_t type)
+                                           const json_t *config, const krs_safetensors *st,
+                                           const krs_tensor *from, uint32_t type)
 {
     char name[128];
     krs_tensor like = *from;
     krs_tensor *tensor = &like;
+    if (krs_gguf_convert_stack(f, from, type) || krs_gguf_expert_of(from->name) > 0) {
+        return; /* done, or done with the first one */
+    }
     krs_gguf_rename(style, tensor->name, name);
-    const size_t n = tensor->n_bytes / krs_dtype_bytes(tensor->dtype);
-    assert_true(n <= KRS_GGUF_MAX_ELEMENT);
-    float *w = malloc(n * sizeof(*w));
-    assert_non_null(w);
-    assert_true(krs_f32_of_any(tensor->dtype, tensor->data, n, w));
+    size_t n;
+    float *w = krs_gguf_gather(st, tensor, &n);
+    if (tensor->rank == 2 && tensor->dims[0] == 1) { /* converters drop dimensions of 1 */
+        tensor->rank = 1;
+        tensor->dims[0] = tensor->dims[1];
+    }
     const bool is_q = strstr(name, "attn_q.") != NULL;
     const bool is_k = strstr(name, "attn_k.") != NULL;
     if (style->is_permuted && (is_q || is_k)) {
@@ -257,15 +401,7 @@ static inline void krs_gguf_convert_tensor(krs_gguf_file *f, const krs_gguf_styl
     for (size_t i = 0; strstr(name, "norm.weight") && i < n; i++) {
         w[i] += style->norm_added;
     }
-    const krs_gguf_type_info *info = krs_gguf_type_find(type & 0xFFFF);
-    const bool is_matrix = tensor->rank > 1;
-    if (!is_matrix || tensor->dims[tensor->rank - 1] % info->n_elements != 0) {
-        krs_gguf_put_numbers(f, name, tensor, w, n, 0);
-    } else if (info->quant.kind == KRS_QUANT_NONE) {
-        krs_gguf_put_numbers(f, name, tensor, w, n, type);
-    } else {
-        krs_gguf_put_blocks(f, name, tensor, w, n, type);
-    }
+    krs_gguf_put_any(f, name, tensor, w, n, type);
     free(w);
 }
 
@@ -391,6 +527,11 @@ static inline void krs_gguf_convert_settings(krs_gguf_file *f, const krs_gguf_st
         {"n_head", "attention.head_count"},
         {"n_positions", "context_length"},
         {"sliding_window", "attention.sliding_window"},
+        {"num_local_experts", "expert_count"},
+        {"num_experts", "expert_count"},
+        {"num_experts_per_tok", "expert_used_count"},
+        {"moe_intermediate_size", "expert_feed_forward_length"},
+        {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
     };
     static const struct {
         const char *field;
@@ -446,7 +587,7 @@ static inline void krs_gguf_convert(const char *dir, uint32_t type, krs_gguf_fil
     krs_safetensors *st = NULL;
     assert_int_equal(krs_safetensors_open(dir, KRS_OS_MAP_SHARED_PAGES, NULL, &st, NULL), KRS_OK);
     for (uint32_t i = 0; i < krs_safetensors_count(st); i++) {
-        krs_gguf_convert_tensor(f, style, config, krs_safetensors_at(st, i), type);
+        krs_gguf_convert_tensor(f, style, config, st, krs_safetensors_at(st, i), type);
     }
     krs_safetensors_close(st);
     json_decref(config);
