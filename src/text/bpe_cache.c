@@ -39,8 +39,8 @@ krs_bpe_long_word *krs_bpe_cache_long(const krs_bpe_cache *cache, krs_str word, 
                                       uint64_t *hash, bool *is_there)
 {
     *is_there = false;
-    if (word.len > KRS_BPE_LONG_WORD_BYTES) {
-        return NULL;
+    if (word.len > KRS_BPE_LONG_WORD_BYTES || word.len <= KRS_BPE_WORD_IDS) {
+        return NULL; /* so few bytes have as few ids, and such a word is kept with the short ones */
     }
     *hash = (krs_str_hash(word, HASH_SEED) & ~UINT64_C(1)) | is_part; /* the lowest bit: which */
     krs_bpe_long_word *line = &cache->longs[*hash & (N_LONGS - 1)];

@@ -123,7 +123,7 @@ KRS_MUST_USE static inline krs_status krs_bpe_word_append(const krs_bpe_word *wo
 void krs_bpe_cache_keep(krs_bpe_word *set, krs_bpe_key key, const uint32_t *ids, size_t n);
 
 /* The line of a longer word: the word if it is there (*is_there), else what is to be overwritten. NULL:
- * longer than a line holds. */
+ * longer than a line holds, or so short that it is never kept here. */
 krs_bpe_long_word *krs_bpe_cache_long(const krs_bpe_cache *cache, krs_str word, bool is_part,
                                       uint64_t *hash, bool *is_there);
 void krs_bpe_cache_keep_long(krs_bpe_long_word *line, krs_str word, uint64_t hash,

@@ -36,6 +36,11 @@ static size_t best_of(const scan *s, size_t n_pairs)
 static size_t merge_short(const krs_bpe *bpe, uint32_t *ids, size_t n)
 {
     scan s;
+    for (size_t i = 0; i + 1 < n;
+         i++) { /* the table is larger than most caches: ask for all at once */
+        const uint64_t key = krs_bpe_key_of_pair(ids[i], ids[i + 1]);
+        __builtin_prefetch(&bpe->pairs[krs_bpe_slot(bpe, key)]);
+    }
     for (size_t i = 0; i + 1 < n; i++) {
         rank_pair(bpe, &s, ids, i);
     }

@@ -126,11 +126,32 @@ size_t krs_str_ascii_run(krs_str s)
     return i;
 }
 
+/* Bytes of the characters at the start of s that need no row of the table: two bytes, or three but for
+ * E0 and ED, whose second byte is limited. */
+static size_t plain_run(krs_str s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    size_t i = 0;
+    while (s.len - i >= 3) {
+        const bool is_second = (p[i + 1] & 0xC0u) == 0x80u;
+        if (p[i] >= 0xC2 && p[i] < 0xE0 && is_second) {
+            i += 2;
+        } else if (p[i] > 0xE0 && p[i] < 0xF0 && p[i] != 0xED && is_second &&
+                   (p[i + 2] & 0xC0u) == 0x80u) {
+            i += 3;
+        } else {
+            break;
+        }
+    }
+    return i;
+}
+
 size_t krs_utf8_valid_prefix(krs_str s)
 {
     size_t i = 0;
     while (i < s.len) {
         i += krs_str_ascii_run((krs_str){s.ptr + i, s.len - i});
+        i += plain_run((krs_str){s.ptr + i, s.len - i});
         size_t n;
         if (i == s.len || krs_utf8_scan((krs_str){s.ptr + i, s.len - i}, &n) != KRS_UTF8_VALID) {
             break;

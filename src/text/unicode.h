@@ -56,6 +56,10 @@ typedef enum krs_unicode_form {
     KRS_UNICODE_NFKD,
 } krs_unicode_form;
 
+/* Is c one of those that NFC leaves as they are and that combine with nothing before them? Not all of them:
+ * the scripts that texts are made of. */
+bool krs_unicode_is_settled(uint32_t c);
+
 /* Append the normal form of well-formed s. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_unicode_normalize(krs_unicode_form form, krs_str s, krs_buf *out);
 

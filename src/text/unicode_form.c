@@ -5,8 +5,9 @@
  * done here, with a counting sort for long runs of marks, and only the tables and the composition are
  * utf8proc's.
  *
- * ASCII stays as it is in every form, and starts afresh: nothing before it combines with it. Only the
- * last ASCII character of a run may combine with what follows, so it goes with that; the rest is copied.
+ * ASCII stays as it is in every form, and starts afresh: nothing before it combines with it. In NFC that holds
+ * for the letters of most scripts, too. Only the last such character of a run may combine with what
+ * follows, so it goes with that; the rest is copied.
  *
  * Source: UAX #15; UAX #44 (Canonical_Combining_Class, 0 .. 254). */
 #include "text/idlist.h"
@@ -128,14 +129,49 @@ static krs_status normalize_run(krs_unicode_form form, krs_str s, krs_idlist *po
     return status;
 }
 
-/* Bytes up to the next ASCII character. */
-static size_t wide_run(krs_str s)
+bool krs_unicode_is_settled(uint32_t c)
+{
+    static const struct {
+        uint32_t first;
+        uint32_t last;
+    } ranges[] = {/* the most frequent first */
+                  {0x4E00, 0x9FFF}, {0x3041, 0x3096}, {0x309B, 0x30FF}, {0x3000, 0x3029},
+                  {0xAC00, 0xD7A3}, {0x0400, 0x0482}, {0x00A1, 0x02FF}, {0xFF01, 0xFF60},
+                  {0x2010, 0x2027}, {0x0621, 0x064A}, {0x05D0, 0x05EA}, {0x0E01, 0x0E37},
+                  {0x0E40, 0x0E47}, {0x3400, 0x4DBF}};
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (c - ranges[i].first <= ranges[i].last - ranges[i].first) {
+            return true;
+        }
+    }
+    return c < 0x80;
+}
+
+/* Bytes at the start of s that are settled in this form, or are not. */
+static size_t run_of(krs_unicode_form form, krs_str s, bool is_settled)
 {
     size_t i = 0;
-    while (i < s.len && (unsigned char)s.ptr[i] >= 0x80) {
-        i++;
+    while (i < s.len) {
+        size_t n = is_settled ? krs_str_ascii_run((krs_str){s.ptr + i, s.len - i}) : 0;
+        if (n == 0) {
+            const uint32_t c = krs_utf8_decode((krs_str){s.ptr + i, s.len - i}, &n);
+            const bool is_so = form == KRS_UNICODE_NFC ? krs_unicode_is_settled(c) : c < 0x80;
+            if (is_so != is_settled) {
+                break;
+            }
+        }
+        i += n;
     }
     return i;
+}
+
+/* s without its last character. */
+static size_t without_last(krs_str s)
+{
+    size_t n = s.len;
+    while (n > 0 && ((unsigned char)s.ptr[--n] & 0xC0u) == 0x80u) {
+    }
+    return n;
 }
 
 krs_status krs_unicode_normalize(krs_unicode_form form, krs_str s, krs_buf *out)
@@ -145,15 +181,16 @@ krs_status krs_unicode_normalize(krs_unicode_form form, krs_str s, krs_buf *out)
     const size_t before = out->len;
     krs_status status = KRS_OK;
     while (status == KRS_OK && s.len > 0) {
-        const size_t n_ascii = krs_str_ascii_run(s);
-        const size_t n_copied = n_ascii == s.len || n_ascii == 0 ? n_ascii : n_ascii - 1;
+        const size_t n_settled = run_of(form, s, true);
+        const size_t n_copied =
+            n_settled == s.len ? n_settled : without_last((krs_str){s.ptr, n_settled});
         status = krs_buf_append(out, s.ptr, n_copied);
-        const size_t n_wide = wide_run((krs_str){s.ptr + n_ascii, s.len - n_ascii});
-        if (status == KRS_OK && n_wide > 0) {
-            const krs_str run = {s.ptr + n_copied, n_ascii - n_copied + n_wide};
+        const size_t n_rest = run_of(form, (krs_str){s.ptr + n_settled, s.len - n_settled}, false);
+        if (status == KRS_OK && n_rest > 0) {
+            const krs_str run = {s.ptr + n_copied, n_settled - n_copied + n_rest};
             status = normalize_run(form, run, &points, out);
         }
-        s = (krs_str){s.ptr + n_ascii + n_wide, s.len - n_ascii - n_wide};
+        s = (krs_str){s.ptr + n_settled + n_rest, s.len - n_settled - n_rest};
     }
     krs_idlist_deinit(&points);
     if (status != KRS_OK && out->data) {
