@@ -1,6 +1,7 @@
 /* tests/oom/test_format.c - the readers of model files, with every allocation failing in turn. */
 #define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "format/config.h"
+#include "format/quantize.h"
 #include "format/safetensors.h"
 #include "format/synth.h"
 #include "os/dir.h"
@@ -150,9 +151,47 @@ static void writing_a_model_survives_every_failed_allocation(void **state)
     assert_true(krs_oom_sweep(write_model, NULL) > 8);
 }
 
+static krs_status quantise(const krs_alloc *alloc, void *ctx)
+{
+    static const float values[4 * 64];
+    const krs_tensor tensors[] = {
+        {.name = {"m.experts.0.w1.weight", 21}, .rank = 2, .dims = {2, 64}, .data = values},
+        {.name = {"m.experts.1.w1.weight", 21}, .rank = 2, .dims = {2, 64}, .data = values},
+        {.name = {"m.weight", 8}, .rank = 2, .dims = {4, 64}, .data = values},
+        {.name = {"norm.weight", 11}, .rank = 1, .dims = {64}, .data = values},
+    };
+    krs_tensor_dir source = {.tensors = tensors, .n_tensors = 4};
+    krs_tensor sized[4];
+    for (size_t i = 0; i < 4; i++) {
+        sized[i] = tensors[i];
+        sized[i].dtype = KRS_DTYPE_F32;
+        sized[i].n_bytes = (size_t)(sized[i].rank == 2 ? sized[i].dims[0] : 1) * 64 * sizeof(float);
+    }
+    source.tensors = sized;
+    char dir[KRS_OS_PATH_BYTES];
+    krs_quantize_options options = KRS_QUANTIZE_OPTIONS_INIT;
+    krs_quantize_result result;
+    krs_error err = KRS_ERROR_INIT;
+    (void)ctx;
+    options.quant = (krs_quant){KRS_QUANT_AFFINE, 4, 32};
+    options.is_model = true;
+    assert_int_equal(krs_os_dir_temporary(dir, NULL), KRS_OK);
+    const krs_safetensors_target target = {dir, false, "mlx", 256};
+    const krs_status status = krs_quantize(&source, &target, &options, alloc, &result, &err);
+    assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
+    return status;
+}
+
+static void quantising_a_model_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    assert_true(krs_oom_sweep(quantise, NULL) > 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quantising_a_model_survives_every_failed_allocation),
         cmocka_unit_test(opening_shards_survives_every_failed_allocation),
         cmocka_unit_test(loading_a_config_survives_every_failed_allocation),
         cmocka_unit_test(writing_a_model_survives_every_failed_allocation),

@@ -1,6 +1,7 @@
 /* oom/test_model.c - opening a model with every allocation failing once: KRS_ENOMEM and nothing held.
- * Both ways of holding weights, a dense and a quantised model. */
+ * Both ways of holding weights, a dense and a quantised model, and those whose weights are rewritten. */
 #include "model/model.h"
+#include "support/model_folder.h"
 #include "support/oom.h"
 
 typedef struct folder {
@@ -37,9 +38,69 @@ static void opening_a_model_survives_any_failed_allocation(void **state)
     }
 }
 
+/* Exchange one module's weight for the tensors of another layout: four of them at most. */
+typedef struct layout {
+    const char *config; /* quantization_config */
+    struct {
+        const char *suffix;
+        krs_dtype dtype;
+        int64_t rows;
+        int64_t columns; /* 0: a vector */
+    } tensors[4];
+} layout;
+
+static void exchange(krs_folder *f, const layout *how)
+{
+    const char *module = "model.layers.0.mlp.up_proj"; /* [128, 64] */
+    krs_folder_set(f, "quantization_config", how->config);
+    krs_folder_drop(f, "model.layers.0.mlp.up_proj.weight");
+    for (size_t i = 0; i < 4 && how->tensors[i].suffix; i++) {
+        char name[KRS_FOLDER_NAME_BYTES];
+        (void)snprintf(name, sizeof(name), "%s%s", module, how->tensors[i].suffix);
+        krs_folder_add(f, name, how->tensors[i].dtype, how->tensors[i].rows,
+                       how->tensors[i].columns);
+    }
+}
+
+static void rewriting_weights_survives_any_failed_allocation(void **state)
+{
+    (void)state;
+    /* Indices are all zero: act order, which takes one allocation more. */
+    static const layout layouts[] = {
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32}",
+         {{".qweight", KRS_DTYPE_I32, 8, 128},
+          {".qzeros", KRS_DTYPE_I32, 2, 16},
+          {".scales", KRS_DTYPE_F16, 2, 128},
+          {".g_idx", KRS_DTYPE_I32, 64, 0}}},
+        {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32}",
+         {{".qweight", KRS_DTYPE_I32, 64, 16},
+          {".qzeros", KRS_DTYPE_I32, 2, 16},
+          {".scales", KRS_DTYPE_F16, 2, 128}}},
+        {"{\"quant_method\": \"fp8\", \"weight_block_size\": [64, 32]}",
+         {{".weight", KRS_DTYPE_F8_E4M3, 128, 64}, {".weight_scale_inv", KRS_DTYPE_F32, 2, 2}}},
+        {"{\"quant_method\": \"compressed-tensors\", \"format\": \"pack-quantized\"}",
+         {{".weight_packed", KRS_DTYPE_I32, 128, 8},
+          {".weight_scale", KRS_DTYPE_BF16, 128, 2},
+          {".weight_g_idx", KRS_DTYPE_I32, 64, 0}}},
+    };
+    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+        char dir[KRS_OS_PATH_BYTES];
+        krs_folder f;
+        krs_folder_init(&f, "llama");
+        exchange(&f, &layouts[i]);
+        krs_folder_make(dir);
+        krs_folder_write_config(&f, dir);
+        krs_folder_write_tensors(&f, dir);
+        folder where = {dir, KRS_OS_MAP_SHARED_PAGES};
+        (void)krs_oom_sweep(open_and_close, &where);
+        krs_folder_remove(dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rewriting_weights_survives_any_failed_allocation),
         cmocka_unit_test(opening_a_model_survives_any_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
