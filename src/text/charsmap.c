@@ -1,6 +1,6 @@
 /* text/charsmap.c - see charsmap.h.
- * Most text is ASCII, where a character not followed by a mark is a cluster; what becomes of those is a
- * table filled once. */
+ * Most text is ASCII, where a character not followed by a mark is a cluster; which of those have rules is
+ * found out once, and the others are copied. */
 #include "text/charsmap.h"
 
 #include "text/unicode.h"
@@ -23,7 +23,7 @@ struct krs_charsmap {
     size_t n_units;
     krs_str texts; /* the replacements; well-formed, points into block */
     char *block;
-    rule ascii[N_ASCII];
+    bool has_rule[N_ASCII];
 };
 
 static int digit_of(char c)
@@ -145,7 +145,7 @@ static krs_status read_block(krs_charsmap *map, krs_str block, krs_error *err)
     }
     for (unsigned c = 0; c < N_ASCII; c++) {
         const char text = (char)c;
-        map->ascii[c] = find(map, (krs_str){&text, 1});
+        map->has_rule[c] = find(map, (krs_str){&text, 1}).is_there;
     }
     return KRS_OK;
 }
@@ -223,20 +223,31 @@ static krs_status apply_to_cluster(const krs_charsmap *map, krs_str cluster, krs
     return status;
 }
 
+/* Bytes of the run of ASCII characters at the start of s that are clusters of their own and have no
+ * rule. */
+static size_t plain_run(const krs_charsmap *map, krs_str s)
+{
+    size_t n = 0;
+    while (n < s.len && (unsigned char)s.ptr[n] < N_ASCII && s.ptr[n] != '\r' &&
+           !map->has_rule[(unsigned char)s.ptr[n]]) {
+        n++;
+    }
+    /* The last one may have marks behind it. */
+    return n > 0 && n < s.len && (unsigned char)s.ptr[n] >= N_ASCII ? n - 1 : n;
+}
+
 krs_status krs_charsmap_apply(const krs_charsmap *map, krs_str text, krs_buf *out)
 {
     krs_status status = krs_buf_reserve(out, text.len);
-    for (size_t at = 0, n = 0; status == KRS_OK && at < text.len; at += n) {
-        const krs_str rest = {text.ptr + at, text.len - at};
-        const unsigned char c = (unsigned char)rest.ptr[0];
-        const bool is_alone =
-            c < N_ASCII && c != '\r' && (rest.len == 1 || (unsigned char)rest.ptr[1] < N_ASCII);
-        n = is_alone ? 1 : cluster_at(rest);
-        if (is_alone) {
-            status = map->ascii[c].is_there ? krs_buf_append_str(out, map->ascii[c].text)
-                                            : krs_buf_append_char(out, rest.ptr[0]);
-        } else {
+    for (size_t at = 0; status == KRS_OK && at < text.len;) {
+        const size_t n_plain = plain_run(map, (krs_str){text.ptr + at, text.len - at});
+        status = krs_buf_append(out, text.ptr + at, n_plain);
+        at += n_plain;
+        if (status == KRS_OK && at < text.len) {
+            const krs_str rest = {text.ptr + at, text.len - at};
+            const size_t n = cluster_at(rest);
             status = apply_to_cluster(map, (krs_str){rest.ptr, n}, out);
+            at += n;
         }
     }
     return status;

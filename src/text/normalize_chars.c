@@ -34,26 +34,34 @@ static bool is_in(const range *ranges, size_t n, uint32_t c)
     return false;
 }
 
+/* What is not kept as it is. */
 static krs_status write(fate what, krs_str c, krs_buf *out)
 {
-    krs_status status = KRS_OK;
-    if (what == SPACE || what == ISOLATE) {
-        status = krs_buf_append_char(out, ' ');
-    }
-    if (status == KRS_OK && (what == KEEP || what == ISOLATE)) {
+    krs_status status = what == DROP ? KRS_OK : krs_buf_append_char(out, ' ');
+    if (status == KRS_OK && what == ISOLATE) {
         status = krs_buf_append_str(out, c);
+        return status == KRS_OK ? krs_buf_append_char(out, ' ') : status;
     }
-    return status == KRS_OK && what == ISOLATE ? krs_buf_append_char(out, ' ') : status;
+    return status;
 }
 
+/* Most characters are kept, so they are copied a run at a time. */
 static krs_status rewrite(krs_str text, fate (*fate_of)(uint32_t c), krs_buf *out)
 {
     krs_status status = krs_buf_reserve(out, text.len);
+    size_t kept = 0; /* from here on nothing is written yet */
     for (size_t i = 0, n = 0; status == KRS_OK && i < text.len; i += n) {
         const uint32_t c = krs_utf8_decode((krs_str){text.ptr + i, text.len - i}, &n);
-        status = write(fate_of(c), (krs_str){text.ptr + i, n}, out);
+        const fate what = fate_of(c);
+        if (what != KEEP) {
+            status = krs_buf_append(out, text.ptr + kept, i - kept);
+            if (status == KRS_OK) {
+                status = write(what, (krs_str){text.ptr + i, n}, out);
+            }
+            kept = i + n;
+        }
     }
-    return status;
+    return status == KRS_OK ? krs_buf_append(out, text.ptr + kept, text.len - kept) : status;
 }
 
 /* Tab and line ends are white space here, not controls. */

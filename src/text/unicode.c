@@ -263,19 +263,35 @@ bool krs_unicode_is_word(uint32_t c)
            category == UTF8PROC_CATEGORY_PC;
 }
 
+/* The ASCII run at the start of s; *n: its bytes. */
+static krs_status lower_ascii(krs_str s, krs_buf *out, size_t *n)
+{
+    *n = krs_str_ascii_run(s);
+    const krs_status status = krs_buf_append(out, s.ptr, *n);
+    for (size_t i = out->len - (status == KRS_OK ? *n : 0); i < out->len; i++) {
+        const char c = out->data[i];
+        out->data[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    return status;
+}
+
 krs_status krs_unicode_lowercase(krs_str s, krs_buf *out)
 {
     krs_status status = krs_buf_reserve(out, s.len);
     while (status == KRS_OK && s.len > 0) {
-        size_t n;
-        const uint32_t c = krs_utf8_decode(s, &n);
-        char lower[KRS_UTF8_MAX_BYTES];
-        if (c == 0x130) { /* the one character whose full lower case is two: i and a dot above */
-            status = krs_buf_append(out, "i\xCC\x87", 3);
+        size_t n = 0;
+        if ((unsigned char)s.ptr[0] < 0x80) {
+            status = lower_ascii(s, out, &n);
         } else {
-            const uint32_t low = c < 0x80 ? (c >= 'A' && c <= 'Z' ? c | 0x20u : c)
-                                          : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
-            status = krs_buf_append(out, lower, krs_utf8_encode(low, lower));
+            const uint32_t c = krs_utf8_decode(s, &n);
+            char lower[KRS_UTF8_MAX_BYTES];
+            /* U+0130 is the one character whose full lower case is two: i and a dot above. */
+            status =
+                c == 0x130
+                    ? krs_buf_append(out, "i\xCC\x87", 3)
+                    : krs_buf_append(
+                          out, lower,
+                          krs_utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)c), lower));
         }
         s = (krs_str){s.ptr + n, s.len - n};
     }
