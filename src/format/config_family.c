@@ -234,6 +234,7 @@ static const config_defaults families[] = {
      .window_rule = CONFIG_WINDOW_AROUND,
      .window_pattern = 3,
      .theta = 160000,
+     .has_local_rope = true,
      .local_theta = 10000},
 };
 

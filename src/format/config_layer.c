@@ -125,8 +125,9 @@ static krs_status read_window_rule(const json_t *text, const config_defaults *fa
         *first = DEFAULT_WINDOWED_FROM;
         return krs_json_get_int(text, "max_window_layers", 0, INT32_MAX, first, err);
     }
-    return family->window_rule == CONFIG_WINDOW_PATTERN ? read_pattern(text, family, pattern, err)
-                                                        : KRS_OK;
+    const bool has_pattern =
+        family->window_rule == CONFIG_WINDOW_PATTERN || family->window_rule == CONFIG_WINDOW_AROUND;
+    return has_pattern ? read_pattern(text, family, pattern, err) : KRS_OK;
 }
 
 /* Which layers are windowed when layer_types does not say. */
@@ -139,7 +140,8 @@ static krs_status derive_windows(const json_t *text, const config_defaults *fami
     const bool is_no_rope = family->window_rule == CONFIG_WINDOW_NO_ROPE;
     config->window_layers = (krs_layer_set){{0}};
     for (int32_t i = 0; i < config->n_layers && config->window > 0; i++) {
-        const bool is_full = (pattern > 0 && (i + 1) % pattern == 0) ||
+        const int32_t nth = family->window_rule == CONFIG_WINDOW_AROUND ? i : i + 1;
+        const bool is_full = (pattern > 0 && nth % pattern == 0) ||
                              (is_no_rope && krs_layer_set_has(&config->rope_layers, i));
         if (i >= first && !is_full) {
             krs_layer_set_add(&config->window_layers, i);

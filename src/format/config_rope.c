@@ -284,12 +284,13 @@ static krs_status read_local(const json_t *text, const rope_forms *forms,
 static krs_status read_theta(const json_t *text, const config_defaults *family, double *theta,
                              krs_error *err)
 {
+    static const char *const names[] = {"rotary_emb_base", "global_rope_theta", "rope_theta"};
+    krs_status status = KRS_OK;
     *theta = family->theta > 0 ? family->theta : DEFAULT_THETA;
-    const krs_status status =
-        krs_json_get_double(text, "rotary_emb_base", 1.0, CONFIG_MAX_THETA, theta, err);
-    return status == KRS_OK
-               ? krs_json_get_double(text, "rope_theta", 1.0, CONFIG_MAX_THETA, theta, err)
-               : status;
+    for (size_t i = 0; status == KRS_OK && i < sizeof(names) / sizeof(names[0]); i++) {
+        status = krs_json_get_double(text, names[i], 1.0, CONFIG_MAX_THETA, theta, err);
+    }
+    return status;
 }
 
 static krs_status read_windowed(const json_t *text, const rope_forms *forms,
