@@ -8,7 +8,7 @@
 
 #define MAX_TOKENS 64
 #define MAX_TEXT   64
-#define ROUNDS     3000
+#define ROUNDS     400
 
 typedef struct vocab {
     char texts[MAX_TOKENS][8];
