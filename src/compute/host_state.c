@@ -28,6 +28,9 @@ void krs_host_keep_inputs(const krs_host_exec *exec, const krs_op *op, const krs
     const int64_t width = exec->program->slots[op->in].width;
     const size_t row_bytes = (size_t)width * sizeof(float);
     const int64_t n_kept = op->conv.kernel - 1;
+    if (n_kept == 0) {
+        return; /* a kernel of one row remembers nothing, and there may be no state at all */
+    }
     float *kept = krs_host_state(exec, seq->state, op->conv.state);
     const int64_t n_old = seq->n_rows < n_kept ? n_kept - seq->n_rows : 0; /* that stay */
     memmove(kept, kept + (n_kept - n_old) * width, (size_t)n_old * row_bytes);
