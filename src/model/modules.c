@@ -95,17 +95,28 @@ static krs_status add_role(module_list *list, krs_role role, int32_t layer, krs_
     return status;
 }
 
-/* All weights of a step. Where a family may have gate and up of its experts in one, they are two here. */
+/* All weights of a step; gate and up of experts in one where the family may have that. */
 static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
 {
-    const krs_role roles[] = {step->role, step->bias_role, step->up_role, step->down_role};
     module_list *list = ctx;
+    const bool is_fused =
+        step->fused_role != KRS_ROLE_NONE && krs_family_has(list->family, step->fused_role);
+    const krs_role roles[] = {
+        is_fused ? step->fused_role : step->role,
+        is_fused ? KRS_ROLE_NONE : step->up_role,
+        step->down_role,
+        step->bias_role,
+    };
+    const uint32_t n_before = list->n;
     krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < sizeof(roles) / sizeof(roles[0]); i++) {
         const bool is_tied = roles[i] == KRS_ROLE_HEAD && list->config->is_tied;
         if (roles[i] != KRS_ROLE_NONE && !is_tied) {
             status = add_role(list, roles[i], layer, err);
         }
+    }
+    for (uint32_t i = n_before; step->has_no_offset && i < list->n; i++) {
+        list->modules[i].offset = 0;
     }
     return status;
 }

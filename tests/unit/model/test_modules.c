@@ -9,12 +9,13 @@
 
 #include <stdio.h>
 
-static const char *const cases[] = {"llama",           "llama-bias",  "llama-mha", "llama3-rope",
-                                    "mistral-headdim", "mistral-swa", "qwen2",     "qwen2-tied",
-                                    "qwen3",           "qwen3-yarn",  "phi3",      "phi3-longrope",
-                                    "gemma",           "gemma2",      "gemma3",    "olmo2",
-                                    "smollm3",         "granite",     "cohere2",   "starcoder2",
-                                    "stablelm",        "gpt2",        "gpt_neox"};
+static const char *const cases[] = {
+    "llama",       "llama-bias",    "llama-mha",   "llama3-rope", "mistral-headdim",
+    "mistral-swa", "qwen2",         "qwen2-tied",  "qwen3",       "qwen3-yarn",
+    "phi3",        "phi3-longrope", "gemma",       "gemma2",      "gemma3",
+    "olmo2",       "smollm3",       "granite",     "cohere2",     "starcoder2",
+    "stablelm",    "gpt2",          "gpt_neox",    "mixtral",     "qwen2_moe",
+    "qwen3_moe",   "gpt_oss",       "deepseek_v3", "qwen3_next",  "qwen3_5"};
 
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -148,6 +149,18 @@ static void synthesise_and_open(const listing *l, const krs_synth_options *how)
     assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }
 
+/* Can every row be cut into groups? The experts of some tiny models are 48 wide. */
+static bool can_be_quantised(const listing *l, int32_t group)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
+        const krs_synth_module *m = &l->modules[i];
+        if (m->n_out > 0 && !m->is_bare && !m->is_depthwise && m->n_in % group != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void every_family_can_be_made_and_opened(void **state)
 {
     (void)state;
@@ -160,7 +173,9 @@ static void every_family_can_be_made_and_opened(void **state)
         how.dtype = KRS_DTYPE_F16;
         synthesise_and_open(&l, &how);
         how.quant = (krs_quant){KRS_QUANT_AFFINE, c % 2 ? 4 : 8, 32};
-        synthesise_and_open(&l, &how);
+        if (can_be_quantised(&l, how.quant.group)) {
+            synthesise_and_open(&l, &how);
+        }
         close_case(&l);
     }
 }
