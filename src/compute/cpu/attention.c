@@ -1,6 +1,8 @@
 /* compute/cpu/attention.c - filling the paged cache, and attention over it; cut over the team.
  * Units of attention are (row, KV head) pairs dealt out in turn, because later rows of a prefill see
- * more positions: contiguous shares would leave the last thread most of the work. */
+ * more positions: contiguous shares would leave the last thread most of the work. All rows of one head
+ * come before the next head: rows of a prefill see the same K and V, and those of one head, unlike
+ * those of all, may still lie in a cache when the next row asks. */
 #include "compute/cpu/cpu.h"
 
 typedef struct kv_task {
@@ -125,10 +127,10 @@ static void attend_unit(const krs_cpu_exec *exec, const krs_op *op, int64_t r, i
 static void attention_share(void *arg, uint32_t index, uint32_t n_threads)
 {
     const kv_task *t = arg;
-    const int64_t n_heads = t->op->attention.n_kv_heads;
-    const int64_t n_units = t->exec->host.step->n_rows * n_heads;
+    const int64_t n_rows = t->exec->host.step->n_rows;
+    const int64_t n_units = n_rows * t->op->attention.n_kv_heads;
     for (int64_t u = index; u < n_units; u += n_threads) {
-        attend_unit(t->exec, t->op, u / n_heads, u % n_heads);
+        attend_unit(t->exec, t->op, u % n_rows, u / n_rows);
     }
 }
 
