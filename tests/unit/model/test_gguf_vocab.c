@@ -133,6 +133,34 @@ static void shipped_vocabularies_give_the_published_ids(void **state)
     assert_int_equal(n_wrong, 0);
 }
 
+/* Special tokens inside a text, and what stands beside them. */
+static void phi_3_reads_a_conversation_as_its_tokenizer_json_does(void **state)
+{
+    (void)state;
+    const krs_str text = KRS_STR("<|system|>\nBe brief.<|end|>\n<|user|>\n Hi  <|end|>\n\n"
+                                 "<|assistant|>\n<s> x<|endoftext|> y</s> z");
+    krs_tokenizer *file = load(&shipped, "phi-3");
+    krs_tokenizer *json = NULL;
+    krs_encoder *a = NULL;
+    krs_encoder *b = NULL;
+    krs_ids x;
+    krs_ids y;
+    assert_int_equal(krs_tokenizer_load(KRS_SOURCE_DIR
+                                        "/tests/data/tokenizers/phi-3/tokenizer.json.gz",
+                                        NULL, &json, NULL),
+                     KRS_OK);
+    assert_int_equal(krs_encoder_new(file, &a, NULL), KRS_OK);
+    assert_int_equal(krs_encoder_new(json, &b, NULL), KRS_OK);
+    assert_int_equal(krs_encode(a, text, false, &x, NULL), KRS_OK);
+    assert_int_equal(krs_encode(b, text, false, &y, NULL), KRS_OK);
+    assert_int_equal(x.n, y.n);
+    assert_memory_equal(x.ids, y.ids, x.n * sizeof(x.ids[0]));
+    krs_encoder_free(a);
+    krs_encoder_free(b);
+    krs_tokenizer_free(file);
+    krs_tokenizer_free(json);
+}
+
 static void other_vocabularies_give_the_published_ids(void **state)
 {
     (void)state;
@@ -166,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_vocabularies_give_the_published_ids),
+        cmocka_unit_test(phi_3_reads_a_conversation_as_its_tokenizer_json_does),
         cmocka_unit_test(other_vocabularies_give_the_published_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
