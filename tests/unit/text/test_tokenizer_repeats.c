@@ -1,4 +1,4 @@
-/* text/tokenizer on half a megabyte of one thing, again and again. Each of these takes quadratic time in
+/* text/tokenizer on a quarter of a megabyte of one thing, again and again. Each of these takes quadratic time in
  * some tokenizer or other; here ctest's limit would end it. (The models' own work is counted in
  * test_unigram.c and test_wordpiece.c; this is about everything around them.) */
 #include "support/tokenizers.h"
@@ -6,7 +6,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define N_BYTES (1u << 17) /* a square of it would still be seen */
 #else
-#define N_BYTES (1u << 19)
+#define N_BYTES (1u << 18)
 #endif
 
 /* Ids for a byte: U+FDFA's three bytes are 33 when spelled out. */
