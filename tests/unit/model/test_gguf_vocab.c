@@ -3,6 +3,7 @@
 #include "format/gguf_folder.h"
 #include "os/file.h"
 #include "support/cmocka.h"
+#include "support/gguf_file.h"
 #include "text/tokenizer.h"
 #include "wire/gzip.h"
 
@@ -161,6 +162,116 @@ static void phi_3_reads_a_conversation_as_its_tokenizer_json_does(void **state)
     krs_tokenizer_free(json);
 }
 
+static uint32_t digit_of(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = strchr(digits, c);
+    return at ? (uint32_t)(at - digits) : 0;
+}
+
+/* t5's tokenizer.json as a converter lays it out: tokens, scores, the normaliser's map as bytes. */
+static void put_unigram(krs_gguf_file *f, const json_t *doc)
+{
+    const json_t *vocab = json_object_get(json_object_get(doc, "model"), "vocab");
+    const size_t n = json_array_size(vocab);
+    krs_gguf_put_str(f, "tokenizer.ggml.model", "t5");
+    krs_gguf_put_list(f, "tokenizer.ggml.tokens", 8, n);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *text = json_array_get(json_array_get(vocab, i), 0);
+        krs_gguf_put_text(&f->values, json_string_value(text), json_string_length(text));
+    }
+    krs_gguf_put_list(f, "tokenizer.ggml.scores", 6, n);
+    for (size_t i = 0; i < n; i++) {
+        const float score = (float)json_number_value(json_array_get(json_array_get(vocab, i), 1));
+        krs_gguf_put_bytes(&f->values, &score, sizeof(score));
+    }
+    krs_gguf_put_list(f, "tokenizer.ggml.token_type", 5, n);
+    for (uint32_t i = 0; i < n; i++) {
+        krs_gguf_put_u32(&f->values, i == 2 ? 2 : i < 2 ? 3 : 1);
+    }
+    const json_t *map = json_object_get(json_object_get(doc, "normalizer"), "precompiled_charsmap");
+    const char *base64 = json_string_value(map);
+    const size_t n_text = json_string_length(map);
+    const size_t n_pad = (base64[n_text - 1] == '=') + (size_t)(base64[n_text - 2] == '=');
+    const size_t n_bytes = n_text / 4 * 3 - n_pad;
+    krs_gguf_put_list(f, "tokenizer.ggml.precompiled_charsmap", 1, n_bytes);
+    for (size_t i = 0; i < n_bytes; i++) {
+        const uint32_t at = (uint32_t)(i % 3);
+        const char *four = base64 + i / 3 * 4;
+        const uint32_t all = digit_of(four[0]) << 18 | digit_of(four[1]) << 12 |
+                             digit_of(four[2]) << 6 | digit_of(four[3]);
+        const unsigned char byte = (unsigned char)(all >> (16 - 8 * at));
+        krs_gguf_put_bytes(&f->values, &byte, 1);
+    }
+    krs_gguf_put_int(f, "tokenizer.ggml.unknown_token_id", 2);
+    krs_gguf_put_int(f, "tokenizer.ggml.eos_token_id", 1);
+}
+
+static krs_tokenizer *tokenizer_of(krs_gguf_file *f)
+{
+    const krs_buf *file = krs_gguf_file_finish(f, 3);
+    krs_gguf *g = NULL;
+    json_t *doc = NULL;
+    krs_tokenizer *t = NULL;
+    krs_error err = KRS_ERROR_INIT;
+    krs_status status =
+        krs_gguf_parse((const unsigned char *)file->data, file->len, NULL, &g, &err);
+    status = status == KRS_OK ? krs_gguf_tokenizer(g, &doc, &err) : status;
+    status = status == KRS_OK ? krs_tokenizer_read(doc, NULL, &t, &err) : status;
+    if (status != KRS_OK) {
+        fail_msg("%s", err.message);
+    }
+    json_decref(doc);
+    krs_gguf_close(g);
+    return t;
+}
+
+static void unigram_inside_a_file_encodes_as_its_tokenizer_json(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "translate English to German: That is good.",
+        "  \xEF\xAC\x81ne \xE2\x84\xA2 \xEF\xBC\xA1\xEF\xBC\xA2  caf\xC3\xA9\tcafe\xCC\x81 ",
+        "1 + 2 = 3\n\nNeunundneunzig Luftballons",
+        "\xE6\x97\xA5\xE6\x9C\xAC",
+        "",
+        " ",
+    };
+    krs_buf packed;
+    krs_buf text;
+    read_named(KRS_SOURCE_DIR "/tests/data/tokenizers/%s/tokenizer.json.gz", "t5-small", &packed);
+    krs_buf_init(&text, NULL, MAX_FILE_BYTES);
+    assert_int_equal(krs_gunzip(krs_buf_view(&packed), &text, NULL), KRS_OK);
+    json_t *doc = json_loadb(text.data, text.len, 0, NULL);
+    assert_non_null(doc);
+    krs_gguf_file f;
+    krs_gguf_file_init(&f);
+    put_unigram(&f, doc);
+    krs_tokenizer *file = tokenizer_of(&f);
+    krs_tokenizer *json = NULL;
+    krs_encoder *a = NULL;
+    krs_encoder *b = NULL;
+    assert_int_equal(krs_tokenizer_read(doc, NULL, &json, NULL), KRS_OK);
+    assert_int_equal(krs_encoder_new(file, &a, NULL), KRS_OK);
+    assert_int_equal(krs_encoder_new(json, &b, NULL), KRS_OK);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        krs_ids x;
+        krs_ids y;
+        assert_int_equal(krs_encode(a, krs_str_of(texts[i]), true, &x, NULL), KRS_OK);
+        assert_int_equal(krs_encode(b, krs_str_of(texts[i]), true, &y, NULL), KRS_OK);
+        assert_int_equal(x.n, y.n);
+        assert_memory_equal(x.ids, y.ids, x.n * sizeof(x.ids[0]));
+    }
+    krs_encoder_free(a);
+    krs_encoder_free(b);
+    krs_tokenizer_free(file);
+    krs_tokenizer_free(json);
+    krs_gguf_file_deinit(&f);
+    json_decref(doc);
+    krs_buf_deinit(&text);
+    krs_buf_deinit(&packed);
+}
+
 static void other_vocabularies_give_the_published_ids(void **state)
 {
     (void)state;
@@ -195,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_vocabularies_give_the_published_ids),
         cmocka_unit_test(phi_3_reads_a_conversation_as_its_tokenizer_json_does),
+        cmocka_unit_test(unigram_inside_a_file_encodes_as_its_tokenizer_json),
         cmocka_unit_test(other_vocabularies_give_the_published_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
