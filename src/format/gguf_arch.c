@@ -273,28 +273,41 @@ static krs_status count_experts(const krs_gguf *gguf, const gguf_arch *arch, int
     return krs_gguf_get_int(gguf, key, 0, INT32_MAX, out, err);
 }
 
+static const gguf_arch *row_of(krs_str name)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        if (krs_str_equal(name, krs_str_of(archs[i].name))) {
+            return &archs[i];
+        }
+    }
+    return NULL;
+}
+
+/* The row, or the next one when that is for files with experts and this is such a file. */
+static krs_status choose(const krs_gguf *gguf, const gguf_arch *row, const gguf_arch **out,
+                         krs_error *err)
+{
+    const gguf_arch *next = row + 1 < archs + N_ARCHS ? row + 1 : row;
+    int64_t n_experts;
+    const krs_status status = count_experts(gguf, row, &n_experts, err);
+    *out = next->has_experts && strcmp(next->name, row->name) == 0 && n_experts > 0 ? next : row;
+    return status;
+}
+
 krs_status krs_gguf_arch_find(const krs_gguf *gguf, const gguf_arch **out, krs_error *err)
 {
     krs_str name = {NULL, 0};
-    krs_status status =
+    const krs_status status =
         krs_gguf_get_str(gguf, "general.architecture", KRS_GGUF_MAX_NAME_BYTES, &name, err);
-    if (status == KRS_OK && name.len == 0) {
-        return krs_fail(err, KRS_EFORMAT, "no general.architecture: a file without a model");
-    }
-    for (size_t i = 0; status == KRS_OK && i < N_ARCHS; i++) {
-        if (!krs_str_equal(name, krs_str_of(archs[i].name))) {
-            continue;
-        }
-        int64_t n_experts;
-        status = count_experts(gguf, &archs[i], &n_experts, err);
-        const bool is_pair = i + 1 < N_ARCHS && strcmp(archs[i].name, archs[i + 1].name) == 0;
-        if (status == KRS_OK) {
-            *out = &archs[is_pair && n_experts > 0 ? i + 1 : i];
-            return KRS_OK;
-        }
-    }
     if (status != KRS_OK) {
         return status;
+    }
+    if (name.len == 0) {
+        return krs_fail(err, KRS_EFORMAT, "no general.architecture: a file without a model");
+    }
+    const gguf_arch *row = row_of(name);
+    if (row) {
+        return choose(gguf, row, out, err);
     }
     char known[KNOWN_BYTES];
     list_archs(known);

@@ -9,9 +9,8 @@
 
 #define MARK "\xE2\x96\x81" /* U+2581, which stands for a space */
 
-#define SCORES         "tokenizer.ggml.scores"
-#define MAX_WORD_CHARS 100        /* BERT's own: longer words are unknown */
-#define MAX_MAP_BYTES  (4u << 20) /* a normaliser's map; the largest public one has 300 KB */
+#define SCORES        "tokenizer.ggml.scores"
+#define MAX_MAP_BYTES (4u << 20) /* a normaliser's map; the largest public one has 300 KB */
 
 /* Scores by id, as many as tokens. */
 static krs_status find_scores(const gguf_tokenizer *t, const krs_gguf_value **out)
@@ -152,37 +151,41 @@ static krs_str spell_piece(const gguf_tokenizer *t, uint64_t id, krs_str text,
     return (krs_str){buffer, text.len + 2};
 }
 
+/* What a BERT tokenizer is beside its vocabulary. */
+static krs_status put_bert_parts(const gguf_tokenizer *t, json_t *doc, json_t *model)
+{
+    static const struct {
+        const char *field;
+        const char *json;
+        bool is_of_model;
+    } parts[] = {
+        {"type", "\"WordPiece\"", true},
+        {"unk_token", "\"[UNK]\"", true},
+        {"continuing_subword_prefix", "\"##\"", true},
+        {"max_input_chars_per_word", "100", true},
+        {"normalizer",
+         "{\"type\": \"BertNormalizer\", \"clean_text\": true, \"handle_chinese_chars\": true,"
+         " \"strip_accents\": null, \"lowercase\": true}",
+         false},
+        {"pre_tokenizer", "{\"type\": \"BertPreTokenizer\"}", false},
+        {"decoder", "{\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true}", false},
+    };
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        status =
+            krs_gguf_put_text(t, parts[i].is_of_model ? model : doc, parts[i].field, parts[i].json);
+    }
+    return status;
+}
+
 krs_status krs_gguf_make_bert(const gguf_tokenizer *t, json_t *doc, json_t *model)
 {
-    krs_status status = krs_gguf_put(t, model, "type", json_string("WordPiece"));
-    if (status == KRS_OK) {
-        status = krs_gguf_put(t, model, "unk_token", json_string("[UNK]"));
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put(t, model, "continuing_subword_prefix", json_string("##"));
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put(t, model, "max_input_chars_per_word", json_integer(MAX_WORD_CHARS));
-    }
+    int64_t before = -1;
+    int64_t after = -1;
+    krs_status status = put_bert_parts(t, doc, model);
     if (status == KRS_OK) {
         status = krs_gguf_put_vocab(t, model, spell_piece);
     }
-    if (status == KRS_OK) {
-        status = krs_gguf_put_text(t, doc, "normalizer",
-                                   "{\"type\": \"BertNormalizer\", \"clean_text\": true,"
-                                   " \"handle_chinese_chars\": true, \"strip_accents\": null,"
-                                   " \"lowercase\": true}");
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put_text(t, doc, "pre_tokenizer", "{\"type\": \"BertPreTokenizer\"}");
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put_text(t, doc, "decoder",
-                                   "{\"type\": \"WordPiece\", \"prefix\": \"##\","
-                                   " \"cleanup\": true}");
-    }
-    int64_t before = -1;
-    int64_t after = -1;
     if (status == KRS_OK) {
         status = krs_gguf_token_id(t, "tokenizer.ggml.cls_token_id", &before);
     }
@@ -263,9 +266,29 @@ static krs_status put_map(const gguf_tokenizer *t, json_t *doc)
                 : krs_fail(t->err, KRS_ENOMEM, "tokenizer: normaliser's map: out of memory");
 }
 
-krs_status krs_gguf_make_t5(const gguf_tokenizer *t, json_t *doc, json_t *model)
+static krs_status put_words(const gguf_tokenizer *t, json_t *doc)
 {
     bool adds_space = true;
+    krs_status status =
+        krs_gguf_get_bool(t->gguf, "tokenizer.ggml.add_space_prefix", &adds_space, t->err);
+    if (status == KRS_OK) {
+        status = krs_gguf_put_text(
+            t, doc, "pre_tokenizer",
+            adds_space ? "{\"type\": \"Sequence\", \"pretokenizers\": ["
+                         "{\"type\": \"WhitespaceSplit\"}, {\"type\": \"Metaspace\","
+                         " \"replacement\": \"" MARK "\", \"prepend_scheme\": \"always\"}]}"
+                       : "{\"type\": \"Metaspace\", \"replacement\": \"" MARK "\","
+                         " \"prepend_scheme\": \"never\"}");
+    }
+    return status == KRS_OK
+               ? krs_gguf_put_text(t, doc, "decoder",
+                                   "{\"type\": \"Metaspace\", \"replacement\": \"" MARK "\","
+                                   " \"prepend_scheme\": \"always\"}")
+               : status;
+}
+
+krs_status krs_gguf_make_t5(const gguf_tokenizer *t, json_t *doc, json_t *model)
+{
     int64_t unknown = -1;
     krs_status status = krs_gguf_put(t, model, "type", json_string("Unigram"));
     if (status == KRS_OK) {
@@ -281,21 +304,7 @@ krs_status krs_gguf_make_t5(const gguf_tokenizer *t, json_t *doc, json_t *model)
         status = put_map(t, doc);
     }
     if (status == KRS_OK) {
-        status = krs_gguf_get_bool(t->gguf, "tokenizer.ggml.add_space_prefix", &adds_space, t->err);
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put_text(
-            t, doc, "pre_tokenizer",
-            adds_space ? "{\"type\": \"Sequence\", \"pretokenizers\": ["
-                         "{\"type\": \"WhitespaceSplit\"}, {\"type\": \"Metaspace\","
-                         " \"replacement\": \"" MARK "\", \"prepend_scheme\": \"always\"}]}"
-                       : "{\"type\": \"Metaspace\", \"replacement\": \"" MARK "\","
-                         " \"prepend_scheme\": \"never\"}");
-    }
-    if (status == KRS_OK) {
-        status = krs_gguf_put_text(t, doc, "decoder",
-                                   "{\"type\": \"Metaspace\", \"replacement\": \"" MARK "\","
-                                   " \"prepend_scheme\": \"always\"}");
+        status = put_words(t, doc);
     }
     return status == KRS_OK ? krs_gguf_put_ends(t, doc, false, true) : status;
 }
