@@ -21,6 +21,7 @@ static const api_case cases[] = {
     {"/v1/messages/count_tokens", "{\"model\":\"fake\"," MSG "}", "{\"input_tokens\":"},
     {"/v1/embeddings", "{\"model\":\"fake\",\"input\":[\"a\",\"b\"]}", "\"index\":1"},
     {"/tokenize", "{\"prompt\":\"hi\",\"return_token_strs\":true}", "\"token_strs\":[\""},
+    {"/tokenize", "{\"prompt\":[\"hi\",\"\"],\"return_token_strs\":true}", "\"token_strs\":[[\""},
     {"/detokenize", "{\"tokens\":[1,2]}", "{\"prompt\":\""},
 };
 
@@ -75,13 +76,12 @@ static void errors_have_their_api_s_shape(void **state)
     client_close(c);
 }
 
-/* An embeddings call of n inputs. */
-static char *embeddings_of(size_t n)
+/* A call of n inputs in a field. */
+static char *list_of(const char *field, size_t n)
 {
     krs_buf body;
     krs_buf_init(&body, NULL, 1u << 20);
-    assert_int_equal(krs_buf_append_str(&body, KRS_STR("{\"model\":\"fake\",\"input\":[\"a\"")),
-                     KRS_OK);
+    assert_int_equal(krs_buf_printf(&body, "{\"model\":\"fake\",\"%s\":[\"a\"", field), KRS_OK);
     for (size_t i = 1; i < n; i++) {
         assert_int_equal(krs_buf_append_str(&body, KRS_STR(",\"b\"")), KRS_OK);
     }
@@ -96,11 +96,28 @@ static void inputs_of_a_large_call_take_turns(void **state)
     options.max_in_flight = 20;
     fixture *f = start_fixture(&options);
     client *c = client_open(f->port);
-    char *body = embeddings_of(300);
+    char *body = list_of("input", 300);
     client_post(c, "/v1/embeddings", body);
     assert_non_null(strstr(expect(f, c, 200), "\"index\":299"));
     wait_for(&f->fake->n_ended, 300);
     assert_int_equal(atomic_load(&f->fake->n_opened), 300);
+    free(body);
+    client_close(c);
+    end_fixture(f);
+}
+
+/* Four places for fifty texts: the later ones wait for the earlier ones, and nobody is refused. */
+static void texts_of_a_list_wait_for_places(void **state)
+{
+    (void)state;
+    fixture_options options = defaults();
+    options.max_in_flight = 4;
+    fixture *f = start_fixture(&options);
+    client *c = client_open(f->port);
+    char *body = list_of("prompt", 50);
+    client_post(c, "/tokenize", body);
+    assert_non_null(strstr(expect(f, c, 200), "\"count\":100,")); /* one byte and BOS each */
+    assert_int_equal(atomic_load(&f->fake->n_opened), 50);
     free(body);
     client_close(c);
     end_fixture(f);
@@ -129,8 +146,8 @@ static void a_client_that_leaves_takes_its_waiting_inputs_along(void **state)
     options.step_ns = 20 * KRS_NS_PER_MS;
     fixture *f = start_fixture(&options);
     client *c = client_open(f->port);
-    char *few = embeddings_of(20);
-    char *body = embeddings_of(2048);
+    char *few = list_of("input", 20);
+    char *body = list_of("input", 2048);
     client_post(c, "/v1/embeddings", few);
     (void)expect(f, c, 200); /* four at a time */
     client_close(c);
@@ -154,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(streams_end_as_their_api_ends_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(errors_have_their_api_s_shape, set_up, tear_down),
         cmocka_unit_test(inputs_of_a_large_call_take_turns),
+        cmocka_unit_test(texts_of_a_list_wait_for_places),
         cmocka_unit_test(choices_of_one_answer_do_not_wait),
         cmocka_unit_test(a_client_that_leaves_takes_its_waiting_inputs_along),
     };
