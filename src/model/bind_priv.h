@@ -55,7 +55,8 @@ const void *krs_tensor_expert(const krs_tensor *tensor, const krs_wanted *wanted
 
 /* The codes of a module that is stored quantised, in any way quantised.c knows; NULL: it is dense, or not
  * there. name->text is the tensor's name afterwards. */
-const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_name *name);
+const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_name *name,
+                                        const krs_weight_form *form);
 /* Is the module in the file, dense or quantised? */
 bool krs_tensor_is_stored(const krs_binder *binder, krs_tensor_name *name,
                           const krs_weight_form *form);

@@ -202,24 +202,27 @@ static krs_status describe_mxfp4(const krs_quantised_job *j)
 static const struct storage {
     const char *suffix;
     krs_dtype dtype;
+    bool is_bare; /* of tensors called as their module: krs_weight_form */
     krs_status (*describe)(const krs_quantised_job *j);
 } storages[] = {
-    {".weight", KRS_DTYPE_U32, describe_mlx},
-    {".qweight", KRS_DTYPE_I32, krs_quantised_columns},
-    {".weight_packed", KRS_DTYPE_I32, krs_quantised_packed},
-    {".weight", KRS_DTYPE_I8, krs_quantised_int8},
-    {".weight", KRS_DTYPE_F8_E4M3, krs_quantised_fp8},
-    {"_blocks", KRS_DTYPE_U8, describe_mxfp4},
+    {".weight", KRS_DTYPE_U32, false, describe_mlx},
+    {".qweight", KRS_DTYPE_I32, false, krs_quantised_columns},
+    {".weight_packed", KRS_DTYPE_I32, false, krs_quantised_packed},
+    {".weight", KRS_DTYPE_I8, false, krs_quantised_int8},
+    {".weight", KRS_DTYPE_F8_E4M3, false, krs_quantised_fp8},
+    {"_blocks", KRS_DTYPE_U8, true, describe_mxfp4},
 };
 
 #define N_STORAGES (sizeof(storages) / sizeof(storages[0]))
 
 /* NULL: dense, or not there. */
 static const struct storage *find_storage(const krs_binder *binder, krs_tensor_name *name,
-                                          const krs_tensor **codes)
+                                          const krs_weight_form *form, const krs_tensor **codes)
 {
     for (size_t i = 0; i < N_STORAGES; i++) {
-        *codes = krs_binder_find(binder, name, storages[i].suffix);
+        *codes = storages[i].is_bare == form->is_bare
+                     ? krs_binder_find(binder, name, storages[i].suffix)
+                     : NULL;
         if (*codes && (*codes)->dtype == storages[i].dtype) {
             return &storages[i];
         }
@@ -228,10 +231,11 @@ static const struct storage *find_storage(const krs_binder *binder, krs_tensor_n
     return NULL;
 }
 
-const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_name *name)
+const krs_tensor *krs_tensor_find_codes(const krs_binder *binder, krs_tensor_name *name,
+                                        const krs_weight_form *form)
 {
     const krs_tensor *codes;
-    (void)find_storage(binder, name, &codes);
+    (void)find_storage(binder, name, form, &codes);
     return codes;
 }
 
@@ -239,14 +243,14 @@ bool krs_tensor_is_stored(const krs_binder *binder, krs_tensor_name *name,
                           const krs_weight_form *form)
 {
     return krs_binder_find(binder, name, krs_weight_suffix(form)) != NULL ||
-           krs_tensor_find_codes(binder, name) != NULL;
+           krs_tensor_find_codes(binder, name, form) != NULL;
 }
 
 krs_status krs_tensor_quantised(krs_binder *binder, const krs_tensor *codes, krs_tensor_name *name,
                                 const krs_wanted *wanted, krs_matrix *out, krs_error *err)
 {
     const krs_tensor *found;
-    const struct storage *storage = find_storage(binder, name, &found);
+    const struct storage *storage = find_storage(binder, name, wanted->form, &found);
     KRS_CHECK(storage != NULL && found == codes);
     if (codes == binder->rewritten_from) {
         *out = binder->rewritten;

@@ -193,7 +193,7 @@ static krs_status check_experts(const krs_binder *binder, const krs_tensor *weig
 krs_status krs_tensor_weight(krs_binder *binder, krs_tensor_name *name, const krs_wanted *wanted,
                              krs_whole *out, krs_error *err)
 {
-    const krs_tensor *codes = krs_tensor_find_codes(binder, name);
+    const krs_tensor *codes = krs_tensor_find_codes(binder, name, wanted->form);
     const krs_tensor *weight = codes;
     *out = (krs_whole){.is_transposed = false};
     if (weight == NULL) {

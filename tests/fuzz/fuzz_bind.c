@@ -1,5 +1,5 @@
 /* tests/fuzz/fuzz_bind.c - from a configuration and tensors that may lie about each other to a program whose
- * rows can be read: the metadata of MLX, GPTQ, AWQ, fp8, compressed-tensors and gpt-oss.
+ * rows can be read: the metadata of MLX, GPTQ, AWQ, fp8 and compressed-tensors.
  *
  *   input:  config.json's text | NUL | layout | edits of 4 bytes: tensor, what, a, b
  *
@@ -33,7 +33,6 @@ typedef enum layout {
     FP8,
     INT8,
     PACKED,
-    GPT_OSS,
     N_LAYOUTS
 } layout;
 
@@ -134,12 +133,6 @@ static void add_linear(fuzzed *f, const char *module, layout how, int64_t rows, 
         add(f, module, ".weight_packed", KRS_DTYPE_I32, rows, columns / 8);
         add(f, module, ".weight_scale", KRS_DTYPE_BF16, rows, columns / GROUP);
         add(f, module, ".weight_g_idx", KRS_DTYPE_I32, columns, 0);
-        break;
-    case GPT_OSS:
-        add(f, module, "_blocks", KRS_DTYPE_U8, rows, columns / GROUP);
-        f->tensors[f->n - 1].dims[f->tensors[f->n - 1].rank++] = GROUP / 2;
-        fill(&f->tensors[f->n - 1]);
-        add(f, module, "_scales", KRS_DTYPE_U8, rows, columns / GROUP);
         break;
     default:
         add(f, module, ".weight", KRS_DTYPE_BF16, rows, columns);
