@@ -6,7 +6,7 @@
 #include "support/gguf_convert.h"
 #include "support/oom.h"
 
-#define CASE KRS_SOURCE_DIR "/tests/data/golden/llama"
+#define CASE KRS_SOURCE_DIR "/tests/data/golden/qwen2"
 
 static krs_status open_model(const krs_alloc *alloc, void *ctx)
 {
