@@ -3,16 +3,10 @@
 
 #include <math.h>
 
-krs_status krs_check_rope(const krs_checker *c)
+/* Do the rotated elements lie in a head, and their frequencies among the program's floats? */
+static krs_status check_rotated(const krs_checker *c)
 {
     const krs_op *op = krs_checked_op(c);
-    if (!krs_is_written(c, op->in) || krs_checked_rows(c, op->in) != KRS_ROWS_ALL) {
-        return krs_check_fail(c, "in must be a written slot with a row per token");
-    }
-    const int64_t width = (int64_t)op->rope.n_heads * op->rope.head_dim;
-    if (op->rope.n_heads < 1 || op->rope.head_dim < 1 || width != krs_checked_width(c, op->in)) {
-        return krs_check_fail(c, "n_heads times head_dim is not the width of in");
-    }
     if (op->rope.n_freqs < 1 || op->rope.n_freqs > op->rope.head_dim / 2) {
         return krs_check_fail(c, "n_freqs is not in 1 .. head_dim / 2");
     }
@@ -23,7 +17,20 @@ krs_status krs_check_rope(const krs_checker *c)
         (uint32_t)op->rope.n_freqs > c->program->n_floats - op->rope.freqs) {
         return krs_check_fail(c, "the frequencies lie outside the program's floats");
     }
-    return KRS_OK;
+    return isfinite(op->rope.scale) ? KRS_OK : krs_check_fail(c, "scale is no number");
+}
+
+krs_status krs_check_rope(const krs_checker *c)
+{
+    const krs_op *op = krs_checked_op(c);
+    if (!krs_is_written(c, op->in) || krs_checked_rows(c, op->in) != KRS_ROWS_ALL) {
+        return krs_check_fail(c, "in must be a written slot with a row per token");
+    }
+    const int64_t width = (int64_t)op->rope.n_heads * op->rope.head_dim;
+    if (op->rope.n_heads < 1 || op->rope.head_dim < 1 || width != krs_checked_width(c, op->in)) {
+        return krs_check_fail(c, "n_heads times head_dim is not the width of in");
+    }
+    return check_rotated(c);
 }
 
 static bool is_kv_shape(const krs_checker *c)

@@ -38,7 +38,7 @@ krs_status krs_check_embed(const krs_checker *c)
                        krs_checked_width(c, op->out))) {
         return krs_check_fail(c, "the matrix does not fit out");
     }
-    return KRS_OK;
+    return isfinite(op->embed.scale) ? KRS_OK : krs_check_fail(c, "scale is no number");
 }
 
 krs_status krs_check_add_position(const krs_checker *c)
@@ -79,7 +79,22 @@ static bool is_norm_vector(const krs_checker *c, uint32_t index, int64_t width, 
     return krs_is_vector(c, index, width / n_groups) || krs_is_vector(c, index, width);
 }
 
-/* RMS_NORM, which takes no bias, and LAYER_NORM. */
+/* RMS_NORM takes no bias. */
+static krs_status check_norm_vectors(const krs_checker *c)
+{
+    const krs_op *op = krs_checked_op(c);
+    const int64_t width = krs_checked_width(c, op->in);
+    if (op->matrix != KRS_NO_MATRIX && !is_norm_vector(c, op->matrix, width, op->norm.n_groups)) {
+        return krs_check_fail(c, "the weight is no vector of one group's width, or the row's");
+    }
+    if (op->kind == KRS_OP_LAYER_NORM && op->bias != KRS_NO_MATRIX &&
+        !is_norm_vector(c, op->bias, width, op->norm.n_groups)) {
+        return krs_check_fail(c, "the bias is no vector of one group's width, or the row's");
+    }
+    return KRS_OK;
+}
+
+/* RMS_NORM and LAYER_NORM. */
 krs_status krs_check_norm(const krs_checker *c)
 {
     const krs_op *op = krs_checked_op(c);
@@ -87,22 +102,17 @@ krs_status krs_check_norm(const krs_checker *c)
     if (status != KRS_OK) {
         return status;
     }
-    const int64_t width = krs_checked_width(c, op->in);
-    if (op->norm.n_groups < 1 || width % op->norm.n_groups != 0) {
+    if (op->norm.n_groups < 1 || krs_checked_width(c, op->in) % op->norm.n_groups != 0) {
         return krs_check_fail(c, "n_groups does not divide the width");
-    }
-    if (op->matrix != KRS_NO_MATRIX && !is_norm_vector(c, op->matrix, width, op->norm.n_groups)) {
-        return krs_check_fail(c, "the weight is no vector of one group's width, or the row's");
     }
     if (!isfinite(op->norm.weight_offset) ||
         (op->matrix == KRS_NO_MATRIX && op->norm.weight_offset != 0)) {
         return krs_check_fail(c, "weight_offset is no number, or there is no weight");
     }
-    if (op->kind == KRS_OP_LAYER_NORM && op->bias != KRS_NO_MATRIX &&
-        !is_norm_vector(c, op->bias, width, op->norm.n_groups)) {
-        return krs_check_fail(c, "the bias is no vector of one group's width, or the row's");
+    if (!krs_is_bound(op->norm.eps)) {
+        return krs_check_fail(c, "eps is negative or no number");
     }
-    return krs_is_bound(op->norm.eps) ? KRS_OK : krs_check_fail(c, "eps is negative or no number");
+    return check_norm_vectors(c);
 }
 
 krs_status krs_check_linear(const krs_checker *c)

@@ -185,7 +185,8 @@ static inline void tiny_attention(tiny_decoder *tiny, const tiny_shape *shape, c
     op.out = s->a;
     tiny_op(tiny, op);
     tiny_linear(tiny, shape, s->a, s->h, false);
-    tiny_op(tiny, (krs_op){.kind = KRS_OP_ADD, .in = s->x, .in2 = s->h, .out = s->x, .add = {1.0f}});
+    tiny_op(tiny,
+            (krs_op){.kind = KRS_OP_ADD, .in = s->x, .in2 = s->h, .out = s->x, .add = {1.0f}});
 }
 
 static inline void tiny_ffn(tiny_decoder *tiny, const tiny_shape *shape, const tiny_slots *s)
@@ -198,7 +199,8 @@ static inline void tiny_ffn(tiny_decoder *tiny, const tiny_shape *shape, const t
         (krs_op){
             .kind = KRS_OP_GLU, .in = s->gate, .in2 = s->up, .out = s->gate, .glu = {shape->act}});
     tiny_linear(tiny, shape, s->gate, s->h, false);
-    tiny_op(tiny, (krs_op){.kind = KRS_OP_ADD, .in = s->x, .in2 = s->h, .out = s->x, .add = {1.0f}});
+    tiny_op(tiny,
+            (krs_op){.kind = KRS_OP_ADD, .in = s->x, .in2 = s->h, .out = s->x, .add = {1.0f}});
 }
 
 static inline uint32_t tiny_freqs(tiny_decoder *tiny, int32_t n_freqs)

@@ -180,6 +180,16 @@ static void rope_behind(krs_program *program, krs_op *op)
     (void)program;
     op->rope.offset = 3; /* two pairs of six elements begin at 2 at most */
 }
+static void rope_scale_nan(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->rope.scale = NAN;
+}
+static void embed_scale_infinite(krs_program *program, krs_op *op)
+{
+    (void)program;
+    op->embed.scale = INFINITY;
+}
 static void values_negative(krs_program *program, krs_op *op)
 {
     (void)op;
@@ -324,6 +334,8 @@ static const struct {
     {KRS_OP_LAYER_NORM, bias_wide, "bias"},
     {KRS_OP_ROPE, rope_before, "offset"},
     {KRS_OP_ROPE, rope_behind, "offset"},
+    {KRS_OP_ROPE, rope_scale_nan, "scale"},
+    {KRS_OP_EMBED, embed_scale_infinite, "scale"},
     {KRS_OP_KV_WRITE, in2_narrow, "value_dim"},
     {KRS_OP_ATTENTION, values_negative, "KV layers"},
     {KRS_OP_ATTENTION, values_huge, "KV layers"},
