@@ -141,7 +141,7 @@ krs_status krs_part_turn(krs_copies *copies, const krs_matrix *whole, const krs_
     const bool is_dense = whole->quant.kind == KRS_QUANT_NONE;
     const krs_dtype dtype = is_dense ? whole->dtype : KRS_DTYPE_F32;
     const size_t item = krs_dtype_bytes(dtype);
-    unsigned char *to;
+    unsigned char *to = NULL;
     krs_status status = take(copies, part->rows, (size_t)n_in * item, &to, err);
     float *row = krs_alloc_array(copies->alloc, (size_t)n_columns, sizeof(*row));
     if (status == KRS_OK && !row) {
@@ -161,8 +161,11 @@ krs_status krs_part_turn(krs_copies *copies, const krs_matrix *whole, const krs_
         }
     }
     krs_alloc_free(copies->alloc, row);
+    if (status != KRS_OK) {
+        return status;
+    }
     *out = (krs_matrix){.n_out = part->rows, .n_in = n_in, .dtype = dtype, .data = to};
-    return status;
+    return KRS_OK;
 }
 
 krs_status krs_part_take_vector(krs_copies *copies, const krs_matrix *whole,

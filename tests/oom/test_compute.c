@@ -1,7 +1,7 @@
 /* Every allocation of a program, a backend and an exec failing once; none during a step. */
 #include "support/cmocka.h"
 #include "support/oom.h"
-#include "support/tiny_decoder.h"
+#include "support/tiny_moe.h"
 
 static krs_status build_program(const krs_alloc *alloc, void *ctx)
 {
@@ -66,6 +66,38 @@ static krs_status use_backend(const krs_alloc *alloc, void *ctx)
     return status;
 }
 
+/* Experts, a convolution and a delta rule: what they take beside the rest. */
+static krs_status use_states(const krs_alloc *alloc, void *ctx)
+{
+    static const krs_exec_limits limits = {4, 1, 4, 0, 1, KRS_DTYPE_F16, 2};
+    static const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
+    static const tiny_mixture mixture = {.n_experts = 3, .top_k = 2, .ffn = 8, .n_groups = 1};
+    tiny_decoder tiny = {.random = 9};
+    krs_program *program = &tiny.program;
+    krs_program_init(program, NULL);
+    program->max_positions = 16;
+    krs_slot x = tiny_slot(&tiny, 12, KRS_ROWS_ALL);
+    const uint32_t rows = tiny_matrix(&tiny, &f32, 5, 12, 0, 1.0f);
+    tiny_op(&tiny, (krs_op){.kind = KRS_OP_EMBED, .out = x, .matrix = rows, .embed = {1.0f, 0}});
+    x = tiny_conv(&tiny, &f32, tiny_experts(&tiny, &f32, &mixture, x), 3, true);
+    x = tiny_delta(&tiny, &f32, &(tiny_heads){1, 2, 4, 4}, x);
+    program->logits = tiny_slot(&tiny, 8, KRS_ROWS_LOGITS);
+    tiny_op(&tiny, (krs_op){.kind = KRS_OP_TAKE_ROWS, .in = x, .out = program->logits});
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.n_threads = 2;
+    krs_backend *backend = NULL;
+    krs_exec *exec = NULL;
+    krs_status status = krs_backend_open(ctx, &options, alloc, &backend, NULL);
+    if (status == KRS_OK) {
+        status = krs_exec_new(backend, program, &limits, &exec, NULL);
+        assert_true((status == KRS_OK) == (exec != NULL));
+    }
+    krs_exec_free(exec);
+    krs_backend_close(backend);
+    tiny_decoder_deinit(&tiny);
+    return status;
+}
+
 static void programs_survive(void **state)
 {
     (void)state;
@@ -79,6 +111,8 @@ static void backends_survive(void **state)
     char cpu[] = "cpu";
     assert_true(krs_oom_sweep(use_backend, ref) == 4); /* backend, scratch, KV; then none fails */
     assert_true(krs_oom_sweep(use_backend, cpu) == 6); /* and the team, the vectors */
+    assert_true(krs_oom_sweep(use_states, ref) == 5);  /* and the states */
+    assert_true(krs_oom_sweep(use_states, cpu) == 7);
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 /* oom/test_model.c - opening a model with every allocation failing once: KRS_ENOMEM and nothing held.
  * Both ways of holding weights, a dense and a quantised model, and those whose weights are rewritten. */
 #include "model/model.h"
+#include "support/golden_folder.h"
 #include "support/model_folder.h"
 #include "support/oom.h"
 
@@ -35,6 +36,19 @@ static void opening_a_model_survives_any_failed_allocation(void **state)
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         folder f = folders[i];
         (void)krs_oom_sweep(open_and_close, &f);
+    }
+}
+
+static void opening_a_mixture_survives_any_failed_allocation(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"deepseek_v3", "gpt_oss", "qwen3_next"};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        krs_golden_folder golden;
+        krs_golden_folder_open(&golden, cases[i]);
+        folder f = {golden.dir, KRS_OS_MAP_SHARED_PAGES};
+        assert_true(krs_oom_sweep(open_and_close, &f) > 5);
+        krs_golden_folder_close(&golden);
     }
 }
 
@@ -102,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rewriting_weights_survives_any_failed_allocation),
         cmocka_unit_test(opening_a_model_survives_any_failed_allocation),
+        cmocka_unit_test(opening_a_mixture_survives_any_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
