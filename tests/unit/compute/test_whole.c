@@ -3,6 +3,8 @@
 #include "support/cmocka.h"
 #include "support/tiny_encoder.h"
 
+#include <stdlib.h>
+
 enum { N_ROWS = 7 };
 
 static const char *const names[] = {"ref", "cpu"};
@@ -10,6 +12,34 @@ static const krs_exec_limits limits = {
     .max_rows = N_ROWS, .max_seqs = 2, .max_hidden_rows = N_ROWS, .kv_dtype = KRS_DTYPE_F32};
 static const uint32_t tokens[N_ROWS] = {3, 1, 4, 1, 5, 8, 2};
 static const uint32_t rows[N_ROWS] = {0, 1, 2, 3, 4, 5, 6};
+
+/* Counts what is taken. */
+typedef struct counted {
+    size_t n_bytes;
+    uint32_t n_takes;
+} counted;
+
+static void *count_take(void *ctx, size_t n_bytes)
+{
+    counted *c = ctx;
+    c->n_bytes += n_bytes;
+    c->n_takes++;
+    return malloc(n_bytes);
+}
+
+static void *count_resize(void *ctx, void *ptr, size_t n_bytes)
+{
+    counted *c = ctx;
+    c->n_bytes += n_bytes;
+    c->n_takes++;
+    return realloc(ptr, n_bytes);
+}
+
+static void count_give(void *ctx, void *ptr)
+{
+    (void)ctx;
+    free(ptr);
+}
 
 typedef struct fixture {
     tiny_decoder tiny;
@@ -121,12 +151,47 @@ static void what_a_program_does_not_give_is_refused(void **state)
     }
 }
 
+static void the_plan_is_exact_and_steps_allocate_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        counted c = {0, 0};
+        const krs_alloc alloc = {&c, count_take, count_resize, count_give};
+        tiny_decoder tiny;
+        krs_backend *backend;
+        krs_exec *exec;
+        krs_exec_plan plan;
+        krs_step_result result;
+        tiny_encoder_init(&tiny);
+        assert_int_equal(krs_backend_open(names[i], NULL, &alloc, &backend, NULL), KRS_OK);
+        assert_int_equal(krs_exec_plan_of(backend, &tiny.program, &limits, &plan, NULL), KRS_OK);
+        c = (counted){0, 0};
+        assert_int_equal(krs_exec_new(backend, &tiny.program, &limits, &exec, NULL), KRS_OK);
+        assert_int_equal(c.n_bytes, plan.kv_bytes + plan.scratch_bytes + plan.copied_bytes);
+        c.n_takes = 0;
+        const krs_step_seq seqs[] = {{.n_rows = 5}, {.row_begin = 5, .n_rows = 2}};
+        const krs_step step = {.n_rows = N_ROWS,
+                               .n_seqs = 2,
+                               .n_hidden_rows = N_ROWS,
+                               .tokens = tokens,
+                               .seqs = seqs,
+                               .hidden_rows = rows};
+        assert_int_equal(krs_exec_submit(exec, &step, NULL), KRS_OK);
+        assert_int_equal(krs_exec_collect(exec, &result, NULL), KRS_OK);
+        assert_int_equal(c.n_takes, 0);
+        krs_exec_free(exec);
+        krs_backend_close(backend);
+        tiny_decoder_deinit(&tiny);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_is_one_step_without_kv_or_logits),
         cmocka_unit_test(a_row_depends_on_the_rows_after_it),
         cmocka_unit_test(what_a_program_does_not_give_is_refused),
+        cmocka_unit_test(the_plan_is_exact_and_steps_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
