@@ -160,11 +160,29 @@ static krs_str stem_of(krs_str name)
     return (krs_str){name.ptr, name.len - weight_end.len};
 }
 
+/* Quantised when its rows divide. What MLX would then read the wrong way round is refused. */
+static krs_status decide(const krs_quantize_options *options, const krs_tensor *t,
+                         krs_quantize_item *item)
+{
+    item->stem = options->is_model ? stem_of(item->name) : item->name;
+    item->is_turned = is_turned(options, item->stem);
+    item->n_out = t->dims[item->is_turned ? 1 : 0];
+    item->n_in = t->dims[item->is_turned ? 0 : 1];
+    item->is_quantised = item->n_out > 0 && divides(options, item->n_in);
+    return item->is_turned && !item->is_quantised ? KRS_EFORMAT : KRS_OK;
+}
+
+/* A matrix of a file; in a model, of a module's weight. */
+static bool is_matrix(const krs_quantize_options *options, const krs_tensor *t)
+{
+    return t->rank == 2 && is_float(t->dtype) &&
+           (!options->is_model || krs_str_ends_with(t->name, weight_end));
+}
+
 /* A tensor by itself. */
 static krs_status add_single(krs_quantize_plan *plan, const krs_quantize_options *options,
                              const krs_tensor *t)
 {
-    const bool is_weight = krs_str_ends_with(t->name, weight_end);
     krs_quantize_item *item = &plan->items[plan->n_items];
     const krs_tensor **from = krs_arena_array(&plan->arena, 1, sizeof(from[0]));
     if (!from) {
@@ -177,16 +195,7 @@ static krs_status add_single(krs_quantize_plan *plan, const krs_quantize_options
         return status;
     }
     plan->n_items++;
-    if (t->rank != 2 || !is_float(t->dtype) || (options->is_model && !is_weight)) {
-        return KRS_OK;
-    }
-    item->stem = options->is_model ? stem_of(item->name) : item->name;
-    item->is_turned = is_turned(options, item->stem);
-    item->n_out = t->dims[item->is_turned ? 1 : 0];
-    item->n_in = t->dims[item->is_turned ? 0 : 1];
-    item->is_quantised = item->n_out > 0 && divides(options, item->n_in);
-    /* MLX would read a dense one the other way round than the hub has it. */
-    return item->is_turned && !item->is_quantised ? KRS_EFORMAT : KRS_OK;
+    return is_matrix(options, t) ? decide(options, t, item) : KRS_OK;
 }
 
 /* All experts of one projection, when the first of them comes by. */

@@ -276,6 +276,41 @@ static void encode(const weight *w, const table_way *way, int64_t o, int64_t i, 
     }
 }
 
+/* Codes of the whole weight, and their scales [ceil(n_out / rows_each), n_groups]. */
+static void encode_all(const weight *w, const table_way *way, int64_t rows_each,
+                       const int32_t *group_of, int64_t n_groups, unsigned char *codes,
+                       void *scales)
+{
+    const float top_code = way->is_fp8 ? 448.0f : way->bits == 4 ? 7.0f : 127.0f;
+    for (int64_t k = 0; k < w->n_out * n_groups; k++) {
+        const int64_t row = k / n_groups / rows_each;
+        const int64_t g = k % n_groups;
+        const float top = largest(w, row * rows_each, rows_each, group_of, g);
+        const float scale = store_scale(way, top / top_code, scales, row * n_groups + g);
+        for (int64_t i = 0; i < w->n_in; i++) {
+            if (group_of[i] == g) {
+                encode(w, way, k / n_groups, i, scale, codes);
+            }
+        }
+    }
+}
+
+static void add_codes(const weight *w, const table_way *way, unsigned char *codes,
+                      const int32_t *group_of)
+{
+    const int64_t shape[2] = {w->n_out, w->n_in};
+    if (way->bits == 8) {
+        add(w, ".weight", way->is_fp8 ? KRS_DTYPE_F8_E4M3 : KRS_DTYPE_I8, w->n_out, w->n_in, codes);
+        return;
+    }
+    add(w, ".weight_packed", KRS_DTYPE_I32, w->n_out, w->n_in / 8, codes);
+    add(w, ".weight_shape", KRS_DTYPE_I64, 2, 0,
+        memcpy(room(w, 2, sizeof(int64_t)), shape, sizeof(shape)));
+    if (way->has_act_order) {
+        add(w, ".weight_g_idx", KRS_DTYPE_I32, w->n_in, 0, group_of);
+    }
+}
+
 static bool make_table(const weight *w, const void *how)
 {
     const table_way *way = how;
@@ -286,33 +321,11 @@ static bool make_table(const weight *w, const void *how)
     const int64_t group = way->block_columns > 0 ? way->block_columns : w->n_in;
     const int64_t rows = (w->n_out + rows_each - 1) / rows_each;
     const int64_t n_groups = (w->n_in + group - 1) / group;
-    const float top_code = way->is_fp8 ? 448.0f : way->bits == 4 ? 7.0f : 127.0f;
     const int32_t *group_of = groups_of(w, way, group);
     unsigned char *codes = room(w, w->n_out * w->n_in, 1);
     void *scales = room(w, rows * n_groups, sizeof(float));
-    for (int64_t o = 0; o < w->n_out; o++) {
-        for (int64_t g = 0; g < n_groups; g++) {
-            const int64_t row = o / rows_each;
-            const float top = largest(w, row * rows_each, rows_each, group_of, g);
-            const float scale = store_scale(way, top / top_code, scales, row * n_groups + g);
-            for (int64_t i = 0; i < w->n_in; i++) {
-                if (group_of[i] == g) {
-                    encode(w, way, o, i, scale, codes);
-                }
-            }
-        }
-    }
-    const int64_t shape[2] = {w->n_out, w->n_in};
-    if (way->bits == 4) {
-        add(w, ".weight_packed", KRS_DTYPE_I32, w->n_out, w->n_in / 8, codes);
-        add(w, ".weight_shape", KRS_DTYPE_I64, 2, 0,
-            memcpy(room(w, 2, sizeof(int64_t)), shape, sizeof(shape)));
-        if (way->has_act_order) {
-            add(w, ".weight_g_idx", KRS_DTYPE_I32, w->n_in, 0, group_of);
-        }
-    } else {
-        add(w, ".weight", way->is_fp8 ? KRS_DTYPE_F8_E4M3 : KRS_DTYPE_I8, w->n_out, w->n_in, codes);
-    }
+    encode_all(w, way, rows_each, group_of, n_groups, codes, scales);
+    add_codes(w, way, codes, group_of);
     const bool is_scalar = rows * n_groups == 1;
     add(w, way->scale_name, way->scale_dtype, is_scalar ? 1 : rows, is_scalar ? 0 : n_groups,
         scales);

@@ -103,7 +103,7 @@ static void every_mode_of_mlx_has_its_own_defaults(void **state)
     krs_model_config_deinit(&c);
 }
 
-static void methods_of_the_hub_are_read(void **state)
+static void gptq_and_awq_are_read(void **state)
 {
     (void)state;
     krs_hub_quant q = accept(WITH_HUB("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":-1,"
@@ -118,6 +118,12 @@ static void methods_of_the_hub_are_read(void **state)
                         "\"version\":\"GEMM\",\"modules_to_not_convert\":null"))
             .hub_quant;
     assert_true(q.method == KRS_HUB_AWQ && q.bits == 4 && q.group == 64);
+}
+
+static void methods_of_scaled_numbers_are_read(void **state)
+{
+    (void)state;
+    krs_hub_quant q;
     q = accept(WITH_HUB("\"quant_method\":\"fp8\",\"fmt\":\"e4m3\",\"weight_block_size\":[128,64]"))
             .hub_quant;
     assert_true(q.method == KRS_HUB_FP8 && q.block_rows == 128 && q.block_columns == 64);
@@ -195,7 +201,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mlx_quantisation_is_read_with_its_exceptions),
         cmocka_unit_test(every_mode_of_mlx_has_its_own_defaults),
-        cmocka_unit_test(methods_of_the_hub_are_read),
+        cmocka_unit_test(gptq_and_awq_are_read),
+        cmocka_unit_test(methods_of_scaled_numbers_are_read),
         cmocka_unit_test(other_quantisation_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
