@@ -142,7 +142,7 @@ static inline bool krs_gguf_apply(const krs_gguf_rule *rule, const char *name, c
     char hub[128];
     const char *digits = strpbrk(name, "0123456789");
     if (strchr(rule->hub, '#')) {
-        layer = digits ? atoi(digits) : -1;
+        layer = digits ? (int)strtol(digits, NULL, 10) : -1;
         const char *mark = strchr(rule->hub, '#');
         (void)snprintf(hub, sizeof(hub), "%.*s%d%s", (int)(mark - rule->hub), rule->hub, layer,
                        mark + 1);

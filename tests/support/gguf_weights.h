@@ -90,7 +90,7 @@ static inline void krs_gguf_put_blocks(krs_gguf_file *f, const char *name, const
 static inline int krs_gguf_expert_of(krs_str name)
 {
     const size_t at = krs_str_find(name, KRS_STR(".experts."), 0);
-    return at == SIZE_MAX ? -1 : atoi(name.ptr + at + strlen(".experts."));
+    return at == SIZE_MAX ? -1 : (int)strtol(name.ptr + at + strlen(".experts."), NULL, 10);
 }
 
 /* The numbers of a tensor; of expert 0, those of all experts one after the other, and their shape in
@@ -186,7 +186,7 @@ static inline bool krs_gguf_convert_stack(krs_gguf_file *f, const krs_tensor *fr
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (krs_str_ends_with(from->name, krs_str_of(parts[i].hub))) {
             char name[128];
-            const int layer = atoi(from->name.ptr + strlen("model.layers."));
+            const int layer = (int)strtol(from->name.ptr + strlen("model.layers."), NULL, 10);
             (void)snprintf(name, sizeof(name), "blk.%d.%s", layer, parts[i].gguf);
             krs_gguf_put_experts(f, name, from, parts[i].part, parts[i].every, type);
             is_stack = true;

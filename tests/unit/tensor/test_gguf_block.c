@@ -377,7 +377,7 @@ static void read_one(uint32_t id, const unsigned char *block, float *out)
     krs_matrix_row(&m, 0, out);
 }
 
-static void blocks_made_by_hand_have_their_values(void **state)
+static void small_blocks_made_by_hand_have_their_values(void **state)
 {
     (void)state;
     float y[256];
@@ -397,6 +397,12 @@ static void blocks_made_by_hand_have_their_values(void **state)
     const unsigned char q8_0[34] = {0x00, 0x34, 127, 0x80};
     read_one(8, q8_0, y);
     assert_true(y[0] == 31.75f && y[1] == -32.0f && y[2] == 0.0f);
+}
+
+static void super_blocks_made_by_hand_have_their_values(void **state)
+{
+    (void)state;
+    float y[256];
     /* Q4_K: d = 1, dmin = 2. Group 0: scale 5, minimum 3. Group 4: scale 0x21 = 33, minimum 0x12 = 18. */
     unsigned char q4_k[144] = {0x00, 0x3C, 0x00, 0x40};
     q4_k[4] = 5 | 2 << 6;
@@ -450,7 +456,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_has_the_published_sizes),
         cmocka_unit_test(random_rows_are_what_the_layout_says),
-        cmocka_unit_test(blocks_made_by_hand_have_their_values),
+        cmocka_unit_test(small_blocks_made_by_hand_have_their_values),
+        cmocka_unit_test(super_blocks_made_by_hand_have_their_values),
         cmocka_unit_test(rows_of_broken_blocks_are_refused),
         cmocka_unit_test(the_list_of_types_is_cut_where_it_ends),
     };
