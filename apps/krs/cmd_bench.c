@@ -12,6 +12,7 @@
 #include "os/clock.h"
 #include "progress.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +21,9 @@ typedef struct report {
     double compile_s; /* planning and scratch: until the first step can run */
     double
         bandwidth; /* bytes/s of plain reads by as many threads; 0 on a device with its own memory */
-    uint64_t weight_bytes;
+    uint64_t weight_bytes; /* without routed experts */
+    uint64_t expert_bytes;
+    double expert_share; /* of experts that one token reads */
     uint64_t kv_bytes_per_token;
     double *prefill_s; /* [repeat], sorted */
     double *decode_s;  /* [repeat], sorted */
@@ -110,10 +113,12 @@ static figures figures_of(const krs_config *config, const report *r)
     const krs_bench_options o = options_of(config);
     const double prefill_s = median(r->prefill_s, r->n_runs);
     const double decode_s = median(r->decode_s, r->n_runs);
-    /* A step reads all weights once and each stream's KV so far. */
+    /* A step reads all weights once, but of experts only those that some stream has chosen (as many as if
+     * each chose by itself, which is what routers are trained towards), and each stream's KV so far. */
     const double mean_past = o.n_prompt_tokens + o.n_gen_tokens / 2.0;
-    const double step_bytes =
-        (double)r->weight_bytes + o.n_streams * mean_past * (double)r->kv_bytes_per_token;
+    const double experts_read = 1.0 - pow(1.0 - r->expert_share, o.n_streams);
+    const double step_bytes = (double)r->weight_bytes + experts_read * (double)r->expert_bytes +
+                              o.n_streams * mean_past * (double)r->kv_bytes_per_token;
     return (figures){o.n_prompt_tokens / prefill_s, (double)o.n_gen_tokens * o.n_streams / decode_s,
                      step_bytes * o.n_gen_tokens / decode_s};
 }
@@ -164,9 +169,13 @@ static krs_status open_model(const krs_config *config, krs_model **out, report *
     if (status == KRS_OK) {
         const krs_model_stats stats = krs_model_stats_of(*out);
         /* An untied embedding is looked up, not read whole. */
-        const bool is_tied = krs_model_config_of(*out)->is_tied;
-        r->weight_bytes = stats.attention_bytes + stats.ffn_bytes + stats.norm_bytes +
-                          (is_tied ? stats.embedding_bytes : stats.head_bytes);
+        const krs_model_config *model = krs_model_config_of(*out);
+        r->weight_bytes = stats.attention_bytes + stats.ffn_bytes - stats.expert_bytes +
+                          stats.norm_bytes +
+                          (model->is_tied ? stats.embedding_bytes : stats.head_bytes);
+        r->expert_bytes = stats.expert_bytes;
+        r->expert_share =
+            model->experts.n > 0 ? (double)model->experts.top_k / model->experts.n : 0.0;
         r->kv_bytes_per_token = stats.kv_bytes_per_token_f16;
         return KRS_OK;
     }

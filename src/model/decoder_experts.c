@@ -60,6 +60,8 @@ krs_status krs_decoder_bind_experts(krs_decoder *d, const krs_decoder_step *step
         {step->up_role, KRS_HALF_BIAS, &op->experts.up_bias},
         {step->down_role, KRS_HALF_BIAS, &op->experts.down_bias},
     };
+    krs_model_stats *stats = d->binder->stats;
+    const uint64_t bytes_before = stats->ffn_bytes;
     krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < sizeof(lists) / sizeof(lists[0]); i++) {
         const krs_weight_key key = {lists[i].role, layer, 0, lists[i].half};
@@ -69,5 +71,6 @@ krs_status krs_decoder_bind_experts(krs_decoder *d, const krs_decoder_step *step
         }
     }
     op->experts.n_experts = n_experts_of(d, step);
+    stats->expert_bytes += op->experts.n_experts > 1 ? stats->ffn_bytes - bytes_before : 0;
     return status;
 }

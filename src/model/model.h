@@ -49,6 +49,7 @@ typedef struct krs_model_stats {
     uint64_t embedding_bytes; /* by kind, scales and biases included */
     uint64_t attention_bytes;
     uint64_t ffn_bytes;
+    uint64_t expert_bytes; /* of those: of routed experts, of which a token reads top_k in n */
     uint64_t norm_bytes;
     uint64_t head_bytes; /* 0 when tied */
     uint64_t
