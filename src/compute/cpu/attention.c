@@ -2,7 +2,8 @@
  * Units of attention are (row, KV head) pairs dealt out in turn, because later rows of a prefill see
  * more positions: contiguous shares would leave the last thread most of the work. All rows of one head
  * come before the next head: rows of a prefill see the same K and V, and those of one head, unlike
- * those of all, may still lie in a cache when the next row asks. */
+ * those of all, may still lie in a cache when the next row asks. Each head begins a row later than the
+ * one before, so that a thread does not get the same rows, long or short, of every head. */
 #include "compute/cpu/cpu.h"
 
 typedef struct kv_task {
@@ -130,7 +131,8 @@ static void attention_share(void *arg, uint32_t index, uint32_t n_threads)
     const int64_t n_rows = t->exec->host.step->n_rows;
     const int64_t n_units = n_rows * t->op->attention.n_kv_heads;
     for (int64_t u = index; u < n_units; u += n_threads) {
-        attend_unit(t->exec, t->op, u % n_rows, u / n_rows);
+        const int64_t head = u / n_rows;
+        attend_unit(t->exec, t->op, (u + head) % n_rows, head);
     }
 }
 
