@@ -106,7 +106,7 @@ static krs_status name_part(const char *first, int64_t no, int64_t count,
     (void)snprintf(suffix, sizeof(suffix), "-%05lld-of-%05lld.gguf", (long long)no + 1,
                    (long long)count);
     memcpy(out, first, n + 1);
-    memcpy(out + n - n_suffix, suffix, n_suffix);
+    memcpy(out + n - n_suffix, suffix, n_suffix + 1);
     return KRS_OK;
 }
 

@@ -177,17 +177,21 @@ static krs_status read_dims(gguf_cursor *cursor, krs_tensor *out, krs_error *err
     return KRS_OK;
 }
 
-static krs_status find_type(uint32_t id, const krs_gguf_type_info **out, krs_error *err)
+/* NULL: not read here, as *err says. */
+static const krs_gguf_type_info *find_type(uint32_t id, krs_error *err)
 {
     const krs_gguf_type_info *info = krs_gguf_type_find(id);
     if (info && info->n_bytes > 0) {
-        *out = info;
-        return KRS_OK;
+        return info;
     }
     char known[TYPES_BYTES];
     krs_gguf_type_list(known, sizeof(known));
-    return info ? krs_fail(err, KRS_EUNSUPPORTED, "type %s, want one of %s", info->name, known)
-                : krs_fail(err, KRS_EUNSUPPORTED, "type number %u, want one of %s", id, known);
+    if (info) {
+        (void)krs_fail(err, KRS_EUNSUPPORTED, "type %s, want one of %s", info->name, known);
+    } else {
+        (void)krs_fail(err, KRS_EUNSUPPORTED, "type number %u, want one of %s", id, known);
+    }
+    return NULL;
 }
 
 /* Bytes of the whole tensor: whole blocks in each row, products that fit. */
@@ -221,10 +225,9 @@ static krs_status read_info(gguf_cursor *cursor, krs_tensor *out, uint64_t *offs
     if (!krs_gguf_read_u32(cursor, &id) || !krs_gguf_read_u64(cursor, offset)) {
         return krs_fail(err, KRS_EFORMAT, "the file ends before its type and offset");
     }
-    const krs_gguf_type_info *type = NULL;
-    status = find_type(id, &type, err);
-    if (status != KRS_OK) {
-        return status;
+    const krs_gguf_type_info *type = find_type(id, err);
+    if (!type) {
+        return KRS_EUNSUPPORTED;
     }
     out->dtype = type->dtype;
     out->quant = type->quant;

@@ -146,7 +146,7 @@ static krs_str spell_piece(const gguf_tokenizer *t, uint64_t id, krs_str text,
     if (krs_str_starts_with(text, KRS_STR("[")) && krs_str_ends_with(text, KRS_STR("]"))) {
         return text;
     }
-    memcpy(buffer, "##", 2);
+    buffer[0] = buffer[1] = '#';
     memcpy(buffer + 2, text.ptr, text.len);
     return (krs_str){buffer, text.len + 2};
 }
