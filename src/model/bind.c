@@ -255,6 +255,20 @@ bool krs_binder_has(const krs_binder *binder, const krs_weight_key *key)
     return name && is_in_file(binder, name, key);
 }
 
+int32_t krs_binder_count_experts(const krs_binder *binder, const krs_weight_key *key)
+{
+    const krs_weight_name *name = choose_name(binder, key);
+    const char *first = name ? strchr(name->name, '#') : NULL;
+    if (!first || !strchr(first + 1, '#')) {
+        return -1;
+    }
+    krs_weight_key each = {.role = key->role, .layer = key->layer};
+    while (each.expert <= binder->config->experts.n && is_in_file(binder, name, &each)) {
+        each.expert++;
+    }
+    return each.expert;
+}
+
 bool krs_binder_has_bias(const krs_binder *binder, const krs_weight_key *key)
 {
     const krs_traits rule = binder->family->bias[key->role];

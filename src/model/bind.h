@@ -69,6 +69,9 @@ KRS_MUST_USE krs_status krs_binder_bind(krs_binder *binder, const krs_weight_key
 
 /* Has the file this weight, by any of its names? */
 bool krs_binder_has(const krs_binder *binder, const krs_weight_key *key);
+/* How many experts of a role the file has, where each has a tensor of its own; -1 where they are a stack,
+ * whose shape says it. Counting ends at one more than the configuration has. */
+int32_t krs_binder_count_experts(const krs_binder *binder, const krs_weight_key *key);
 /* Has the weight a bias, as the family and the configuration say? */
 bool krs_binder_has_bias(const krs_binder *binder, const krs_weight_key *key);
 /* Is this convolution's kernel stored as MLX turns it, [channels, kernel, 1]? */

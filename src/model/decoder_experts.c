@@ -11,6 +11,23 @@ static int32_t n_experts_of(const krs_decoder *d, const krs_decoder_step *step)
     return step->in2 == KRS_SLOT_SHARED_ROUTING ? 1 : d->config->experts.n;
 }
 
+/* A number of experts that is not config.json's deserves its own words. No expert at all is a missing
+ * tensor, and named as such when it is bound. */
+static krs_status check_count(const krs_decoder *d, krs_role role, int32_t layer, krs_error *err)
+{
+    const krs_weight_key key = {.role = role, .layer = layer};
+    const int32_t wanted = d->config->experts.n;
+    const int32_t n = krs_binder_count_experts(d->binder, &key);
+    if (n <= 0 || n == wanted) {
+        return KRS_OK;
+    }
+    return krs_fail(
+        err, KRS_EFORMAT,
+        "expert mismatch: layer %d has %s%d experts in the file, config.json says there "
+        "are %d",
+        layer, n > wanted ? "at least " : "", n, wanted);
+}
+
 /* The halves of a role's weights, of all experts; *first: of them, or KRS_NO_MATRIX when they have no
  * biases. */
 static krs_status bind_list(krs_decoder *d, const krs_decoder_step *step, krs_weight_key key,
@@ -62,7 +79,7 @@ krs_status krs_decoder_bind_experts(krs_decoder *d, const krs_decoder_step *step
     };
     krs_model_stats *stats = d->binder->stats;
     const uint64_t bytes_before = stats->ffn_bytes;
-    krs_status status = KRS_OK;
+    krs_status status = check_count(d, gate, layer, err);
     for (size_t i = 0; status == KRS_OK && i < sizeof(lists) / sizeof(lists[0]); i++) {
         const krs_weight_key key = {lists[i].role, layer, 0, lists[i].half};
         *lists[i].first = KRS_NO_MATRIX;

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "support/engine_fixture.h"
 #include "support/oom.h"
+#include "support/synth_folder.h"
 
 static krs_status try_open(const krs_engine_options *options, krs_error *err)
 {
@@ -50,6 +51,40 @@ static void a_plan_above_the_limit_is_refused_with_its_numbers(void **state)
     options.kv_tokens = 0;
     options.memory_bytes = 1u << 20; /* not even the weights */
     assert_int_equal(try_open(&options, &err), KRS_ENOMEM);
+}
+
+/* YaRN carries 32768 positions four times as far; so far goes --ctx, and its cache is planned. */
+static void a_context_of_128k_is_planned_or_refused_with_its_numbers(void **state)
+{
+    (void)state;
+    char dir[KRS_OS_PATH_BYTES];
+    krs_synth_folder_make("{\"model_type\":\"qwen2\",\"num_hidden_layers\":2,"
+                          "\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+                          "\"hidden_size\":64,\"intermediate_size\":64,\"vocab_size\":2048,"
+                          "\"max_position_embeddings\":32768,\"rope_scaling\":{\"type\":\"yarn\","
+                          "\"factor\":4,\"original_max_position_embeddings\":32768}}",
+                          dir);
+    krs_engine_options options = fixture_options();
+    options.model_dir = dir;
+    options.max_seqs = 1;
+    options.max_context_tokens = 131072;
+    engine_fixture f = fixture_open(&options);
+    const krs_engine_plan plan = *krs_engine_plan_of(f.runtime);
+    assert_int_equal(plan.context_tokens, 131072);
+    /* K and V of 2 layers, one head of 32, two bytes each, where the cache is 16 bits wide */
+    assert_true(plan.exec.kv_bytes >= UINT64_C(131072) * 2 * 2 * 32 * 2);
+    fixture_close(&f);
+    krs_error err;
+    options.memory_bytes = plan.total_bytes - plan.exec.kv_bytes / 2;
+    options.process_bytes = plan.process_bytes;
+    assert_int_equal(try_open(&options, &err), KRS_ENOMEM);
+    assert_non_null(strstr(err.message, "131072 tokens, context 131072"));
+    options.memory_bytes = 0;
+    options.max_context_tokens = 131073;
+    assert_int_equal(try_open(&options, &err), KRS_EINVAL);
+    assert_non_null(strstr(err.message, "131073"));
+    assert_non_null(strstr(err.message, "131072"));
+    assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }
 
 static void a_context_left_to_us_shrinks_to_the_memory(void **state)
@@ -231,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_plan_adds_up_and_speaks),
         cmocka_unit_test(a_plan_above_the_limit_is_refused_with_its_numbers),
+        cmocka_unit_test(a_context_of_128k_is_planned_or_refused_with_its_numbers),
         cmocka_unit_test(a_context_left_to_us_shrinks_to_the_memory),
         cmocka_unit_test(options_out_of_range_are_refused_by_name),
         cmocka_unit_test(a_folder_that_is_no_model_is_refused),

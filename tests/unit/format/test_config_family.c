@@ -56,18 +56,25 @@ static void gemmas_scale_cap_and_alternate(void **state)
     (void)state;
     krs_model_config c = accept("gemma", SIZES ",\"num_key_value_heads\":8");
     assert_int_equal(c.head_dim, 256);
-    assert_true(c.is_tied && c.embedding_scale == 8.0 && c.attention_softcap == 0);
+    assert_true(c.is_tied);
+    assert_true(c.embedding_scale == 8.0);
+    assert_true(c.attention_softcap == 0);
     assert_string_equal(c.activation, "gelu_pytorch_tanh");
     c = accept("gemma2", SIZES);
-    assert_true(c.attention_softcap == 50 && c.logit_softcap == 30 &&
-                c.attention_scale == 1.0 / 16);
-    assert_true(windowed(&c, 0) && !windowed(&c, 1) && windowed(&c, 6) && !windowed(&c, 7));
+    assert_true(c.attention_softcap == 50);
+    assert_true(c.logit_softcap == 30);
+    assert_true(c.attention_scale == 1.0 / 16);
+    assert_true(windowed(&c, 0));
+    assert_true(!windowed(&c, 1));
+    assert_true(windowed(&c, 6));
+    assert_true(!windowed(&c, 7));
     assert_false(c.has_local_rope);
     /* hidden_act is not what gemma2 reads */
     c = accept("gemma2", SIZES ",\"hidden_act\":\"gelu\",\"hidden_activation\":\"relu\","
                                "\"attn_logit_softcapping\":null,\"query_pre_attn_scalar\":144");
     assert_string_equal(c.activation, "relu");
-    assert_true(c.attention_softcap == 0 && c.attention_scale == 1.0 / 12);
+    assert_true(c.attention_softcap == 0);
+    assert_true(c.attention_scale == 1.0 / 12);
 }
 
 static void gemma3_leaves_its_sizes_out(void **state)
@@ -82,16 +89,23 @@ static void gemma3_leaves_its_sizes_out(void **state)
     assert_int_equal(c.n_kv_heads, 4);
     assert_int_equal(c.head_dim, 256);
     assert_int_equal(c.vocab, 262208);
-    assert_true(windowed(&c, 4) && !windowed(&c, 5) && !windowed(&c, 11));
-    assert_true(c.has_local_rope && c.local_rope.theta == 1e4 && c.rope.theta == 1e6);
+    assert_true(windowed(&c, 4));
+    assert_true(!windowed(&c, 5));
+    assert_true(!windowed(&c, 11));
+    assert_true(c.has_local_rope);
+    assert_true(c.local_rope.theta == 1e4);
+    assert_true(c.rope.theta == 1e6);
     assert_int_equal(c.rope.kind, KRS_ROPE_LINEAR);
     assert_int_equal(c.local_rope.kind, KRS_ROPE_DEFAULT);
-    assert_true(c.attention_softcap == 0 && c.logit_softcap == 0);
+    assert_true(c.attention_softcap == 0);
+    assert_true(c.logit_softcap == 0);
     c = accept("gemma3_text",
                SIZES ",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":5e5},"
                      "\"sliding_attention\":{\"rope_theta\":2e4}},\"sliding_window_pattern\":2");
-    assert_true(c.rope.theta == 5e5 && c.local_rope.theta == 2e4);
-    assert_true(windowed(&c, 0) && !windowed(&c, 1));
+    assert_true(c.rope.theta == 5e5);
+    assert_true(c.local_rope.theta == 2e4);
+    assert_true(windowed(&c, 0));
+    assert_true(!windowed(&c, 1));
     refuse("gemma3_text", SIZES ",\"use_bidirectional_attention\":true", KRS_EUNSUPPORTED,
            "use_bidirectional_attention", "encoder");
 }
@@ -101,21 +115,31 @@ static void rotation_may_skip_layers(void **state)
     (void)state;
     krs_model_config c = accept("smollm3", SIZES);
     assert_int_equal(c.n_kv_heads, 4);
-    assert_true(c.is_tied && c.rope.theta == 2e6);
-    assert_true(krs_layer_set_has(&c.rope_layers, 0) && !krs_layer_set_has(&c.rope_layers, 3));
+    assert_true(c.is_tied);
+    assert_true(c.rope.theta == 2e6);
+    assert_true(krs_layer_set_has(&c.rope_layers, 0));
+    assert_true(!krs_layer_set_has(&c.rope_layers, 3));
     c = accept("smollm3", SIZES ",\"no_rope_layers\":[0,1,1,1,1,1,1,1],\"use_sliding_window\":true,"
                                 "\"sliding_window\":16");
-    assert_true(!krs_layer_set_has(&c.rope_layers, 0) && krs_layer_set_has(&c.rope_layers, 3));
-    assert_true(windowed(&c, 0) && !windowed(&c, 3));
+    assert_true(!krs_layer_set_has(&c.rope_layers, 0));
+    assert_true(krs_layer_set_has(&c.rope_layers, 3));
+    assert_true(windowed(&c, 0));
+    assert_true(!windowed(&c, 3));
     refuse("smollm3", SIZES ",\"no_rope_layers\":[1]", KRS_EFORMAT, "no_rope_layers: 1", "8");
     c = accept("cohere2", SIZES);
-    assert_true(c.is_tied && c.is_parallel && c.logit_scale == 0.0625 && c.norm_eps == 1e-5);
-    assert_true(windowed(&c, 2) && krs_layer_set_has(&c.rope_layers, 2));
-    assert_true(!windowed(&c, 3) && !krs_layer_set_has(&c.rope_layers, 3));
+    assert_true(c.is_tied);
+    assert_true(c.is_parallel);
+    assert_true(c.logit_scale == 0.0625);
+    assert_true(c.norm_eps == 1e-5);
+    assert_true(windowed(&c, 2));
+    assert_true(krs_layer_set_has(&c.rope_layers, 2));
+    assert_true(!windowed(&c, 3));
+    assert_true(!krs_layer_set_has(&c.rope_layers, 3));
     c = accept("gpt2", "\"n_layer\":2,\"n_head\":4,\"n_embd\":64,\"n_inner\":null,"
                        "\"vocab_size\":512,\"n_positions\":256,"
                        "\"scale_attn_by_inverse_layer_idx\":true");
-    assert_true(!krs_layer_set_has(&c.rope_layers, 0) && c.is_scale_by_layer);
+    assert_true(!krs_layer_set_has(&c.rope_layers, 0));
+    assert_true(c.is_scale_by_layer);
     assert_int_equal(c.ffn, 256);
     assert_int_equal(c.max_positions, 256);
     c = accept("gpt2", "\"n_layer\":2,\"n_head\":4,\"n_embd\":32,\"vocab_size\":512,"
@@ -127,21 +151,34 @@ static void multipliers_and_switches_have_their_defaults(void **state)
 {
     (void)state;
     krs_model_config c = accept("granite", SIZES);
-    assert_true(c.attention_scale == 1 && c.residual_scale == 1 && c.logit_scale == 1);
+    assert_true(c.attention_scale == 1);
+    assert_true(c.residual_scale == 1);
+    assert_true(c.logit_scale == 1);
     c = accept("granite", SIZES ",\"logits_scaling\":8,\"residual_multiplier\":0.22,"
                                 "\"embedding_multiplier\":12,\"attention_multiplier\":0.0625");
-    assert_true(c.logit_scale == 0.125 && c.residual_scale == 0.22 && c.embedding_scale == 12);
+    assert_true(c.logit_scale == 0.125);
+    assert_true(c.residual_scale == 0.22);
+    assert_true(c.embedding_scale == 12);
     c = accept("llama", SIZES ",\"residual_multiplier\":0.22,\"logit_scale\":3");
-    assert_true(c.residual_scale == 1 && c.logit_scale == 1); /* llama has none */
+    assert_true(c.residual_scale == 1);
+    assert_true(c.logit_scale == 1); /* llama has none */
     c = accept("starcoder2", SIZES);
-    assert_true(c.has_attention_bias && c.has_mlp_bias && c.is_tied && c.n_kv_heads == 2);
+    assert_true(c.has_attention_bias);
+    assert_true(c.has_mlp_bias);
+    assert_true(c.is_tied);
+    assert_true(c.n_kv_heads == 2);
     c = accept("starcoder2", SIZES ",\"use_bias\":false");
-    assert_true(!c.has_attention_bias && !c.has_mlp_bias);
+    assert_true(!c.has_attention_bias);
+    assert_true(!c.has_mlp_bias);
     c = accept("stablelm", "\"num_attention_heads\":2,\"hidden_size\":64,\"num_hidden_layers\":2,"
                            "\"intermediate_size\":160,\"vocab_size\":512,\"use_qkv_bias\":true");
-    assert_true(c.has_qkv_bias && !c.is_parallel && c.rotary_dim == 8);
+    assert_true(c.has_qkv_bias);
+    assert_true(!c.is_parallel);
+    assert_true(c.rotary_dim == 8);
     c = accept("gpt_neox", SIZES ",\"rotary_pct\":0.5,\"rotary_emb_base\":25000");
-    assert_true(c.is_parallel && c.has_attention_bias && c.rotary_dim == 4);
+    assert_true(c.is_parallel);
+    assert_true(c.has_attention_bias);
+    assert_true(c.rotary_dim == 4);
     assert_true(c.rope.theta == 25000);
     refuse("granite", SIZES ",\"residual_multiplier\":0", KRS_EINVAL, "residual_multiplier", "0");
 }
@@ -150,24 +187,37 @@ static void experts_are_counted(void **state)
 {
     (void)state;
     krs_model_config c = accept("mixtral", SIZES);
-    assert_true(c.experts.n == 8 && c.experts.top_k == 2 && c.experts.ffn == 160);
-    assert_true(c.rope.theta == 1e6 && krs_layer_set_has(&c.experts.layers, 0));
+    assert_true(c.experts.n == 8);
+    assert_true(c.experts.top_k == 2);
+    assert_true(c.experts.ffn == 160);
+    assert_true(c.rope.theta == 1e6);
+    assert_true(krs_layer_set_has(&c.experts.layers, 0));
     c = accept("qwen3_moe", SIZES ",\"num_key_value_heads\":2,\"num_experts\":16,"
                                   "\"num_experts_per_tok\":4,\"mlp_only_layers\":[3],"
                                   "\"decoder_sparse_step\":2");
-    assert_true(c.experts.n == 16 && c.experts.top_k == 4 && !c.experts.is_normalised);
-    assert_true(!krs_layer_set_has(&c.experts.layers, 0) &&
-                krs_layer_set_has(&c.experts.layers, 1));
+    assert_true(c.experts.n == 16);
+    assert_true(c.experts.top_k == 4);
+    assert_true(!c.experts.is_normalised);
+    assert_true(!krs_layer_set_has(&c.experts.layers, 0));
+    assert_true(krs_layer_set_has(&c.experts.layers, 1));
     assert_false(krs_layer_set_has(&c.experts.layers, 3));
     c = accept("gpt_oss", SIZES);
-    assert_true(c.experts.n == 128 && c.glu_limit == 7 && c.head_dim == 64 && c.window == 128);
-    assert_true(windowed(&c, 0) && !windowed(&c, 1) && c.has_attention_bias);
+    assert_true(c.experts.n == 128);
+    assert_true(c.glu_limit == 7);
+    assert_true(c.head_dim == 64);
+    assert_true(c.window == 128);
+    assert_true(windowed(&c, 0));
+    assert_true(!windowed(&c, 1));
+    assert_true(c.has_attention_bias);
     c = accept("deepseek_v3", SIZES ",\"num_experts_per_tok\":8");
-    assert_true(!krs_layer_set_has(&c.experts.layers, 2) &&
-                krs_layer_set_has(&c.experts.layers, 3));
+    assert_true(!krs_layer_set_has(&c.experts.layers, 2));
+    assert_true(krs_layer_set_has(&c.experts.layers, 3));
     const krs_cache_shape cache = krs_model_config_cache(&c);
-    assert_true(cache.n_heads == 1 && cache.key_dim == 576 && cache.value_dim == 512);
-    assert_true(c.rotary_dim == 64 && fabs(c.attention_scale - 1 / sqrt(192.0)) < 1e-12);
+    assert_true(cache.n_heads == 1);
+    assert_true(cache.key_dim == 576);
+    assert_true(cache.value_dim == 512);
+    assert_true(c.rotary_dim == 64);
+    assert_true(fabs(c.attention_scale - 1 / sqrt(192.0)) < 1e-12);
     refuse("mixtral", SIZES ",\"num_local_experts\":4,\"num_experts_per_tok\":5", KRS_EFORMAT,
            "num_experts_per_tok: 5", "4 experts");
     refuse("deepseek_v3", SIZES ",\"n_routed_experts\":10", KRS_EFORMAT, "n_group: 8",
@@ -183,7 +233,8 @@ static void recurrent_layers_keep_no_cache(void **state)
 {
     (void)state;
     krs_model_config c = accept("qwen3_next", SIZES ",\"num_key_value_heads\":2");
-    assert_true(krs_layer_set_has(&c.linear.layers, 2) && !krs_layer_set_has(&c.linear.layers, 3));
+    assert_true(krs_layer_set_has(&c.linear.layers, 2));
+    assert_true(!krs_layer_set_has(&c.linear.layers, 3));
     assert_int_equal(krs_model_config_cache(&c).n_layers, 2);
     assert_int_equal(c.rotary_dim, 64);
     c = accept("qwen3_5", SIZES ",\"num_key_value_heads\":2,\"layer_types\":[\"full_attention\","
@@ -212,7 +263,9 @@ static void longrope_has_a_divisor_for_each_pair(void **state)
                       ",\"long_factor\":[5,6,7,8]}");
     assert_int_equal(c.rope.kind, KRS_ROPE_LONGROPE);
     assert_int_equal(c.rope.original_max_positions, 256);
-    assert_true(c.rope.factor == 4 && c.rope.short_factors[3] == 4 && c.rope.long_factors[0] == 5);
+    assert_true(c.rope.factor == 4);
+    assert_true(c.rope.short_factors[3] == 4);
+    assert_true(c.rope.long_factors[0] == 5);
     assert_int_equal(krs_model_config_longest(&c), 1024);
     krs_model_config_deinit(&c);
     assert_null(c.rope.short_factors);
