@@ -2,7 +2,7 @@
  *
  * One JSON value is built and either printed or laid out for people, so the two cannot disagree. The
  * memory plan is the cpu backend's own, for one sequence of the whole context: weights stay in the
- * mapped file, KV and scratch are allocated. */
+ * mapped file, KV, state and scratch are allocated. */
 #include "command.h"
 #include "compute/backend.h"
 #include "format/gguf.h"
@@ -212,11 +212,12 @@ static krs_status plan_of(const krs_model *model, int64_t n_ctx, krs_exec_plan *
 
 static json_t *plan_json(const krs_model_stats *stats, const krs_exec_plan *plan, int64_t n_ctx)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device", PLAN_DEVICE, "context",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", PLAN_DEVICE, "context",
                      (json_int_t)n_ctx, "weights_mapped", (json_int_t)plan->weight_bytes,
                      "weights_copied", (json_int_t)plan->copied_bytes, "kv_per_token_f16",
                      (json_int_t)stats->kv_bytes_per_token_f16, "kv", (json_int_t)plan->kv_bytes,
-                     "scratch", (json_int_t)plan->scratch_bytes);
+                     "state", (json_int_t)plan->state_bytes, "scratch",
+                     (json_int_t)plan->scratch_bytes);
 }
 
 static krs_status describe(const krs_config *config, const krs_model *model, const char *dir,
