@@ -95,6 +95,19 @@ static krs_status add_role(module_list *list, krs_role role, int32_t layer, krs_
     return status;
 }
 
+static krs_status add_roles(module_list *list, const krs_role *roles, size_t n_roles, int32_t layer,
+                            krs_error *err)
+{
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < n_roles; i++) {
+        const bool is_tied = roles[i] == KRS_ROLE_HEAD && list->config->is_tied;
+        if (roles[i] != KRS_ROLE_NONE && !is_tied) {
+            status = add_role(list, roles[i], layer, err);
+        }
+    }
+    return status;
+}
+
 /* All weights of a step; gate and up of experts in one where the family may have that. */
 static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, krs_error *err)
 {
@@ -108,13 +121,7 @@ static krs_status add(void *ctx, const krs_decoder_step *step, int32_t layer, kr
         step->bias_role,
     };
     const uint32_t n_before = list->n;
-    krs_status status = KRS_OK;
-    for (size_t i = 0; status == KRS_OK && i < sizeof(roles) / sizeof(roles[0]); i++) {
-        const bool is_tied = roles[i] == KRS_ROLE_HEAD && list->config->is_tied;
-        if (roles[i] != KRS_ROLE_NONE && !is_tied) {
-            status = add_role(list, roles[i], layer, err);
-        }
-    }
+    const krs_status status = add_roles(list, roles, sizeof(roles) / sizeof(roles[0]), layer, err);
     for (uint32_t i = n_before; step->has_no_offset && i < list->n; i++) {
         list->modules[i].offset = 0;
     }

@@ -131,40 +131,55 @@ krs_status krs_part_take(krs_copies *copies, const krs_whole *whole, const krs_p
     return KRS_OK;
 }
 
-/* Elements are f32 on the way, which holds what any layout has; a dense matrix keeps its type. */
+/* One group's part as it is turned: stored row i of it is column i of the result. */
+typedef struct turner {
+    const krs_matrix *whole;
+    int64_t n_in;
+    size_t item;
+    unsigned char *to; /* [groups * columns of the tensor, n_in] */
+    float *row;        /* of a quantised tensor */
+} turner;
+
+/* Stored row `from` becomes column `i` of group g. Elements are f32 on the way, which holds what any layout
+ * has; a dense matrix keeps its type. */
+static void turn_row(const turner *t, int64_t g, int64_t i, int64_t from)
+{
+    const int64_t n_columns = t->whole->n_in;
+    const unsigned char *stored = (const unsigned char *)t->row;
+    if (t->whole->quant.kind == KRS_QUANT_NONE) {
+        stored = skip(t->whole->data, t->item * (size_t)n_columns, from);
+    } else {
+        krs_matrix_row(t->whole, from, t->row);
+    }
+    for (int64_t c = 0; c < n_columns; c++) {
+        const int64_t at = (g * n_columns + c) * t->n_in + i;
+        memcpy(t->to + (size_t)at * t->item, stored + (size_t)c * t->item, t->item);
+    }
+}
+
 krs_status krs_part_turn(krs_copies *copies, const krs_matrix *whole, const krs_part_of *part,
                          int64_t n_in, krs_matrix *out, krs_error *err)
 {
     const int64_t n_each = whole->n_out / part->groups;
-    const int64_t n_columns = whole->n_in;
-    KRS_CHECK(part->rows == part->groups * n_columns && part->at >= 0 && part->at + n_in <= n_each);
-    const bool is_dense = whole->quant.kind == KRS_QUANT_NONE;
-    const krs_dtype dtype = is_dense ? whole->dtype : KRS_DTYPE_F32;
-    const size_t item = krs_dtype_bytes(dtype);
-    unsigned char *to = NULL;
-    krs_status status = take(copies, part->rows, (size_t)n_in * item, &to, err);
-    float *row = krs_alloc_array(copies->alloc, (size_t)n_columns, sizeof(*row));
-    if (status == KRS_OK && !row) {
-        status = krs_fail(err, KRS_ENOMEM, "a row of %lld weights", (long long)n_columns);
-    }
-    for (int64_t i = 0; status == KRS_OK && i < part->groups * n_in; i++) {
-        const int64_t from = i / n_in * n_each + part->at + i % n_in;
-        const unsigned char *stored =
-            (const unsigned char *)whole->data + (size_t)from * (size_t)n_columns * item;
-        if (!is_dense) {
-            krs_matrix_row(whole, from, row);
-            stored = (const unsigned char *)row;
-        }
-        for (int64_t c = 0; c < n_columns; c++) {
-            const int64_t at = (i / n_in * n_columns + c) * n_in + i % n_in;
-            memcpy(to + (size_t)at * item, stored + (size_t)c * item, item);
-        }
-    }
-    krs_alloc_free(copies->alloc, row);
+    KRS_CHECK(part->rows == part->groups * whole->n_in && part->at >= 0 &&
+              part->at + n_in <= n_each);
+    const krs_dtype dtype = whole->quant.kind == KRS_QUANT_NONE ? whole->dtype : KRS_DTYPE_F32;
+    turner t = {.whole = whole, .n_in = n_in, .item = krs_dtype_bytes(dtype)};
+    const krs_status status = take(copies, part->rows, (size_t)n_in * t.item, &t.to, err);
     if (status != KRS_OK) {
         return status;
     }
-    *out = (krs_matrix){.n_out = part->rows, .n_in = n_in, .dtype = dtype, .data = to};
+    t.row = krs_alloc_array(copies->alloc, (size_t)whole->n_in, sizeof(*t.row));
+    if (!t.row) {
+        return krs_fail(err, KRS_ENOMEM, "a row of %lld weights", (long long)whole->n_in);
+    }
+    for (int64_t g = 0; g < part->groups; g++) {
+        for (int64_t i = 0; i < n_in; i++) {
+            turn_row(&t, g, i, g * n_each + part->at + i);
+        }
+    }
+    krs_alloc_free(copies->alloc, t.row);
+    *out = (krs_matrix){.n_out = part->rows, .n_in = n_in, .dtype = dtype, .data = t.to};
     return KRS_OK;
 }
 

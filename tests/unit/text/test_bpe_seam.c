@@ -79,6 +79,50 @@ static void add_token(twin *w, krs_str text)
     token->n = text.len;
 }
 
+static bool is_byte(uint32_t id)
+{
+    return id < N_BYTES;
+}
+
+/* Half of a merge: a byte of one of the letters, where bytes may merge, or a later token. */
+static uint32_t draw_half(const twin *w, uint64_t *random, bool may_be_byte)
+{
+    const char *letter = letters[next(random, N_LETTERS)];
+    const size_t n_later = w->n_tokens - N_BYTES;
+    if (n_later == 0 || (may_be_byte && next(random, 3) == 0)) {
+        return (uint8_t)letter[next(random, (uint32_t)strlen(letter))];
+    }
+    return N_BYTES + next(random, (uint32_t)n_later);
+}
+
+/* Of fallback: spelled as the name of a byte, not as a letter. */
+static bool has_name(const twin *w, uint32_t id)
+{
+    return !w->is_byte_level && (is_byte(id) || w->texts[id].is_named);
+}
+
+/* A token of two there are, and mostly the merge that makes it; nothing when it is too long or there. */
+static void invent_token(twin *w, uint64_t *random, bool may_be_byte)
+{
+    const uint32_t left = draw_half(w, random, may_be_byte);
+    const uint32_t right = draw_half(w, random, may_be_byte);
+    char sum[2 * MAX_TEXT];
+    const size_t n = w->texts[left].n + w->texts[right].n;
+    memcpy(sum, w->texts[left].bytes, w->texts[left].n);
+    memcpy(sum + w->texts[left].n, w->texts[right].bytes, w->texts[right].n);
+    if (n >= MAX_TEXT || find(w, (krs_str){sum, n}, 0) >= 0 ||
+        (!may_be_byte && (is_byte(left) || is_byte(right)))) {
+        return;
+    }
+    if (next(random, 8) > 0) { /* else a token that no merge makes */
+        w->texts[w->n_tokens].is_named = has_name(w, left) || has_name(w, right);
+        w->left[w->n_merges] = left;
+        w->right[w->n_merges] = right;
+        w->made[w->n_merges++] = (uint32_t)w->n_tokens;
+    }
+    add_token(w, (krs_str){sum, n});
+}
+
 /* The bytes; with fallback, some of the letters; then merges of what there is. Bytes of fallback merge
  * only if has_byte_merges. */
 static void invent(twin *w, uint64_t *random, bool has_byte_merges)
@@ -93,33 +137,7 @@ static void invent(twin *w, uint64_t *random, bool has_byte_merges)
         }
     }
     for (uint32_t i = next(random, MAX_TOKENS - N_BYTES - N_LETTERS - 1); i > 0; i--) {
-        uint32_t pair[2];
-        char sum[2 * MAX_TEXT];
-        size_t n = 0;
-        for (int k = 0; k < 2; k++) {
-            /* A byte of one of the letters, or a later token. */
-            const char *letter = letters[next(random, N_LETTERS)];
-            const size_t n_later = w->n_tokens - N_BYTES;
-            const bool is_byte =
-                n_later == 0 || ((w->is_byte_level || has_byte_merges) && next(random, 3) == 0);
-            pair[k] = is_byte ? (uint8_t)letter[next(random, (uint32_t)strlen(letter))]
-                              : N_BYTES + next(random, (uint32_t)n_later);
-            memcpy(sum + n, w->texts[pair[k]].bytes, w->texts[pair[k]].n);
-            n += w->texts[pair[k]].n;
-        }
-        if (n >= MAX_TEXT || find(w, (krs_str){sum, n}, 0) >= 0 ||
-            (!w->is_byte_level && !has_byte_merges && (pair[0] < N_BYTES || pair[1] < N_BYTES))) {
-            continue;
-        }
-        if (next(random, 8) > 0) { /* else a token that no merge makes */
-            w->texts[w->n_tokens].is_named =
-                !w->is_byte_level && (pair[0] < N_BYTES || w->texts[pair[0]].is_named ||
-                                      pair[1] < N_BYTES || w->texts[pair[1]].is_named);
-            w->left[w->n_merges] = pair[0];
-            w->right[w->n_merges] = pair[1];
-            w->made[w->n_merges++] = (uint32_t)w->n_tokens;
-        }
-        add_token(w, (krs_str){sum, n});
+        invent_token(w, random, w->is_byte_level || has_byte_merges);
     }
 }
 

@@ -77,6 +77,24 @@ static void print_text(krs_str text)
     print_message("\n");
 }
 
+typedef struct match {
+    krs_status status;
+    size_t start;
+    size_t end;
+} match;
+
+static match next_match(krs_pattern_walk *walk)
+{
+    match m = {.start = 0};
+    m.status = krs_pattern_next(walk, &m.start, &m.end);
+    return m;
+}
+
+static bool is_same_match(match a, match b)
+{
+    return a.status == b.status && (a.status != KRS_OK || (a.start == b.start && a.end == b.end));
+}
+
 /* Both cut text into the same matches, whether the scanner hands them out one by one or in batches. */
 static void check_text(both b, krs_str text, size_t expression)
 {
@@ -86,30 +104,24 @@ static void check_text(both b, krs_str text, size_t expression)
     size_t n_batch = 0;
     size_t used = 0;
     size_t at = 0;
-    size_t want_start = 0;
-    size_t want_end = 0;
-    krs_status want;
+    match want;
     do {
-        size_t start = 0;
-        size_t end = 0;
-        want = krs_pattern_next(&searched, &want_start, &want_end);
-        const krs_status got = krs_pattern_next(&scanned, &start, &end);
+        want = next_match(&searched);
+        const match got = next_match(&scanned);
         if (used == n_batch) {
             n_batch = krs_scan_fill(krs_pattern_scan(b.scanned), text, &at, batch, 3);
             used = 0;
         }
-        const bool is_same =
-            got == want &&
-            (want != KRS_OK || (start == want_start && end == want_end && used < n_batch &&
-                                batch[used].start == start && batch[used].end == end));
-        if (!is_same) {
+        const match filled = used < n_batch ? (match){KRS_OK, batch[used].start, batch[used].end}
+                                            : (match){.status = KRS_EEOF};
+        if (!is_same_match(got, want) || !is_same_match(filled, want)) {
             print_text(text);
             fail_msg("expression %zu: scanner %d [%zu, %zu), PCRE2 %d [%zu, %zu)", expression,
-                     (int)got, start, end, (int)want, want_start, want_end);
+                     (int)got.status, got.start, got.end, (int)want.status, want.start, want.end);
         }
         used++;
-    } while (want == KRS_OK);
-    assert_int_equal(want, KRS_EEOF);
+    } while (want.status == KRS_OK);
+    assert_int_equal(want.status, KRS_EEOF);
     assert_true(n_batch == 0 || used == n_batch + 1);
 }
 
