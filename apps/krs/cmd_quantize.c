@@ -277,7 +277,7 @@ static krs_status write_config(const quantize_job *job, krs_error *err)
     if (status == KRS_OK && !text) {
         status = krs_fail(err, KRS_ENOMEM, "config.json: out of memory");
     }
-    if (status == KRS_OK) {
+    if (text) {
         status = krs_os_file_write(path, text, strlen(text), err);
     }
     free(text);

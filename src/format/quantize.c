@@ -110,14 +110,14 @@ static int by_name(const void *a, const void *b)
 /* A source that has t and t.scales would have two tensors of one name. */
 static krs_status check_names(quantizer *q, krs_error *err)
 {
-    const krs_tensor **sorted = krs_arena_array(&q->plan.arena, q->n_tensors, sizeof(sorted[0]));
+    const krs_tensor **sorted = krs_arena_array(&q->plan.arena, q->n_tensors, sizeof(void *));
     if (!sorted) {
         return krs_fail(err, KRS_ENOMEM, "plan of %u tensors", q->n_tensors);
     }
     for (uint32_t i = 0; i < q->n_tensors; i++) {
         sorted[i] = &q->tensors[i];
     }
-    qsort(sorted, q->n_tensors, sizeof(sorted[0]), by_name);
+    qsort(sorted, q->n_tensors, sizeof(void *), by_name);
     for (uint32_t i = 1; i < q->n_tensors; i++) {
         if (krs_str_equal(sorted[i - 1]->name, sorted[i]->name)) {
             return krs_fail(err, KRS_EFORMAT, "tensor %.*s would be there twice",

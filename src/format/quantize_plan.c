@@ -184,7 +184,7 @@ static krs_status add_single(krs_quantize_plan *plan, const krs_quantize_options
                              const krs_tensor *t)
 {
     krs_quantize_item *item = &plan->items[plan->n_items];
-    const krs_tensor **from = krs_arena_array(&plan->arena, 1, sizeof(from[0]));
+    const krs_tensor **from = krs_arena_array(&plan->arena, 1, sizeof(void *));
     if (!from) {
         return KRS_ENOMEM;
     }
@@ -204,7 +204,7 @@ static krs_status add_stack(krs_quantize_plan *plan, const krs_tensor_dir *dir,
 {
     char name[NAME_BYTES];
     krs_quantize_item *item = &plan->items[plan->n_items];
-    const krs_tensor **from = krs_arena_array(&plan->arena, n, sizeof(from[0]));
+    const krs_tensor **from = krs_arena_array(&plan->arena, n, sizeof(void *));
     const int len =
         snprintf(name, sizeof(name), "%.*s.switch_mlp.%s.weight", KRS_STR_ARGS(e->prefix), e->mlx);
     if (!from || len < 0 || (size_t)len >= sizeof(name)) {

@@ -139,12 +139,16 @@ static krs_status find_mlx_tables(const krs_quantised_job *j, const krs_tensor *
     if (status == KRS_OK) {
         status = krs_quantised_find_floats(j, ".biases", m->n_out, n, biases);
     }
-    if (status == KRS_OK && (*scales)->dtype != (*biases)->dtype) {
+    if (status != KRS_OK) {
+        return status;
+    }
+    KRS_CHECK(*scales && *biases);
+    if ((*scales)->dtype != (*biases)->dtype) {
         return krs_fail(j->err, KRS_EUNSUPPORTED, "tensor %s: dtype %s, but the scales are %s",
                         j->name->text, krs_dtype_name((*biases)->dtype),
                         krs_dtype_name((*scales)->dtype));
     }
-    return status;
+    return KRS_OK;
 }
 
 static krs_status describe_mlx(const krs_quantised_job *j)

@@ -200,7 +200,7 @@ krs_status krs_quantised_fp8(const krs_quantised_job *j)
     const krs_hub_quant *hub = &j->binder->config->hub_quant;
     const int32_t block = block_of(hub->block_columns);
     const bool is_compressed = hub->method == KRS_HUB_COMPRESSED;
-    scale_grid grid;
+    scale_grid grid = {.columns = 0};
     krs_status status =
         krs_quantised_check_method(j, is_compressed ? KRS_HUB_COMPRESSED : KRS_HUB_FP8);
     if (status == KRS_OK) {
@@ -215,6 +215,7 @@ krs_status krs_quantised_fp8(const krs_quantised_job *j)
     if (status != KRS_OK) {
         return status;
     }
+    KRS_CHECK(grid.columns > 0);
     if (grid.columns != 1 && grid.columns != (m->n_in + block - 1) / block) {
         return krs_fail(j->err, KRS_EFORMAT,
                         "tensor %s: %lld scales a row, want 1 or one for each %d columns",
@@ -242,6 +243,7 @@ static krs_status find_integer_grid(const krs_quantised_job *j, scale_grid *grid
     if (status != KRS_OK) {
         return status;
     }
+    KRS_CHECK(grid->columns > 0);
     *group = j->out->n_in / grid->columns;
     return j->out->n_in % grid->columns == 0
                ? KRS_OK
@@ -252,7 +254,7 @@ static krs_status find_integer_grid(const krs_quantised_job *j, scale_grid *grid
 krs_status krs_quantised_int8(const krs_quantised_job *j)
 {
     krs_matrix *m = j->out;
-    scale_grid grid;
+    scale_grid grid = {.columns = 0};
     int64_t group = 0;
     krs_status status = krs_quantised_check_shape(j, j->codes, m->n_out, m->n_in);
     if (status == KRS_OK) {
@@ -349,7 +351,7 @@ static krs_status check_packed(const krs_quantised_job *j, int32_t *bits)
 krs_status krs_quantised_packed(const krs_quantised_job *j)
 {
     const void *index = NULL;
-    scale_grid grid;
+    scale_grid grid = {.columns = 0};
     int32_t bits;
     int64_t group = 0;
     bool is_natural = true;
