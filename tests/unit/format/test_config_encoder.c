@@ -109,14 +109,19 @@ static void modernberts_layers_see_all_or_a_window(void **state)
     for (int32_t i = 0; i < c.n_layers; i++) {
         assert_int_equal(krs_model_config_is_windowed(&c, i), i % 3 != 0);
     }
-    assert_true(c.rope.theta == 160000 && c.has_local_rope && c.local_rope.theta == 10000);
+    assert_true(c.rope.theta == 160000);
+    assert_true(c.has_local_rope);
+    assert_true(c.local_rope.theta == 10000);
     assert_false(c.has_norm_bias || c.has_attention_bias || c.has_mlp_bias);
     c = accept("modernbert",
                SIZES ",\"local_attention\":16,\"global_attn_every_n_layers\":2,\"norm_bias\":true,"
                      "\"global_rope_theta\":5000.0,\"local_rope_theta\":700.0,\"norm_eps\":1e-6");
     assert_int_equal(c.window, 8);
-    assert_true(krs_model_config_is_windowed(&c, 1) && !krs_model_config_is_windowed(&c, 2));
-    assert_true(c.rope.theta == 5000 && c.local_rope.theta == 700 && c.norm_eps == 1e-6);
+    assert_true(krs_model_config_is_windowed(&c, 1));
+    assert_true(!krs_model_config_is_windowed(&c, 2));
+    assert_true(c.rope.theta == 5000);
+    assert_true(c.local_rope.theta == 700);
+    assert_true(c.norm_eps == 1e-6);
     assert_true(c.has_norm_bias);
     c = accept("modernbert",
                SIZES ",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":9000.0,"
@@ -125,8 +130,10 @@ static void modernberts_layers_see_all_or_a_window(void **state)
                      "\"layer_types\":[\"sliding_attention\",\"full_attention\","
                      "\"full_attention\",\"full_attention\",\"full_attention\","
                      "\"full_attention\"]");
-    assert_true(c.rope.theta == 9000 && c.local_rope.theta == 80);
-    assert_true(krs_model_config_is_windowed(&c, 0) && !krs_model_config_is_windowed(&c, 1));
+    assert_true(c.rope.theta == 9000);
+    assert_true(c.local_rope.theta == 80);
+    assert_true(krs_model_config_is_windowed(&c, 0));
+    assert_true(!krs_model_config_is_windowed(&c, 1));
 }
 
 static void other_networks_of_the_same_shape_are_refused(void **state)

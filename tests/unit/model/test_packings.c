@@ -253,6 +253,25 @@ static void put_halves(packing *p, const krs_tensor *tensor, const char *stem, c
     }
 }
 
+/* w: room for one expert's weights. */
+static void take_mlx_down(packing *p, const krs_tensor *tensor, const char *stem, float *w)
+{
+    char name[MAX_NAME];
+    const bool is_bias = krs_str_ends_with(tensor->name, KRS_STR("down_proj_bias"));
+    (void)snprintf(name, sizeof(name), "%sdown_proj%s", stem, is_bias ? ".bias" : ".weight");
+    if (is_bias) {
+        put(p, name, *tensor);
+        return;
+    }
+    uint16_t *out = put_new(p, name, KRS_DTYPE_BF16, 3, (int64_t[]){EXPERTS, WIDTH, FFN});
+    for (int64_t e = 0; e < EXPERTS; e++) {
+        turn(tensor, e, w);
+        for (int64_t i = 0; i < WIDTH * FFN; i++) {
+            out[e * WIDTH * FFN + i] = krs_bf16_of_f32(w[i]);
+        }
+    }
+}
+
 /* MLX's halves: gate and up taken apart, the right way round, biases beside them. */
 static bool take_mlx_gpt_oss(packing *p, const krs_tensor *tensor)
 {
@@ -277,20 +296,7 @@ static bool take_mlx_gpt_oss(packing *p, const krs_tensor *tensor)
         put_halves(p, tensor, stem, ".weight", w, WIDTH);
         return true;
     }
-    char name[MAX_NAME];
-    const bool is_bias = krs_str_ends_with(tensor->name, KRS_STR("down_proj_bias"));
-    (void)snprintf(name, sizeof(name), "%sdown_proj%s", stem, is_bias ? ".bias" : ".weight");
-    if (is_bias) {
-        put(p, name, *tensor);
-        return true;
-    }
-    uint16_t *out = put_new(p, name, KRS_DTYPE_BF16, 3, (int64_t[]){EXPERTS, WIDTH, FFN});
-    for (int64_t e = 0; e < EXPERTS; e++) {
-        turn(tensor, e, w);
-        for (int64_t i = 0; i < WIDTH * FFN; i++) {
-            out[e * WIDTH * FFN + i] = krs_bf16_of_f32(w[i]);
-        }
-    }
+    take_mlx_down(p, tensor, stem, w);
     return true;
 }
 
