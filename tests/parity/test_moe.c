@@ -185,6 +185,37 @@ static void one_expert_is_a_plain_feed_forward(void **state)
     tiny_decoder_deinit(&tiny);
 }
 
+/* Experts so wide that 250 rows do not fit KRS_CPU_EXPERTS_BYTES: two parts, and then steps of one. */
+static void rows_in_parts_are_the_same_rows(void **state)
+{
+    (void)state;
+    enum { N = 250, EACH = 50 };
+    tiny_decoder tiny;
+    krs_one_seq seq;
+    uint32_t tokens[N];
+    const tiny_shape f32 = {.dtype = KRS_DTYPE_F32};
+    const tiny_mixture m = {.n_experts = 8, .top_k = 8, .ffn = 3000, .n_groups = 1};
+    const krs_slot x = start(&tiny, 11);
+    finish(&tiny, tiny_experts(&tiny, &f32, &m, x));
+    for (uint32_t i = 0; i < N; i++) {
+        tokens[i] = i * 7 % ROWS;
+    }
+    float *whole = krs_alloc_array(NULL, N * WIDTH, sizeof(*whole));
+    float *parts = krs_alloc_array(NULL, N * WIDTH, sizeof(*parts));
+    assert_true(whole && parts);
+    krs_one_seq_open(&seq, "cpu", NULL, KRS_DTYPE_COUNT, &tiny.program);
+    krs_one_seq_feed(&seq, tokens, N, whole);
+    krs_one_seq_restart(&seq);
+    for (uint32_t at = 0; at < N; at += EACH) {
+        krs_one_seq_feed(&seq, tokens + at, EACH, parts + (size_t)at * WIDTH);
+    }
+    assert_memory_equal(whole, parts, N * WIDTH * sizeof(*whole));
+    krs_one_seq_close(&seq);
+    krs_alloc_free(NULL, whole);
+    krs_alloc_free(NULL, parts);
+    tiny_decoder_deinit(&tiny);
+}
+
 static void convolutions_agree(void **state)
 {
     (void)state;
@@ -219,6 +250,7 @@ int main(void)
         cmocka_unit_test(experts_agree_in_every_layout),
         cmocka_unit_test(experts_agree_in_every_family),
         cmocka_unit_test(one_expert_is_a_plain_feed_forward),
+        cmocka_unit_test(rows_in_parts_are_the_same_rows),
         cmocka_unit_test(convolutions_agree),
         cmocka_unit_test(delta_rules_agree),
     };
