@@ -198,8 +198,8 @@ static krs_status parse_whole(krs_str json, const krs_tokenizer_lists *lists,
     return status;
 }
 
-/* Without its long lists first, since that is four times as fast; if that fails for whatever reason, once
- * more as a whole, which also explains the failure. */
+/* Without its long lists first, since that is several times as fast; if anything is wrong with the file, once
+ * more as a whole, which explains it. */
 krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokenizer **out,
                                krs_error *err)
 {
@@ -209,13 +209,15 @@ krs_status krs_tokenizer_parse(krs_str json, const krs_alloc *alloc, krs_tokeniz
     *out = NULL;
     const bool is_cut =
         json.len <= KRS_TOKENIZER_MAX_FILE_BYTES && krs_tokenizer_lists_cut(json, &lists, &rest);
-    krs_status status =
-        is_cut ? parse_whole(krs_buf_view(&rest), &lists, alloc, out, NULL) : KRS_EFORMAT;
+    krs_error why = KRS_ERROR_INIT;
+    const krs_status status =
+        is_cut ? parse_whole(krs_buf_view(&rest), &lists, alloc, out, &why) : KRS_EFORMAT;
     krs_buf_deinit(&rest);
-    if (status != KRS_OK) {
-        status = parse_whole(json, NULL, alloc, out, err);
+    if (status == KRS_ENOMEM && err) {
+        *err = why;
     }
-    return status;
+    return status == KRS_OK || status == KRS_ENOMEM ? status
+                                                    : parse_whole(json, NULL, alloc, out, err);
 }
 
 krs_status krs_tokenizer_load(const char *path, const krs_alloc *alloc, krs_tokenizer **out,
