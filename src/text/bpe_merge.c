@@ -10,6 +10,7 @@
 
 #define SMALL_WORD 48         /* symbols; the scan's n^2 / 2 loads stay below the heap's overhead */
 #define KEPT_WORD  (1u << 16) /* symbols of scratch kept for the next word: 2 MiB */
+#define HEAP_ARY   4 /* children of a node: half the levels; 2 and 8 measured 5 to 15 % slower */
 #define GONE       UINT32_MAX
 
 typedef struct scan {
@@ -96,11 +97,23 @@ static krs_status room_for(krs_bpe_room *room, size_t n)
 static void heap_push(krs_bpe_room *room, uint64_t entry)
 {
     size_t i = room->n_heap++;
-    while (i > 0 && room->heap[(i - 1) / 2] > entry) {
-        room->heap[i] = room->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
+    while (i > 0 && room->heap[(i - 1) / HEAP_ARY] > entry) {
+        room->heap[i] = room->heap[(i - 1) / HEAP_ARY];
+        i = (i - 1) / HEAP_ARY;
     }
     room->heap[i] = entry;
+}
+
+/* The least of i's children; past the heap if it has none. */
+static size_t least_child(const krs_bpe_room *room, size_t i)
+{
+    const size_t first = HEAP_ARY * i + 1;
+    const size_t end = first + HEAP_ARY < room->n_heap ? first + HEAP_ARY : room->n_heap;
+    size_t least = first;
+    for (size_t k = first + 1; k < end; k++) {
+        least = room->heap[k] < room->heap[least] ? k : least;
+    }
+    return least;
 }
 
 static uint64_t heap_pop(krs_bpe_room *room)
@@ -109,14 +122,8 @@ static uint64_t heap_pop(krs_bpe_room *room)
     const uint64_t moved = room->heap[--room->n_heap];
     size_t i = 0;
     for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= room->n_heap) {
-            break;
-        }
-        if (child + 1 < room->n_heap && room->heap[child + 1] < room->heap[child]) {
-            child++;
-        }
-        if (room->heap[child] >= moved) {
+        const size_t child = least_child(room, i);
+        if (child >= room->n_heap || room->heap[child] >= moved) {
             break;
         }
         room->heap[i] = room->heap[child];
