@@ -1,9 +1,9 @@
 /* text/scan.h - the well-known pre-tokenizer expressions, cut by hand-written code.
  *
  * Nearly every byte-level tokenizer splits with one of a few regular expressions. A regex engine takes
- * 7 ns a byte for them, more than all the rest of encoding; code written for the expression takes less
- * than one. So an expression that is known letter for letter gets a scanner, and every other one stays
- * with PCRE2 (text/pattern.h), which is also what the scanners are tested against.
+ * 7 ns a byte for them, nearly as much as all the rest of encoding; code written for the expression takes
+ * less than two. So an expression that is known letter for letter gets a scanner, and every other one
+ * stays with PCRE2 (text/pattern.h), which is also what the scanners are tested against.
  *
  * Letter for letter, because an expression that merely looks alike may differ in one alternative, and
  * the ids would then be plausible and wrong. Only a CR or LF written as itself counts as \r and \n.
