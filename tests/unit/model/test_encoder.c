@@ -2,7 +2,8 @@
  * the program is one of whole texts without a cache or a head. */
 #include "support/model_folder.h"
 
-#define D KRS_FOLDER_HIDDEN
+#define D            KRS_FOLDER_HIDDEN
+#define MODULE_BYTES 64 /* leaves room in a tensor's name for what follows the module */
 
 static void add_norm(krs_folder *f, const char *module, bool is_old)
 {
@@ -35,7 +36,7 @@ static void add_layer(krs_folder *f, const char *prefix, int layer, bool is_old)
         {"output.dense", D, KRS_FOLDER_FFN},  {"output.LayerNorm", D, 0},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        char module[KRS_FOLDER_NAME_BYTES];
+        char module[MODULE_BYTES];
         (void)snprintf(module, sizeof(module), "%sencoder.layer.%d.%s", prefix, layer, all[i].name);
         if (all[i].columns > 0) {
             add_linear(f, module, all[i].rows, all[i].columns);
