@@ -124,6 +124,14 @@ void krs_decoder_run_init(krs_decoder_run *run, const krs_decoder *decoder, krs_
         krs_buf_init(&run->links[i].held, alloc, KRS_DECODER_MAX_HELD_BYTES);
         krs_buf_init(&run->links[i].work, alloc, KRS_DECODER_MAX_HELD_BYTES);
     }
+    if (krs_decoder_is_raw(decoder)) {
+        /* Room for unfinished characters now, so that the first costs its token no allocation. Where memory is
+         * out, that token will say so. */
+        const bool has_room =
+            krs_buf_reserve(&run->links[0].held, KRS_DECODER_RAW_BYTES) == KRS_OK &&
+            krs_buf_reserve(&run->links[0].work, KRS_DECODER_RAW_BYTES) == KRS_OK;
+        (void)has_room;
+    }
     krs_decoder_run_reset(run);
 }
 

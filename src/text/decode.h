@@ -20,6 +20,8 @@
 
 #define KRS_DECODER_MAX_STEPS      16         /* real files need up to 4 */
 #define KRS_DECODER_MAX_HELD_BYTES (1u << 20) /* a run of byte tokens or a token under work */
+#define KRS_DECODER_RAW_BYTES                                                                      \
+    64u /* unfinished characters: three bytes and a token of the usual length */
 
 typedef enum krs_decoder_kind {
     KRS_DECODER_BYTELEVEL,
