@@ -156,11 +156,11 @@ static void attend_share(void *arg, uint32_t index, uint32_t n_threads)
     const int64_t n_heads = t->op->attention.n_heads;
     int64_t unit = 0;
     for (uint32_t s = 0; s < step->n_seqs; s++) {
-        for (int64_t p = 0; p < step->seqs[s].n_rows; p += KRS_KV_BLOCK_TOKENS) {
-            for (int64_t h = 0; h < n_heads; h++, unit++) {
-                if (unit % n_threads == index) {
-                    attend_unit(t, s, p, h);
-                }
+        const int64_t n_parts =
+            (step->seqs[s].n_rows + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS;
+        for (int64_t i = 0; i < n_parts * n_heads; i++, unit++) {
+            if (unit % n_threads == index) {
+                attend_unit(t, s, i / n_heads * KRS_KV_BLOCK_TOKENS, i % n_heads);
             }
         }
     }

@@ -5,6 +5,7 @@
  * arXiv:2412.19437, section 2.1.2. */
 #include "compute/ref/ref.h"
 
+#include "base/check.h"
 #include "compute/ref/activation.h"
 
 #define TINY_SUM 1e-20 /* deepseek's guard against dividing by zero: sigmoids may all vanish */
@@ -39,13 +40,14 @@ static int64_t best_of(const double *values, const bool *is_taken, int64_t n)
             best = i;
         }
     }
+    KRS_DCHECK(best >= 0); /* krs_check_route: one is free whenever we ask */
     return best;
 }
 
 /* Take away the experts outside of the best groups. */
 static void close_groups(const krs_op *op, const double *values, int64_t n, bool *is_taken)
 {
-    double of_group[KRS_ROUTE_MAX_EXPERTS];
+    double of_group[KRS_ROUTE_MAX_EXPERTS] = {0};
     bool is_open[KRS_ROUTE_MAX_EXPERTS] = {false};
     const int64_t n_each = n / op->route.n_groups;
     for (int64_t g = 0; g < op->route.n_groups; g++) {
@@ -84,8 +86,8 @@ static void weigh(const krs_op *op, const double *scores, float *out)
 static void route_row(const krs_op *op, const float *logits, const float *bias, int64_t n,
                       float *out)
 {
-    double scores[KRS_ROUTE_MAX_EXPERTS];
-    double values[KRS_ROUTE_MAX_EXPERTS];
+    double scores[KRS_ROUTE_MAX_EXPERTS] = {0};
+    double values[KRS_ROUTE_MAX_EXPERTS] = {0};
     bool is_taken[KRS_ROUTE_MAX_EXPERTS] = {false};
     score_experts(op->route.score, logits, n, scores);
     for (int64_t e = 0; e < n; e++) {
