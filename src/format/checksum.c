@@ -97,7 +97,10 @@ static bool blob_name(const char *path, char out[KRS_OS_PATH_BYTES])
     }
     const krs_str whole = krs_str_of(real);
     const char *slash = strrchr(real, '/');
-    const krs_str folder = {real, slash ? (size_t)(slash - real) + 1 : 0};
+    if (!slash) {
+        return false;
+    }
+    const krs_str folder = {real, (size_t)(slash - real) + 1};
     if (!krs_str_ends_with(folder, KRS_STR(BLOB_FOLDER))) {
         return false;
     }

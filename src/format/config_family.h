@@ -52,6 +52,7 @@ typedef enum config_scale_rule {
     CONFIG_SCALE_GPT2,    /* scale_attn_weights, scale_attn_by_inverse_layer_idx */
 } config_scale_rule;
 
+/* Without holes, as there are many. */
 typedef struct config_defaults {
     const char *model_type;
     /* sizes; 0: the file must say */
@@ -72,29 +73,29 @@ typedef struct config_defaults {
     bool has_attention_bias;
     bool has_qkv_bias;
     bool is_parallel;
-    config_window_rule window_rule;
-    int64_t window;
-    int32_t window_pattern; /* of PATTERN, and of recurrent layers: every nth is full */
-    config_rope_rule rope_rule;
-    double theta;        /* 0: 10000 */
     bool has_local_rope; /* windowed layers have a table of their own, never stretched */
-    double local_theta;  /* its base; 0: the other's */
-    double rotary_part;  /* of a head that is rotated; 0: all */
+    bool is_normalised;  /* the experts' weights sum to 1 */
+    bool is_encoder;
+    config_window_rule window_rule;
+    int32_t window_pattern; /* of PATTERN, and of recurrent layers: every nth is full */
+    int64_t window;
+    config_rope_rule rope_rule;
     config_scale_rule scale_rule;
+    double theta;        /* 0: 10000 */
+    double local_theta;  /* of windowed layers' own table; 0: the other's */
+    double rotary_part;  /* of a head that is rotated; 0: all */
     double query_scalar; /* GEMMA2 */
     double attention_softcap;
     double logit_softcap;
     double logit_scale; /* COHERE */
     double glu_limit;
+    int64_t expert_ffn; /* 0: intermediate_size */
+    int64_t shared_ffn;
+    krs_linear_config linear;
     config_expert_rule expert_rule;
     int32_t n_experts;
     int32_t top_k;
-    int64_t expert_ffn; /* 0: intermediate_size */
-    int64_t shared_ffn;
-    bool is_normalised;
     krs_latent_config latent;
-    krs_linear_config linear;
-    bool is_encoder;
     config_position_rule position_rule;
     int32_t n_types;
     int32_t n_buckets;
