@@ -9,6 +9,7 @@
  * /v1/embeddings, bit for bit.
  *
  * Thread: main; the engine's thread delivers.  Memory: all texts and all vectors. */
+#include "base/check.h"
 #include "command.h"
 #include "local.h"
 #include "os/file.h"
@@ -272,6 +273,7 @@ static krs_status run(const krs_config *config, const texts *t, vectors *v, krs_
     krs_status status = places || t->n == 0 ? krs_local_open(config, &options, &runtime, err)
                                             : krs_fail(err, KRS_ENOMEM, "input: out of memory");
     if (status == KRS_OK) {
+        KRS_CHECK(runtime);
         (void)krs_runtime_models(runtime, &info, 1);
         v->width = info.hidden;
         status = vectors_init(v, t->n, err);

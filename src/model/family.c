@@ -52,7 +52,7 @@ int64_t krs_dim_of(const krs_model_config *config, krs_dim dim)
 {
     const krs_model_config *c = config;
     const int64_t sizes[KRS_DIM_COUNT] = {
-#define KRS_DIM(name, value) [KRS_DIM_##name] = value,
+#define KRS_DIM(name, value) [KRS_DIM_##name] = (value),
 #include "model/dim.def"
 #undef KRS_DIM
     };

@@ -104,6 +104,7 @@ static krs_status turn(krs_copies *copies, const krs_matrix *stored, const krs_p
     if (status != KRS_OK) {
         return status;
     }
+    KRS_CHECK(to);
     for (int64_t column = 0; column < n_in; column++) {
         const unsigned char *from = skip(stored->data, item * (size_t)stored->n_in, column);
         for (int64_t row = 0; row < part->rows; row++) {
@@ -169,6 +170,7 @@ krs_status krs_part_turn(krs_copies *copies, const krs_matrix *whole, const krs_
     if (status != KRS_OK) {
         return status;
     }
+    KRS_CHECK(t.to);
     t.row = krs_alloc_array(copies->alloc, (size_t)whole->n_in, sizeof(*t.row));
     if (!t.row) {
         return krs_fail(err, KRS_ENOMEM, "a row of %lld weights", (long long)whole->n_in);
