@@ -4,9 +4,9 @@
 #include "support/synth_folder.h"
 
 /* Storms of the first four kinds, of those that give the engine something of their own, and of the others, which differ in
- * arithmetic alone: parity/ holds that under sanitizers, too. */
+ * arithmetic alone. Under sanitizers, where parity/ holds the arithmetic, only the second: the demo model is the first. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define N_SEEDS    1
+#define N_SEEDS    0
 #define FEW_SEEDS  1
 #define MATH_SEEDS 0
 #else
