@@ -3,6 +3,7 @@
 #include "compute/backend.h"
 
 #include "support/cmocka.h"
+#include "support/counted_alloc.h"
 #include "support/tiny_decoder.h"
 
 #include <stdlib.h>
@@ -14,37 +15,10 @@ static const char *const names[] = {"ref", "cpu"};
 
 #define N_NAMES (sizeof(names) / sizeof(names[0]))
 
-typedef struct counted {
-    krs_alloc alloc;
-    size_t n_bytes; /* asked for since the counter was reset */
-    uint32_t n_takes;
-} counted;
-
-static void *count_take(void *ctx, size_t n_bytes)
-{
-    counted *c = ctx;
-    c->n_bytes += n_bytes;
-    c->n_takes++;
-    return malloc(n_bytes);
-}
-
-static void *count_resize(void *ctx, void *ptr, size_t n_bytes)
-{
-    counted *c = ctx;
-    c->n_bytes += n_bytes;
-    c->n_takes++;
-    return realloc(ptr, n_bytes);
-}
-
-static void count_give(void *ctx, void *ptr)
-{
-    (void)ctx;
-    free(ptr);
-}
-
 typedef struct fixture {
     tiny_decoder tiny;
     counted counted;
+    krs_alloc alloc; /* counts there */
     krs_backend *backend;
     krs_exec *exec;
     krs_exec_limits limits;
@@ -57,7 +31,7 @@ static void set_up(fixture *f, const char *name)
 {
     const tiny_shape shape = tiny_shape_default();
     *f = (fixture){.limits = {N_TOKENS, 3, N_TOKENS, N_TOKENS, N_BLOCKS, KRS_DTYPE_F32, 0}};
-    f->counted.alloc = (krs_alloc){&f->counted, count_take, count_resize, count_give};
+    f->alloc = counted_alloc(&f->counted);
     tiny_decoder_init(&f->tiny, &shape);
     for (uint32_t i = 0; i < N_TOKENS; i++) {
         f->tokens[i] = (i * 29 + 3) % (uint32_t)shape.vocab;
@@ -66,7 +40,7 @@ static void set_up(fixture *f, const char *name)
     for (uint32_t i = 0; i < N_BLOCKS; i++) {
         f->blocks[i] = N_BLOCKS - 1 - i; /* paged: not in order */
     }
-    assert_int_equal(krs_backend_open(name, NULL, &f->counted.alloc, &f->backend, NULL), KRS_OK);
+    assert_int_equal(krs_backend_open(name, NULL, &f->alloc, &f->backend, NULL), KRS_OK);
     assert_int_equal(krs_exec_new(f->backend, &f->tiny.program, &f->limits, &f->exec, NULL),
                      KRS_OK);
 }

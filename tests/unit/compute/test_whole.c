@@ -1,6 +1,7 @@
 /* Programs whose rows see each other: a text is one step, gives hidden states and no logits, needs no KV,
  * and whatever else is asked of it is refused by name. */
 #include "support/cmocka.h"
+#include "support/counted_alloc.h"
 #include "support/tiny_encoder.h"
 
 #include <stdlib.h>
@@ -12,34 +13,6 @@ static const krs_exec_limits limits = {
     .max_rows = N_ROWS, .max_seqs = 2, .max_hidden_rows = N_ROWS, .kv_dtype = KRS_DTYPE_F32};
 static const uint32_t tokens[N_ROWS] = {3, 1, 4, 1, 5, 8, 2};
 static const uint32_t rows[N_ROWS] = {0, 1, 2, 3, 4, 5, 6};
-
-/* Counts what is taken. */
-typedef struct counted {
-    size_t n_bytes;
-    uint32_t n_takes;
-} counted;
-
-static void *count_take(void *ctx, size_t n_bytes)
-{
-    counted *c = ctx;
-    c->n_bytes += n_bytes;
-    c->n_takes++;
-    return malloc(n_bytes);
-}
-
-static void *count_resize(void *ctx, void *ptr, size_t n_bytes)
-{
-    counted *c = ctx;
-    c->n_bytes += n_bytes;
-    c->n_takes++;
-    return realloc(ptr, n_bytes);
-}
-
-static void count_give(void *ctx, void *ptr)
-{
-    (void)ctx;
-    free(ptr);
-}
 
 typedef struct fixture {
     tiny_decoder tiny;
@@ -156,7 +129,7 @@ static void the_plan_is_exact_and_steps_allocate_nothing(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         counted c = {0, 0};
-        const krs_alloc alloc = {&c, count_take, count_resize, count_give};
+        const krs_alloc alloc = counted_alloc(&c);
         tiny_decoder tiny;
         krs_backend *backend;
         krs_exec *exec;
