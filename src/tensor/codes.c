@@ -128,9 +128,12 @@ static void scales_mxfp4(const krs_matrix *m, int64_t row, int64_t first, int64_
 static void read_nvfp4(const krs_matrix *m, int64_t row, int64_t block,
                        uint8_t out[KRS_CODES_BLOCK])
 {
-    unsigned char in[KRS_CODES_BLOCK / 2] = {0};
-    const bool is_half = (block + 1) * KRS_CODES_BLOCK > m->n_in;
-    memcpy(in, stream_at(m, row, block), is_half ? NV_GROUP / 2 : sizeof(in));
+    const unsigned char *in = stream_at(m, row, block);
+    unsigned char half[KRS_CODES_BLOCK / 2] = {0};
+    if ((block + 1) * KRS_CODES_BLOCK > m->n_in) {
+        memcpy(half, in, NV_GROUP / 2);
+        in = half;
+    }
     krs_codes_spread_pairs(in, out);
 }
 

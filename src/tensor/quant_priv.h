@@ -55,6 +55,24 @@ static inline float krs_quant_scale_at(krs_dtype dtype, const void *values, int6
 
 #define KRS_QUANT_CHUNK 32 /* codes that fill whole words at every width */
 
+/* Eight codes of `bits` from a stream, code 8 * k first, in the lowest bits; what is above is left. Reads
+ * within the 4 * bits bytes of the chunk, in one load. */
+static inline __attribute__((always_inline)) uint64_t krs_quant_lane(const unsigned char *in,
+                                                                     int bits, int k)
+{
+    uint32_t narrow;
+    uint64_t wide;
+    const int n_bytes = bits <= 4 ? (int)sizeof(narrow) : (int)sizeof(wide);
+    const int last = KRS_QUANT_CHUNK / 8 * bits - n_bytes;
+    const int at = k * bits < last ? k * bits : last;
+    if (bits <= 4) {
+        memcpy(&narrow, in + at, sizeof(narrow));
+        return narrow >> 8 * (k * bits - at);
+    }
+    memcpy(&wide, in + at, sizeof(wide));
+    return wide >> 8 * (k * bits - at);
+}
+
 /* KRS_QUANT_CHUNK codes of `bits` (2 .. 8, a constant at the call) from a stream, a byte each. Eight codes
  * are spread in three steps: halves into 32 bits, theirs into 16, theirs into 8; so all 32 go at once in
  * vectors of 64-bit lanes. Reads exactly 4 * bits bytes. */
@@ -62,11 +80,9 @@ static inline __attribute__((always_inline)) void
 krs_quant_unpack(const unsigned char *in, int bits, uint8_t codes[KRS_QUANT_CHUNK])
 {
     enum { LANES = KRS_QUANT_CHUNK / 8 };
-    unsigned char padded[KRS_QUANT_CHUNK + 8] = {0}; /* a lane is loaded as eight bytes */
     uint64_t lanes[LANES];
-    memcpy(padded, in, (size_t)bits * LANES);
     for (int k = 0; k < LANES; k++) {
-        memcpy(&lanes[k], padded + k * bits, sizeof(lanes[k]));
+        lanes[k] = krs_quant_lane(in, bits, k);
     }
     const uint64_t four = (UINT64_C(1) << 4 * bits) - 1;
     const uint64_t two = ((UINT64_C(1) << 2 * bits) - 1) * UINT64_C(0x0000000100000001);
