@@ -25,12 +25,18 @@ krs_dtype krs_local_kv_dtype(const krs_config *config)
     return KRS_DTYPE_COUNT;
 }
 
+bool krs_local_is_exact(const krs_config *config)
+{
+    return strcmp(krs_config_text(config, KRS_OPTION_ACTIVATIONS), "exact") == 0;
+}
+
 krs_engine_options krs_local_options(const krs_config *config, const char *model_dir)
 {
     krs_engine_options options = KRS_ENGINE_OPTIONS_INIT;
     options.model_dir = model_dir;
     options.device = krs_config_text(config, KRS_OPTION_DEVICE);
     options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
+    options.is_exact = krs_local_is_exact(config);
     options.map_mode =
         krs_config_bool(config, KRS_OPTION_MMAP) ? KRS_OS_MAP_SHARED_PAGES : KRS_OS_MAP_COPY;
     options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);

@@ -34,3 +34,5 @@ krs_service_options krs_local_service_options(const krs_config *config);
 
 /* --kv-dtype: KRS_DTYPE_COUNT for auto. */
 krs_dtype krs_local_kv_dtype(const krs_config *config);
+/* Does --activations ask for exact rows? */
+bool krs_local_is_exact(const krs_config *config);

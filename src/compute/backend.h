@@ -100,11 +100,13 @@ typedef struct krs_backend_options {
     size_t size;       /* sizeof(krs_backend_options) */
     int32_t n_threads; /* 0: as many as this process may use */
     const char *isa; /* cpu: best instruction set to use, "avx512bf16" ... "portable"; NULL: all */
+    bool
+        is_exact; /* cpu: rows meet weights in twice the bits, at up to twice the work: docs/numerics.md */
 } krs_backend_options;
 
 #define KRS_BACKEND_OPTIONS_INIT                                                                   \
     {                                                                                              \
-        sizeof(krs_backend_options), 0, NULL                                                       \
+        sizeof(krs_backend_options), 0, NULL, false                                                \
     }
 
 /* name: "ref", "cpu" or "cuda:N". options: NULL = defaults.

@@ -10,7 +10,8 @@
 #include "support/quant_folder.h"
 #include "tensor/minifloat.h"
 
-static const double tolerances[2] = {1e-6, 1.5e-2};
+/* On cpu rows meet quantised weights in bytes (docs/numerics.md). */
+static const double tolerances[2] = {1e-6, 3e-2};
 
 /* One weight on its way into a file. */
 typedef struct weight {

@@ -14,7 +14,8 @@
 
 #define MIN_CASES 20 /* of those there are; fewer would mean that the list is not read */
 
-static const double tolerances[2] = {1e-6, 1.5e-2};
+/* On cpu rows meet quantised weights in bytes (docs/numerics.md). */
+static const double tolerances[2] = {1e-6, 3e-2};
 
 static krs_quant_pair pair; /* two tables of tensors: too large for a stack */
 

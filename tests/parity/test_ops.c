@@ -16,8 +16,10 @@ static void check_linear(const tiny_shape *shape, int64_t n_in, int64_t n_out, b
     const krs_slot y = tiny_slot(&tiny, n_out, KRS_ROWS_ALL);
     tiny_linear(&tiny, shape, 0, y, has_bias);
     parity_take_out(&tiny, y);
-    const bool is_rounded = shape->quant.kind == KRS_QUANT_AFFINE || shape->dtype == KRS_DTYPE_BF16;
-    parity_check(&tiny.program, KRS_DTYPE_F32, TOL_F32, is_rounded ? TOL_BF16 : TOL_F32, name);
+    const double tolerance = shape->quant.kind != KRS_QUANT_NONE ? TOL_BYTES
+                             : shape->dtype == KRS_DTYPE_BF16    ? TOL_BF16
+                                                                 : TOL_F32;
+    parity_check(&tiny.program, KRS_DTYPE_F32, TOL_F32, tolerance, name);
     tiny_decoder_deinit(&tiny);
 }
 

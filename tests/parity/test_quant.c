@@ -4,14 +4,15 @@
  * A sum of 384 products in f32 is off by some roundings of the sum of their magnitudes, so that is what
  * errors are measured by. The truth is the sum in double over krs_matrix_row; where MLX's dequantised
  * rows are those same numbers (f32, and all modes without biases) its own y_f32 must be met as well.
- * avx512bf16 rounds x to bf16 for affine codes of 4 and 8 bits: 2^-9 of each product. Every other width
- * and mode of the cpu backend must give the same bytes on 1, 2 and 3 threads and for rows alone. */
+ * avx512bf16 takes x in bytes wherever codes are integers (tensor/codes.h): 1/254 of the largest of a group.
+ * The cpu backend must give the same bytes on 1, 2 and 3 threads and for rows alone. */
 #include "compute/cpu/isa.h"
 #include "support/mlx_vectors.h"
 #include "support/tiny_decoder.h"
+#include "tensor/codes.h"
 
 #define TOL_F32     (32 * 0x1p-24)
-#define TOL_BF16    0x1p-8
+#define TOL_BYTES   0x1p-6
 #define MAX_THREADS 3
 #define N_OUT       MLX_ROWS
 #define TALL_OUT    1000 /* outputs of a product that is worth a fork */
@@ -104,9 +105,8 @@ static void multiply(tiny_decoder *tiny, const krs_matrix *m)
 
 static bool is_rounded(const mlx_case *c, const char *isa)
 {
-    const krs_quant *quant = &c->m.quant;
-    return isa && strcmp(isa, "avx512bf16") == 0 && quant->kind == KRS_QUANT_AFFINE &&
-           (quant->bits == 4 || quant->bits == 8);
+    krs_codes codes;
+    return isa && strcmp(isa, "avx512bf16") == 0 && krs_codes_of(&c->m, &codes);
 }
 
 static void check_product(const mlx_file *file, const mlx_case *c, const char *isa,
@@ -115,7 +115,7 @@ static void check_product(const mlx_file *file, const mlx_case *c, const char *i
     float w[MLX_COLS];
     const float *mlx = c->y->data;
     const bool is_mlx_exact = file->dtype == KRS_DTYPE_F32 || !c->biases;
-    const double tol = is_rounded(c, isa) ? TOL_BF16 : TOL_F32;
+    const double tol = is_rounded(c, isa) ? TOL_BYTES : TOL_F32;
     for (int64_t o = 0; o < N_OUT; o++) {
         krs_matrix_row(&c->m, o, w);
         for (int64_t r = 0; r < MLX_X_ROWS; r++) {

@@ -24,6 +24,7 @@
 #define PARITY_BLOCKS  64
 #define TOL_F32        3e-6
 #define TOL_BF16       3.3e-3
+#define TOL_BYTES      7e-3 /* rows in bytes: off by up to 1/254 of a group's largest element each */
 #define TOL_ACT        2e-6 /* approximated exp, tanh, erf */
 #define TOL_KV_F16     1e-3
 #define TOL_KV_BF16    6e-3

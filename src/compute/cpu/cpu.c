@@ -137,6 +137,8 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
         krs_alloc_free(alloc, backend);
         return status;
     }
+    backend->kernels.n_terms =
+        options->is_exact ? backend->exact.n_terms : backend->kernels.n_terms;
     backend->base.ops = &table;
     backend->base.alloc = alloc;
     backend->base.kv_dtype = backend->kernels.kv_dtype;

@@ -10,9 +10,10 @@
  * Memory: as compute/host.h, plus norm weights and biases widened to f32 (plan: copied_bytes). */
 #pragma once
 
-#include "compute/cpu/kernels.h"
+#include "compute/cpu/row_form.h"
 #include "compute/cpu/team.h"
 #include "compute/host.h"
+#include "os/pages.h"
 
 #define KRS_CPU_MAX_ROPES 8 /* different rotations in one program; today's models have 1 or 2 */
 /* An op on fewer elements is not worth a fork: some 10 us of norm, rope or add against the few us that
@@ -54,12 +55,13 @@ typedef struct krs_cpu_exec {
     unsigned char *experts; /* scratch of experts.c */
     float *thread_scratch;  /* [n_threads][thread_floats] */
     size_t thread_floats;
-    float *attend;   /* scratch of ATTEND_ROWS: attend_rows.h */
-    bool has_packed; /* packed holds packed_slot in the packing below, rows of packed_width */
+    float *attend;            /* scratch of ATTEND_ROWS: attend_rows.h */
+    krs_tiles *tiles;         /* [n_matrices]; kind NONE: the matrix is read as it lies */
+    krs_os_pages *tile_pages; /* their bytes; NULL: none */
+    bool has_packed; /* packed holds the first packed_rows rows of packed_slot in packed_form */
     krs_slot packed_slot;
-    int64_t packed_width;
-    krs_cpu_packing packed_as;
-    int32_t packed_group;
+    int64_t packed_rows;
+    krs_cpu_row_form packed_form;
 } krs_cpu_exec;
 
 /* As krs_backend_open. */
@@ -68,14 +70,6 @@ KRS_MUST_USE krs_status krs_cpu_open(const krs_backend_options *options, const k
 
 /* Run fn(arg, index, n_threads) on the team, or here alone when n_elements is small. */
 void krs_cpu_fork(const krs_cpu_exec *exec, int64_t n_elements, krs_cpu_task task, void *arg);
-
-/* Is this a matrix no kernel reads as it lies, so that its rows are widened to f32 first? */
-bool krs_cpu_is_widened(const krs_matrix *matrix);
-/* Which kernel a matrix takes: f32 when it is widened. */
-krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix);
-/* Bytes of one packed row; floats of its group sums (0 when dense), padded. */
-size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in);
-size_t krs_cpu_packed_sums(const krs_matrix *matrix);
 
 /* Fill the rope tables for the rows of the step. */
 void krs_cpu_fill_ropes(krs_cpu_exec *exec);

@@ -1,6 +1,6 @@
 /* compute/cpu/exec.c - see exec.h: what an exec needs beyond the host's, sized once and cut once.
  *
- *   extra scratch:  [vector pointers | packed rows | group sums | rope tables | per-thread scratch |
+ *   extra scratch:  [vector pointers | tiles | packed rows | group sums | rope tables | per-thread scratch |
  *                   ATTEND_ROWS | EXPERTS]
  *   vectors:        [f32 values of every norm weight and bias the ops name]
  *
@@ -10,11 +10,13 @@
 #include "compute/cpu/attend_rows.h"
 #include "compute/cpu/experts.h"
 #include "compute/cpu/vectors.h"
+#include "compute/cpu/weights.h"
 
 #include "base/check.h"
 
 typedef struct sizes {
     size_t pointers; /* bytes of each region, padded to KRS_HOST_ALIGN_BYTES */
+    size_t tiles;
     size_t packed;
     size_t packed_sums;
     size_t rope_row_floats; /* of all tables, for one row */
@@ -24,6 +26,7 @@ typedef struct sizes {
     size_t attend;  /* of the ATTEND_ROWS op that takes most */
     size_t experts; /* of the EXPERTS op that takes most */
     size_t vectors; /* bytes of vector values, an allocation of its own; 0: none */
+    size_t weights; /* bytes of tiles, likewise */
 } sizes;
 
 static size_t padded(size_t n_bytes)
@@ -34,44 +37,6 @@ static size_t padded(size_t n_bytes)
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
-}
-
-bool krs_cpu_is_widened(const krs_matrix *matrix)
-{
-    const krs_quant *quant = &matrix->quant;
-    const bool has_kernel =
-        quant->kind == KRS_QUANT_AFFINE && (quant->bits == 4 || quant->bits == 8);
-    return quant->kind != KRS_QUANT_NONE && !has_kernel;
-}
-
-krs_cpu_layout krs_cpu_layout_of(const krs_matrix *matrix)
-{
-    if (krs_cpu_is_widened(matrix)) {
-        return KRS_CPU_F32;
-    }
-    if (matrix->quant.kind == KRS_QUANT_AFFINE) {
-        return matrix->quant.bits == 4 ? KRS_CPU_AFFINE4 : KRS_CPU_AFFINE8;
-    }
-    return matrix->dtype == KRS_DTYPE_F32   ? KRS_CPU_F32
-           : matrix->dtype == KRS_DTYPE_F16 ? KRS_CPU_F16
-                                            : KRS_CPU_BF16;
-}
-
-size_t krs_cpu_packed_row_bytes(const krs_cpu_packing *packing, int64_t n_in)
-{
-    const int64_t n_blocks = (n_in + packing->block - 1) / packing->block;
-    const size_t item_bytes = packing->is_bf16 ? sizeof(uint16_t) : sizeof(float);
-    return (size_t)(n_blocks * packing->block) * item_bytes;
-}
-
-size_t krs_cpu_packed_sums(const krs_matrix *matrix)
-{
-    const krs_cpu_layout layout = krs_cpu_layout_of(matrix);
-    if (layout != KRS_CPU_AFFINE4 && layout != KRS_CPU_AFFINE8) {
-        return 0;
-    }
-    const size_t n_groups = (size_t)(matrix->n_in / matrix->quant.group);
-    return n_groups + KRS_CPU_MAX_LANES;
 }
 
 /* max_rows: of packed x, which for HEAD_LINEAR are heads of rows. */
@@ -92,10 +57,13 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
 {
     const krs_matrix *matrix = &program->matrices[op->matrix];
     const krs_cpu_kernels *kernels = op->is_exact ? &backend->exact : &backend->kernels;
-    const krs_cpu_packing *packing = &kernels->linear[krs_cpu_layout_of(matrix)].packing;
-    s->packed = larger(s->packed, max_rows * krs_cpu_packed_row_bytes(packing, matrix->n_in));
-    s->packed_sums = larger(s->packed_sums, max_rows * krs_cpu_packed_sums(matrix) * sizeof(float));
-    add_thread_scratch(matrix, s);
+    const krs_tiles tiles = krs_cpu_tiles_for(kernels, program, op, op->matrix);
+    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix, &tiles);
+    s->packed = larger(s->packed, max_rows * form.row_bytes);
+    s->packed_sums = larger(s->packed_sums, max_rows * form.row_sums * sizeof(float));
+    if (tiles.kind == KRS_TILE_NONE) {
+        add_thread_scratch(matrix, s);
+    }
 }
 
 /* The matrices of a list have one layout: the first speaks for all. */
@@ -180,7 +148,9 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     for (uint32_t i = 0; i < program->n_matrices; i++) {
         out->vectors += krs_cpu_vector_floats(program, i) * sizeof(float);
     }
+    out->weights = krs_cpu_weights_bytes(&backend->kernels, program);
     out->pointers = padded(out->pointers);
+    out->tiles = padded(program->n_matrices * sizeof(krs_tiles));
     out->packed = padded(out->packed);
     out->packed_sums = padded(out->packed_sums);
     out->attend = padded(out->attend);
@@ -198,8 +168,8 @@ static krs_status layout_of(const krs_cpu_backend *backend, const krs_program *p
     if (status != KRS_OK) {
         return status;
     }
-    const size_t extra =
-        s->pointers + s->packed + s->packed_sums + s->ropes + s->threads + s->attend + s->experts;
+    const size_t extra = s->pointers + s->tiles + s->packed + s->packed_sums + s->ropes +
+                         s->threads + s->attend + s->experts;
     return krs_host_layout_of(program, limits, sizeof(krs_cpu_exec), extra, layout, err);
 }
 
@@ -211,7 +181,7 @@ krs_status krs_cpu_exec_plan(const krs_cpu_backend *backend, const krs_program *
     const krs_status status = layout_of(backend, program, limits, &s, &layout, err);
     if (status == KRS_OK) {
         *out = krs_host_plan_of(program, &layout);
-        out->copied_bytes = s.vectors;
+        out->copied_bytes = s.vectors + s.weights;
     }
     return status;
 }
@@ -221,6 +191,8 @@ static void cut_extra(krs_cpu_exec *exec, const sizes *s)
     unsigned char *at = exec->host.extra;
     exec->vectors = (const float **)(void *)at;
     at += s->pointers;
+    exec->tiles = (krs_tiles *)(void *)at;
+    at += s->tiles;
     exec->packed = at;
     at += s->packed;
     exec->packed_sums = (float *)(void *)at;
@@ -280,6 +252,12 @@ krs_status krs_cpu_exec_new(krs_cpu_backend *backend, const krs_program *program
     KRS_CHECK(collect_ropes(program, exec->ropes, &exec->n_ropes, NULL) == KRS_OK);
     cut_extra(exec, &s);
     widen_vectors(exec);
+    memset(exec->tiles, 0, program->n_matrices * sizeof(krs_tiles));
+    status = krs_cpu_weights_new(backend, program, exec->tiles, &exec->tile_pages, err);
+    if (status != KRS_OK) {
+        krs_cpu_exec_free(&host->base);
+        return status;
+    }
     *out = exec;
     return KRS_OK;
 }
@@ -287,6 +265,7 @@ krs_status krs_cpu_exec_new(krs_cpu_backend *backend, const krs_program *program
 void krs_cpu_exec_free(krs_exec *base)
 {
     krs_cpu_exec *exec = (krs_cpu_exec *)base;
+    krs_os_pages_free(exec->tile_pages);
     krs_alloc_free(base->backend->alloc, exec->vector_values);
     krs_host_exec_free(base);
 }

@@ -15,6 +15,7 @@
 #include "compute/cpu/experts.h"
 
 #include "compute/cpu/product.h"
+#include "compute/cpu/weights.h"
 
 /* Bytes of one pair's scratch, each padded to KRS_HOST_ALIGN_BYTES as a whole region is. */
 typedef struct pair_sizes {
@@ -33,16 +34,24 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Rows for a list of matrices: its first speaks for all. */
+static krs_cpu_row_form form_of(const krs_cpu_kernels *kernels, const krs_program *program,
+                                const krs_op *op, uint32_t first)
+{
+    const krs_tiles tiles = krs_cpu_tiles_for(kernels, program, op, first);
+    return krs_cpu_row_form_of(kernels, &program->matrices[first], &tiles);
+}
+
 static pair_sizes sizes_of(const krs_cpu_kernels *kernels, const krs_program *program,
                            const krs_op *op)
 {
     const bool is_fused = op->experts.up == KRS_NO_MATRIX;
     const krs_matrix *down = &program->matrices[op->experts.down];
     const krs_matrix *gate = &program->matrices[op->experts.gate];
-    const krs_matrix *up = is_fused ? gate : &program->matrices[op->experts.up];
-    const krs_cpu_row_form g = krs_cpu_row_form_of(kernels, gate);
-    const krs_cpu_row_form u = krs_cpu_row_form_of(kernels, up);
-    const krs_cpu_row_form d = krs_cpu_row_form_of(kernels, down);
+    const uint32_t up = is_fused ? op->experts.gate : op->experts.up;
+    const krs_cpu_row_form g = form_of(kernels, program, op, op->experts.gate);
+    const krs_cpu_row_form u = form_of(kernels, program, op, up);
+    const krs_cpu_row_form d = form_of(kernels, program, op, op->experts.down);
     return (pair_sizes){
         .x = larger(g.row_bytes, u.row_bytes),
         .x_sums = larger(g.row_sums, u.row_sums) * sizeof(float),
@@ -174,7 +183,8 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
 static void products_share(void *arg, uint32_t index, uint32_t n_threads)
 {
     const experts_part *p = arg;
-    const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, p->first));
+    const krs_cpu_row_form form =
+        krs_cpu_row_form_of(p->kernels, matrix_of(p, p->first), &p->exec->tiles[p->first]);
     for (uint32_t e = 0; e < (uint32_t)p->op->experts.n_experts; e++) {
         const uint32_t begin = p->begins[e];
         if (p->begins[e + 1] == begin) {
@@ -189,8 +199,9 @@ static void products_share(void *arg, uint32_t index, uint32_t n_threads)
             .out = p->to.out + begin * p->to.out_stride,
             .out_stride = p->to.out_stride,
         };
-        const krs_cpu_product product =
-            krs_cpu_product_of(p->kernels, matrix_of(p, p->first + e), bias, &rows);
+        const krs_cpu_weights weights = {matrix_of(p, p->first + e), &p->exec->tiles[p->first + e],
+                                         bias};
+        const krs_cpu_product product = krs_cpu_product_of(p->kernels, &weights, &rows);
         krs_cpu_product_share(p->exec, &product, index, n_threads);
     }
 }
@@ -256,7 +267,7 @@ static void sum_share(void *arg, uint32_t index, uint32_t n_threads)
 /* The part's rows as matrix `first` and its like want them. */
 static void pack_for(experts_part *p, uint32_t first)
 {
-    p->x_form = krs_cpu_row_form_of(p->kernels, matrix_of(p, first));
+    p->x_form = krs_cpu_row_form_of(p->kernels, matrix_of(p, first), &p->exec->tiles[first]);
     krs_cpu_fork(p->exec, p->n_pairs > 1 ? p->n_pairs * p->width : 0, pack_share, p);
 }
 
@@ -272,7 +283,8 @@ static void run_part(experts_part *p)
                                      .out = p->gate,
                                      .out_stride = is_fused ? 2 * p->ffn : p->ffn});
     if (!is_fused) {
-        const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, op->experts.up));
+        const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, op->experts.up),
+                                                          &p->exec->tiles[op->experts.up]);
         if (!krs_cpu_row_form_is(&form, &p->x_form)) {
             pack_for(p, op->experts.up);
         }
@@ -301,7 +313,7 @@ void krs_cpu_experts(krs_cpu_exec *exec, const krs_op *op)
         .top_k = program->slots[op->in2].width / 2,
         .width = down->n_out,
         .ffn = down->n_in,
-        .inner_form = krs_cpu_row_form_of(kernels, down),
+        .inner_form = krs_cpu_row_form_of(kernels, down, &exec->tiles[op->experts.down]),
     };
     const size_t max_rows = krs_exec_max_rows_of(&exec->host.limits, program->slots[op->in].rows);
     const int64_t at_once = (int64_t)rows_at_once(&s, (size_t)p.top_k, max_rows);

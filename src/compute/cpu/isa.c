@@ -14,6 +14,8 @@ typedef struct isa {
     const krs_cpu_kernels *kernels;
     const krs_cpu_linear_kernel *linear; /* replaces the linear kernels it names; NULL: none */
     krs_cpu_dot_fn dot_bf16;
+    krs_cpu_tile_fn tile_codes; /* NULL: none */
+    krs_cpu_tile_fn tile_bf16;
 } isa;
 
 static bool is_always_here(void)
@@ -45,19 +47,20 @@ static bool has_avx512(void)
 
 static bool has_avx512bf16(void)
 {
-    return has_avx512() && __builtin_cpu_supports("avx512bf16");
+    return has_avx512() && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vnni");
 }
 
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, NULL, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL, NULL, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL, NULL, NULL},
     {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear,
-     krs_cpu_avx512bf16_dot},
+     krs_cpu_avx512bf16_dot, krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles},
 };
 #else
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, NULL, NULL},
 };
 #endif
 
@@ -105,11 +108,15 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
         return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",
                               chosen->name);
     }
-    if (exact) {
-        *exact = *chosen->kernels;
-    }
     *out = *chosen->kernels;
     out->isa = chosen->name;
+    out->tile_codes = chosen->tile_codes;
+    out->tile_bf16 = chosen->tile_bf16;
+    out->n_terms = 1;
+    if (exact) {
+        *exact = *out;
+        exact->n_terms = 2;
+    }
     out->dot_bf16 = chosen->dot_bf16;
     out->dot_bf16_ops = KRS_CPU_AVX512BF16_DOT_OPS;
     for (int i = 0; chosen->linear && i < KRS_CPU_LAYOUT_COUNT; i++) {

@@ -15,6 +15,7 @@
 
 #include "compute/kv_int8.h"
 #include "compute/kv_layout.h"
+#include "tensor/codes.h"
 
 #define KRS_CPU_INLINE       static inline __attribute__((always_inline))
 #define KRS_CPU_VECTOR_BYTES 64 /* of the widest instruction set: scratch is padded to this */
@@ -71,6 +72,28 @@ typedef struct krs_cpu_linear_kernel {
     krs_cpu_packing packing;
     krs_cpu_linear_fn run;
 } krs_cpu_linear_kernel;
+
+/* Rows of x times some tiles of a repacked matrix (tile.h): out[r][o] = sum_i w[o][i] x[r][i] + bias[o]. */
+typedef struct krs_cpu_tile_op {
+    krs_codes codes;        /* of a matrix of codes; not looked at for bf16 */
+    const unsigned char *w; /* tile 0 */
+    size_t tile_bytes;
+    int64_t n_steps;        /* groups of a row of codes; pairs of columns of bf16 */
+    const unsigned char *x; /* rows as krs_tile_rows lays them out, n_terms to each row of out */
+    size_t x_row_bytes;
+    size_t x_term_bytes; /* from a row's first term to its second */
+    size_t x_scales_at;  /* of a row, f32 [n_steps]; codes only */
+    size_t x_sums_at;    /* behind them: see krs_tile_sums */
+    int32_t n_terms;     /* 1, or 2: x is the sum of two rows */
+    float *out;
+    int64_t out_stride;
+    int64_t n_outs;    /* of the matrix: the last tile may be padded */
+    const float *bias; /* [n_outs], NULL: none */
+} krs_cpu_tile_op;
+
+/* Rows [row, row + n_rows) of out, tiles [tile, tile + n_tiles). */
+typedef void (*krs_cpu_tile_fn)(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows,
+                                int64_t tile, int64_t n_tiles);
 
 /* Attention of the heads of one row that share a KV head; or of neighbouring rows of an encoder's text, one
  * head each, that see the same positions. */
@@ -137,6 +160,9 @@ typedef struct krs_cpu_kernels {
     const char *isa;
     krs_dtype kv_dtype; /* what the attention kernel likes best */
     krs_cpu_linear_kernel linear[KRS_CPU_LAYOUT_COUNT];
+    krs_cpu_tile_fn tile_codes; /* NULL: codes are read as they lie in the file */
+    krs_cpu_tile_fn tile_bf16;  /* the same of bf16 */
+    int32_t n_terms;            /* of a row of x that meets tiles: 1, or 2 for one kept whole */
     /* x[n] into a packed row; sums[n / group] (NULL: none wanted) get the sums of the packed values. */
     void (*pack)(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
                  unsigned char *out, float *sums);
@@ -177,6 +203,11 @@ static inline size_t krs_cpu_scale_floats(int64_t n_groups)
 extern const krs_cpu_kernels krs_cpu_portable;
 extern const krs_cpu_kernels krs_cpu_avx2;
 extern const krs_cpu_kernels krs_cpu_avx512;
+/* Tiles on VPDPBUSD and on VDPBF16PS. */
+void krs_cpu_avx512vnni_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                              int64_t n_tiles);
+void krs_cpu_avx512bf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                              int64_t n_tiles);
 /* The linear kernels of avx512bf16; the rest of its table is avx512's. */
 extern const krs_cpu_linear_kernel krs_cpu_avx512bf16_linear[KRS_CPU_LAYOUT_COUNT];
 float krs_cpu_avx512bf16_dot(int64_t n, float x);

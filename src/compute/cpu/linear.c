@@ -28,26 +28,23 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     }
 }
 
-static bool is_packed(const krs_cpu_exec *exec, krs_slot slot, const krs_cpu_row_form *form)
+static bool is_packed(const krs_cpu_exec *exec, const pack_task *t)
 {
-    return exec->has_packed && exec->packed_slot == slot && exec->packed_width == form->n_in &&
-           exec->packed_group == form->group && exec->packed_as.block == form->packing->block &&
-           exec->packed_as.n_vectors == form->packing->n_vectors &&
-           exec->packed_as.is_bf16 == form->packing->is_bf16;
+    return exec->has_packed && exec->packed_slot == t->slot && exec->packed_rows == t->n_rows &&
+           krs_cpu_row_form_is(&exec->packed_form, t->form);
 }
 
 static void pack_rows(krs_cpu_exec *exec, const pack_task *t)
 {
-    if (is_packed(exec, t->slot, t->form)) {
+    if (is_packed(exec, t)) {
         return;
     }
     krs_cpu_fork(exec, t->n_rows > 1 ? t->n_rows * t->form->n_in : 0, pack_share,
                  (void *)(uintptr_t)t);
     exec->has_packed = true;
     exec->packed_slot = t->slot;
-    exec->packed_width = t->form->n_in;
-    exec->packed_group = t->form->group;
-    exec->packed_as = *t->form->packing;
+    exec->packed_rows = t->n_rows;
+    exec->packed_form = *t->form;
 }
 
 typedef struct linear_task {
@@ -65,7 +62,8 @@ static void linear_outs(const linear_task *t, int64_t begin, int64_t end, uint32
         const int64_t head = begin / t->n_head_outs;
         const int64_t head_end = (head + 1) * t->n_head_outs;
         krs_cpu_product product = t->product;
-        product.op.x += (size_t)head * t->head_bytes;
+        product.tile.x += product.run_tile ? (size_t)head * t->head_bytes : 0;
+        product.op.x += product.run_tile ? 0 : (size_t)head * t->head_bytes;
         product.op.x_sums += product.op.x_sums ? (size_t)head * t->head_sums : 0;
         krs_cpu_product_outs(t->exec, &product, begin, head_end < end ? head_end : end, index);
         begin = head_end;
@@ -91,7 +89,8 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
         return;
     }
     const krs_cpu_kernels *kernels = op->is_exact ? exec->exact : exec->kernels;
-    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix);
+    const krs_tiles *tiles = &exec->tiles[op->matrix];
+    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix, tiles);
     pack_rows(exec, &(pack_task){exec, &form, op->in, n_rows * n_heads});
     const krs_cpu_product_rows rows = {
         .x = exec->packed,
@@ -102,10 +101,10 @@ void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
         .out_stride = matrix->n_out,
     };
     const bool has_bias = op->kind == KRS_OP_LINEAR && op->bias != KRS_NO_MATRIX;
-    const float *bias = has_bias ? exec->vectors[op->bias] : NULL;
+    const krs_cpu_weights weights = {matrix, tiles, has_bias ? exec->vectors[op->bias] : NULL};
     linear_task task = {
         .exec = exec,
-        .product = krs_cpu_product_of(kernels, matrix, bias, &rows),
+        .product = krs_cpu_product_of(kernels, &weights, &rows),
         .n_head_outs = matrix->n_out / n_heads,
         .head_bytes = form.row_bytes,
         .head_sums = form.row_sums,

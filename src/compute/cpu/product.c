@@ -14,41 +14,6 @@
     (512 *                                                                                         \
      1024) /* weights kept in the L2 cache: half of 1 MiB, beside the rows; 1 to 2 are common */
 
-static bool has_groups(const krs_matrix *matrix)
-{
-    const krs_cpu_layout layout = krs_cpu_layout_of(matrix);
-    return layout == KRS_CPU_AFFINE4 || layout == KRS_CPU_AFFINE8;
-}
-
-krs_cpu_row_form krs_cpu_row_form_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix)
-{
-    const krs_cpu_packing *packing = &kernels->linear[krs_cpu_layout_of(matrix)].packing;
-    return (krs_cpu_row_form){
-        .packing = packing,
-        .group = has_groups(matrix) ? matrix->quant.group : 0,
-        .n_in = matrix->n_in,
-        .row_bytes = krs_cpu_packed_row_bytes(packing, matrix->n_in),
-        .row_sums = krs_cpu_packed_sums(matrix),
-    };
-}
-
-bool krs_cpu_row_form_is(const krs_cpu_row_form *a, const krs_cpu_row_form *b)
-{
-    return a->group == b->group && a->n_in == b->n_in && a->packing->block == b->packing->block &&
-           a->packing->n_vectors == b->packing->n_vectors &&
-           a->packing->is_bf16 == b->packing->is_bf16;
-}
-
-void krs_cpu_pack_row(const krs_cpu_kernels *kernels, const krs_cpu_row_form *form, const float *x,
-                      unsigned char *out, float *sums)
-{
-    kernels->pack(form->packing, x, form->n_in, form->group, out, form->group ? sums : NULL);
-    if (form->group) { /* the kernel reads whole vectors of sums */
-        const size_t n_groups = (size_t)(form->n_in / form->group);
-        memset(sums + n_groups, 0, (form->row_sums - n_groups) * sizeof(*sums));
-    }
-}
-
 /* bytes / each, as a multiple of grain, at least one of it. */
 static int64_t block_of(int64_t bytes, size_t each, int64_t grain)
 {
@@ -105,13 +70,48 @@ static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form 
     return out;
 }
 
-krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix,
-                                   const float *bias, const krs_cpu_product_rows *rows)
+static krs_cpu_product tile_product_of(const krs_cpu_kernels *kernels,
+                                       const krs_cpu_weights *weights, const krs_cpu_row_form *form,
+                                       const krs_cpu_product_rows *rows)
 {
-    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix);
+    const krs_tiles *tiles = weights->tiles;
+    return (krs_cpu_product){
+        .tile =
+            {
+                .codes = tiles->codes,
+                .w = tiles->data,
+                .tile_bytes = tiles->tile_bytes,
+                .n_steps = tiles->n_steps,
+                .x = rows->x,
+                .x_row_bytes = (size_t)(rows->n_between + 1) * form->row_bytes,
+                .x_term_bytes = form->tile.term_bytes,
+                .x_scales_at = form->tile.scales_at,
+                .x_sums_at = form->tile.sums_at,
+                .n_terms = form->tile.n_terms,
+                .out = rows->out,
+                .out_stride = rows->out_stride,
+                .n_outs = tiles->n_out,
+                .bias = weights->bias,
+            },
+        .run_tile = tiles->kind == KRS_TILE_BF16 ? kernels->tile_bf16 : kernels->tile_codes,
+        .n_rows = rows->n,
+        .n_outs = tiles->n_out,
+        .rows_block = block_of(KRS_CPU_ROWS_BLOCK_BYTES, form->row_bytes, ROWS_GRAIN),
+        .outs_block = block_of(OUTS_BLOCK_BYTES, tiles->tile_bytes, 1) * KRS_TILE_OUTS,
+    };
+}
+
+krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_cpu_weights *weights,
+                                   const krs_cpu_product_rows *rows)
+{
+    const krs_matrix *matrix = weights->matrix;
+    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix, weights->tiles);
+    if (form.tile.kind != KRS_TILE_NONE) {
+        return tile_product_of(kernels, weights, &form, rows);
+    }
     const bool is_widened = krs_cpu_is_widened(matrix);
     return (krs_cpu_product){
-        .op = describe(matrix, &form, bias, rows),
+        .op = describe(matrix, &form, weights->bias, rows),
         .widened = is_widened ? matrix : NULL,
         .run = kernels->linear[krs_cpu_layout_of(matrix)].run,
         .n_rows = rows->n,
@@ -147,13 +147,25 @@ static void all_rows_widened(const krs_cpu_product *p, int64_t out, int64_t n_ou
     all_rows(p, &op, 0, n_outs, NULL);
 }
 
+/* Tiles of outputs [out, out + n_outs), all rows, a block of rows at a time. */
+static void all_rows_of_tiles(const krs_cpu_product *p, int64_t out, int64_t n_outs)
+{
+    const int64_t n_tiles = (n_outs + KRS_TILE_OUTS - 1) / KRS_TILE_OUTS;
+    for (int64_t r = 0; r < p->n_rows; r += p->rows_block) {
+        const int64_t n = p->n_rows - r < p->rows_block ? p->n_rows - r : p->rows_block;
+        p->run_tile(&p->tile, r, n, out / KRS_TILE_OUTS, n_tiles);
+    }
+}
+
 void krs_cpu_product_outs(const krs_cpu_exec *exec, const krs_cpu_product *p, int64_t begin,
                           int64_t end, uint32_t index)
 {
     float *scratch = exec->thread_scratch + index * exec->thread_floats;
     for (int64_t o = begin; o < end; o += p->outs_block) {
         const int64_t n = end - o < p->outs_block ? end - o : p->outs_block;
-        if (p->widened) {
+        if (p->run_tile) {
+            all_rows_of_tiles(p, o, n);
+        } else if (p->widened) {
             all_rows_widened(p, o, n, scratch);
         } else {
             all_rows(p, &p->op, o, n, scratch);

@@ -9,26 +9,10 @@
 #pragma once
 
 #include "compute/cpu/cpu.h"
+#include "compute/cpu/tile.h"
 
 #define KRS_CPU_OUTS_GRAIN                                                                         \
-    16 /* outputs per share: shares start on whole tiles and whole cache lines of out */
-
-/* What rows look like to the kernel of a matrix. */
-typedef struct krs_cpu_row_form {
-    const krs_cpu_packing *packing;
-    int32_t group; /* elements whose sum the kernel wants; 0: no sums */
-    int64_t n_in;
-    size_t row_bytes; /* of a packed row */
-    size_t row_sums;  /* floats of its sums, padded */
-} krs_cpu_row_form;
-
-krs_cpu_row_form krs_cpu_row_form_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix);
-/* May rows packed for one be read as the other? */
-bool krs_cpu_row_form_is(const krs_cpu_row_form *a, const krs_cpu_row_form *b);
-
-/* x[n_in] into out[row_bytes] and sums[row_sums] (not looked at without a group). */
-void krs_cpu_pack_row(const krs_cpu_kernels *kernels, const krs_cpu_row_form *form, const float *x,
-                      unsigned char *out, float *sums);
+    KRS_TILE_OUTS /* outputs per share: shares start on whole tiles and whole cache lines of out */
 
 /* Packed rows and where their products go. */
 typedef struct krs_cpu_product_rows {
@@ -41,6 +25,8 @@ typedef struct krs_cpu_product_rows {
 } krs_cpu_product_rows;
 
 typedef struct krs_cpu_product {
+    krs_cpu_tile_op tile;
+    krs_cpu_tile_fn run_tile; /* NULL: not tiles, but `op` and `run` */
     krs_cpu_linear op;
     const krs_matrix *widened; /* whose rows become f32 first; NULL: op.w is the file's */
     krs_cpu_linear_fn run;
@@ -50,9 +36,15 @@ typedef struct krs_cpu_product {
     int64_t outs_block;
 } krs_cpu_product;
 
-/* bias: [n_out], or NULL. */
-krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_matrix *matrix,
-                                   const float *bias, const krs_cpu_product_rows *rows);
+/* A matrix and what has been made of it. */
+typedef struct krs_cpu_weights {
+    const krs_matrix *matrix;
+    const krs_tiles *tiles; /* kind NONE: none */
+    const float *bias;      /* [n_out], or NULL */
+} krs_cpu_weights;
+
+krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_cpu_weights *weights,
+                                   const krs_cpu_product_rows *rows);
 
 /* Outputs [begin, end), in the scratch of thread `index`. */
 void krs_cpu_product_outs(const krs_cpu_exec *exec, const krs_cpu_product *product, int64_t begin,

@@ -1,0 +1,387 @@
+/* compute/cpu/template/tile_codes.h - rows of bytes times tiles of codes; included once per instruction set.
+ *
+ *   for each tile, for each few rows of x:        two vectors of outputs a row, in registers
+ *     for each group of columns:
+ *       operands j of its blocks:                 sums (i32) += dot of 4 codes and 4 bytes of x, all exact
+ *       total (f32) += sums * (scale of w * scale of x); total += bias * sum of x
+ *
+ * Integer sums are exact, so they have no order; the f32 sum goes group after group, two FMAs each. So
+ * the result of an output depends on its row and its matrix only, and is the same on every instruction
+ * set that has a fused multiply-add.
+ *
+ * Before it come <isa>/vec.h and <isa>/dot.h, which defines vc, a vector of LANES words of 4 codes, with
+ * vc_load, vc_store, vc_set, vc_and, vc_or, vc_shift (right; negative: left), vc_table and vc_lookup; and
+ * vi_dot(sum, codes, x), vi_set, vf_of_vi, TILE_MAX_ROWS.
+ *
+ * Thread: pure.  Source: the layout is tile.h's. */
+
+#include "compute/cpu/tile.h"
+
+#include <stdalign.h>
+
+/* Where the vectors of an operand come from. */
+typedef enum code_source {
+    NIBBLES, /* 4 bits: cut out of the stream on the way */
+    BYTES,   /* 8 bits: the stream itself */
+    DECODED, /* anything else: a block at a time, by a decoder, through the L1 cache */
+} code_source;
+
+/* What a kernel is; every field is a constant at every call. */
+typedef struct tile_code {
+    code_source source;
+    bool is_half; /* groups of 16 columns; DECODED only */
+} tile_code;
+
+enum { N_VECTORS = 2, N_PASSES = KRS_TILE_OUTS / (N_VECTORS * LANES), OPERANDS = 8 };
+enum { PASS_BYTES = N_VECTORS * LANES * 4 }; /* of a line of words, and of a decoded operand */
+
+/* Field `field` of `bits` bits of the words at p, moved to bit `to`. */
+KRS_CPU_INLINE vc plane(const unsigned char *p, int bits, int field, int to)
+{
+    const vc mask = vc_set(((1 << bits) - 1) << to);
+    return vc_and(vc_shift(vc_load(p), field * bits - to), mask);
+}
+
+/* Operand j of a block for the vector of outputs whose words begin at p. */
+KRS_CPU_INLINE vc codes_of(int bits, const unsigned char *p, int j)
+{
+    switch (bits) {
+    case 2:
+        return plane(p + j / 4 * KRS_TILE_LINE_BYTES, 2, j % 4, 0);
+    case 3:
+        return vc_or(plane(p + j / 4 * KRS_TILE_LINE_BYTES, 2, j % 4, 0),
+                     plane(p + 2 * KRS_TILE_LINE_BYTES, 1, j, 2));
+    case 4:
+        return plane(p + j / 2 * KRS_TILE_LINE_BYTES, 4, j % 2, 0);
+    case 5:
+        return vc_or(plane(p + j / 2 * KRS_TILE_LINE_BYTES, 4, j % 2, 0),
+                     plane(p + 4 * KRS_TILE_LINE_BYTES, 1, j, 4));
+    default:
+        return vc_or(plane(p + j / 2 * KRS_TILE_LINE_BYTES, 4, j % 2, 0),
+                     plane(p + (4 + j / 4) * KRS_TILE_LINE_BYTES, 2, j % 4, 4));
+    }
+}
+
+/* All operands of the block at p (of this pass) as bytes, [OPERANDS][PASS_BYTES]. */
+typedef void (*decode_fn)(const unsigned char *p, const uint8_t *table, unsigned char *out);
+
+KRS_CPU_INLINE void decode(int bits, const unsigned char *p, const uint8_t *table,
+                           unsigned char *out)
+{
+#pragma GCC unroll 8
+    for (int j = 0; j < OPERANDS; j++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < N_VECTORS; v++) {
+            const vc codes = codes_of(bits, p + v * LANES * 4, j);
+            vc_store(out + j * PASS_BYTES + v * LANES * 4,
+                     table ? vc_lookup(vc_table(table), codes) : codes);
+        }
+    }
+}
+
+static void decode_2(const unsigned char *p, const uint8_t *table, unsigned char *out)
+{
+    (void)table;
+    decode(2, p, NULL, out);
+}
+
+static void decode_3(const unsigned char *p, const uint8_t *table, unsigned char *out)
+{
+    (void)table;
+    decode(3, p, NULL, out);
+}
+
+static void decode_table(const unsigned char *p, const uint8_t *table, unsigned char *out)
+{
+    decode(4, p, table, out);
+}
+
+static void decode_5(const unsigned char *p, const uint8_t *table, unsigned char *out)
+{
+    (void)table;
+    decode(5, p, NULL, out);
+}
+
+static void decode_6(const unsigned char *p, const uint8_t *table, unsigned char *out)
+{
+    (void)table;
+    decode(6, p, NULL, out);
+}
+
+static decode_fn decoder_of(const krs_codes *codes)
+{
+    static const decode_fn by_bits[KRS_CODES_MAX_BITS + 1] = {
+        [2] = decode_2, [3] = decode_3, [5] = decode_5, [6] = decode_6};
+    return codes->table ? decode_table : by_bits[codes->bits];
+}
+
+/* Vector v of operand j; p: of NIBBLES and BYTES the stream, else what a decoder wrote. */
+KRS_CPU_INLINE vc operand_at(code_source source, const unsigned char *p, int j, int v)
+{
+    const unsigned char *at = p + v * LANES * 4;
+    return source == NIBBLES ? codes_of(4, at, j)
+           : source == BYTES ? vc_load(at + j * KRS_TILE_LINE_BYTES)
+                             : vc_load(at + j * PASS_BYTES);
+}
+
+/* Operands [first, first + n) of a block for all rows. */
+KRS_CPU_INLINE void add_operands(code_source source, int n_rows, const unsigned char *p,
+                                 const unsigned char *const *x, int first, int n,
+                                 vi sums[][N_VECTORS])
+{
+#pragma GCC unroll 8
+    for (int j = first; j < first + n; j++) {
+        const vc w0 = operand_at(source, p, j, 0);
+        const vc w1 = operand_at(source, p, j, 1);
+#pragma GCC unroll 8
+        for (int r = 0; r < n_rows; r++) {
+            sums[r][0] = vi_dot(source != NIBBLES, sums[r][0], w0, x[r] + 4 * j);
+            sums[r][1] = vi_dot(source != NIBBLES, sums[r][1], w1, x[r] + 4 * j);
+        }
+    }
+}
+
+/* Scales and biases of a group, of one vector of outputs each. */
+typedef struct tile_scales {
+    vf scale[N_VECTORS];
+    vf bias[N_VECTORS]; /* zeros without */
+} tile_scales;
+
+/* LANES scales or biases from `at`, bytes of words, on; of halves: half as far. */
+static vf scales_at(krs_code_scale type, const unsigned char *line, size_t at)
+{
+    switch (type) {
+    case KRS_CODE_SCALE_F32:
+        return vf_load(line + at);
+    case KRS_CODE_SCALE_BF16:
+        return vf_load_bf16(line + at / 2);
+    case KRS_CODE_SCALE_F16:
+        return vf_load_f16(line + at / 2);
+    default:
+        return vf_load_i8(line + at / 4);
+    }
+}
+
+/* Where the parts of one tile are while its columns pass by. */
+typedef struct tile_at {
+    const unsigned char *w;     /* the next codes */
+    const unsigned char *super; /* the super scales over them, or NULL */
+    int64_t group;
+    size_t column;
+    size_t pass_bytes; /* of words before this pass */
+} tile_at;
+
+static size_t scale_line_bytes(krs_code_scale type)
+{
+    return type == KRS_CODE_SCALE_F32     ? 4 * KRS_TILE_OUTS
+           : type == KRS_CODE_SCALE_SUPER ? KRS_TILE_OUTS
+                                          : 2 * KRS_TILE_OUTS;
+}
+
+/* The scales at at->w, which goes past them. A function of its own: once a group, and the compiler has
+ * enough to do with the registers of the loop. */
+__attribute__((noinline)) static void next_scales(const krs_codes *codes, tile_at *at,
+                                                  tile_scales *out)
+{
+    const size_t line = scale_line_bytes(codes->scale);
+    for (int v = 0; v < N_VECTORS; v++) {
+        const size_t begin = at->pass_bytes + (size_t)v * LANES * 4;
+        out->scale[v] = scales_at(codes->scale, at->w, begin);
+        if (at->super) {
+            out->scale[v] = out->scale[v] * vf_load_f16(at->super + begin / 2);
+        }
+        out->bias[v] = vf_set(0);
+        if (codes->has_bias) {
+            out->bias[v] = scales_at(codes->scale, at->w + line, begin);
+        }
+        if (codes->has_bias && at->super) {
+            const vf dmin = vf_load_f16(at->super + 2 * KRS_TILE_OUTS + begin / 2);
+            out->bias[v] = vf_set(0) - out->bias[v] * dmin;
+        }
+    }
+    at->w += codes->has_bias ? 2 * line : line;
+}
+
+KRS_CPU_INLINE void clear_group(const krs_cpu_tile_op *op, int n_rows,
+                                const unsigned char *const *x, int64_t group, vi sums[][N_VECTORS])
+{
+    const bool is_zeroed = krs_tile_sums_of(&op->codes) == KRS_TILE_SUMS_ZERO;
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        int32_t start = 0;
+        if (is_zeroed) {
+            memcpy(&start, x[r] + op->x_sums_at + (size_t)group * 4, sizeof(start));
+        }
+        sums[r][0] = sums[r][1] = vi_set(start);
+    }
+}
+
+/* A group is whole: totals += sums * scale + bias * sum of x. x: the row's first byte. */
+KRS_CPU_INLINE void add_group(const krs_cpu_tile_op *op, int n_rows, const unsigned char *const *x,
+                              int64_t group, const tile_scales *scales, vi sums[][N_VECTORS],
+                              vf totals[][N_VECTORS])
+{
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        float x_scale;
+        memcpy(&x_scale, x[r] + op->x_scales_at + (size_t)group * 4, sizeof(x_scale));
+#pragma GCC unroll 2
+        for (int v = 0; v < N_VECTORS; v++) {
+            totals[r][v] =
+                vf_fma(vf_of_vi(sums[r][v]), scales->scale[v] * vf_set(x_scale), totals[r][v]);
+        }
+        if (op->codes.has_bias) {
+            float x_sum;
+            memcpy(&x_sum, x[r] + op->x_sums_at + (size_t)group * 4, sizeof(x_sum));
+#pragma GCC unroll 2
+            for (int v = 0; v < N_VECTORS; v++) {
+                totals[r][v] = vf_fma(scales->bias[v], vf_set(x_sum), totals[r][v]);
+            }
+        }
+    }
+}
+
+/* What one pass over a tile's columns needs besides its rows. */
+typedef struct tile_pass {
+    const krs_cpu_tile_op *op;
+    decode_fn decode; /* DECODED only */
+    size_t block_bytes;
+} tile_pass;
+
+/* The blocks of one group, or, of groups of 16, of two. */
+KRS_CPU_INLINE void add_blocks(const tile_pass *pass, tile_code c, int n_rows,
+                               const unsigned char *const *x, tile_at *at, vf totals[][N_VECTORS])
+{
+    const krs_cpu_tile_op *op = pass->op;
+    alignas(KRS_CPU_VECTOR_BYTES) unsigned char decoded[OPERANDS * PASS_BYTES];
+    const unsigned char *row_x[TILE_MAX_ROWS];
+    vi sums[TILE_MAX_ROWS][N_VECTORS];
+    vi more[TILE_MAX_ROWS][N_VECTORS];
+    tile_scales scales;
+    clear_group(op, n_rows, x, at->group, sums);
+    if (c.is_half) {
+        clear_group(op, n_rows, x, at->group + 1, more);
+    }
+    for (int32_t column = 0; column < op->codes.group; column += KRS_CODES_BLOCK) {
+        const unsigned char *w = at->w + at->pass_bytes;
+        if (c.source == DECODED) {
+            pass->decode(w, op->codes.table, decoded);
+            w = decoded;
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < n_rows; r++) {
+            row_x[r] = x[r] + at->column;
+        }
+        add_operands(c.source, n_rows, w, row_x, 0, c.is_half ? OPERANDS / 2 : OPERANDS, sums);
+        if (c.is_half) {
+            add_operands(c.source, n_rows, w, row_x, OPERANDS / 2, OPERANDS / 2, more);
+        }
+        at->w += pass->block_bytes;
+        at->column += KRS_CODES_BLOCK;
+    }
+    next_scales(&op->codes, at, &scales);
+    add_group(op, n_rows, x, at->group++, &scales, sums, totals);
+    if (c.is_half) {
+        next_scales(&op->codes, at, &scales);
+        add_group(op, n_rows, x, at->group++, &scales, more, totals);
+    }
+}
+
+/* Two vectors of outputs of n_rows rows of x. */
+KRS_CPU_INLINE void add_columns(const tile_pass *pass, tile_code c, int n_rows,
+                                const unsigned char *const *x, tile_at at, vf totals[][N_VECTORS])
+{
+    const krs_cpu_tile_op *op = pass->op;
+    const size_t super_bytes = (size_t)(op->codes.has_bias ? 4 : 2) * KRS_TILE_OUTS;
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        totals[r][0] = totals[r][1] = vf_set(0);
+    }
+    while (at.group < op->n_steps) {
+        if (op->codes.scale == KRS_CODE_SCALE_SUPER && at.column % KRS_CODES_SUPER == 0) {
+            at.super = at.w;
+            at.w += super_bytes;
+        }
+        add_blocks(pass, c, n_rows, x, &at, totals);
+    }
+}
+
+#include "compute/cpu/template/tile_store.h"
+
+/* n_rows rows of x from row on, all outputs of one tile. */
+KRS_CPU_INLINE void tile_rows_of(const krs_cpu_tile_op *op, tile_code c, int n_rows, int64_t row,
+                                 int64_t tile)
+{
+    const tile_pass pass = {op, c.source == DECODED ? decoder_of(&op->codes) : NULL,
+                            (size_t)op->codes.bits * KRS_TILE_LINE_BYTES};
+    const unsigned char *x[TILE_MAX_ROWS];
+    vf totals[TILE_MAX_ROWS][N_VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        x[r] = x_row(op, row + r);
+    }
+    for (int i = 0; i < N_PASSES; i++) {
+        const tile_at at = {.w = op->w + (size_t)tile * op->tile_bytes,
+                            .pass_bytes = (size_t)i * PASS_BYTES};
+        add_columns(&pass, c, n_rows, x, at, totals);
+        store_rows(op, n_rows, row, tile * KRS_TILE_OUTS + i * N_VECTORS * LANES, totals);
+    }
+}
+
+/* n_rows at once, as a constant. */
+KRS_CPU_INLINE void few_rows(const krs_cpu_tile_op *op, tile_code c, int n_rows, int64_t row,
+                             int64_t tile)
+{
+    switch (n_rows) {
+    case 1:
+        tile_rows_of(op, c, 1, row, tile);
+        break;
+    case 2:
+        tile_rows_of(op, c, 2, row, tile);
+        break;
+    case 3:
+        tile_rows_of(op, c, 3, row, tile);
+        break;
+    case 4:
+        tile_rows_of(op, c, 4, row, tile);
+        break;
+    case 5:
+        tile_rows_of(op, c, 5, row, tile);
+        break;
+    default:
+        tile_rows_of(op, c, 6, row, tile);
+        break;
+    }
+}
+
+/* Rows in equal portions: 8 are two times 4, not 6 and 2. */
+KRS_CPU_INLINE void tiles(const krs_cpu_tile_op *op, tile_code c, int64_t row, int64_t n_rows,
+                          int64_t tile, int64_t n_tiles)
+{
+    const int64_t terms = op->n_terms;
+    const int64_t end = (row + n_rows) * terms;
+    const int64_t most = TILE_MAX_ROWS / terms;
+    const int64_t n_portions = (n_rows + most - 1) / most;
+    for (int64_t t = tile; t < tile + n_tiles; t++) {
+        int64_t at = row * terms;
+        for (int64_t left = n_portions; at < end; left--) {
+            const int64_t n = ((end - at) / terms + left - 1) / left * terms;
+            few_rows(op, c, (int)n, at, t);
+            at += n;
+        }
+    }
+}
+
+static void tile_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                       int64_t n_tiles)
+{
+    if (op->codes.group < KRS_CODES_BLOCK) {
+        tiles(op, (tile_code){DECODED, true}, row, n_rows, tile, n_tiles);
+    } else if (op->codes.bits == 8) {
+        tiles(op, (tile_code){BYTES, false}, row, n_rows, tile, n_tiles);
+    } else if (op->codes.bits == 4 && !op->codes.table) {
+        tiles(op, (tile_code){NIBBLES, false}, row, n_rows, tile, n_tiles);
+    } else {
+        tiles(op, (tile_code){DECODED, false}, row, n_rows, tile, n_tiles);
+    }
+}
