@@ -63,8 +63,6 @@ KRS_CPU_INLINE vc codes_of(int bits, const unsigned char *p, int j)
 }
 
 /* All operands of the block at p (of this pass) as bytes, [OPERANDS][PASS_BYTES]. */
-typedef void (*decode_fn)(const unsigned char *p, const uint8_t *table, unsigned char *out);
-
 KRS_CPU_INLINE void decode(int bits, const unsigned char *p, const uint8_t *table,
                            unsigned char *out)
 {
@@ -79,40 +77,53 @@ KRS_CPU_INLINE void decode(int bits, const unsigned char *p, const uint8_t *tabl
     }
 }
 
-static void decode_2(const unsigned char *p, const uint8_t *table, unsigned char *out)
+__attribute__((noinline)) static void decode_2(const unsigned char *p, unsigned char *out)
 {
-    (void)table;
     decode(2, p, NULL, out);
 }
 
-static void decode_3(const unsigned char *p, const uint8_t *table, unsigned char *out)
+__attribute__((noinline)) static void decode_3(const unsigned char *p, unsigned char *out)
 {
-    (void)table;
     decode(3, p, NULL, out);
 }
 
-static void decode_table(const unsigned char *p, const uint8_t *table, unsigned char *out)
+__attribute__((noinline)) static void decode_table(const unsigned char *p, const uint8_t *table,
+                                                   unsigned char *out)
 {
     decode(4, p, table, out);
 }
 
-static void decode_5(const unsigned char *p, const uint8_t *table, unsigned char *out)
+__attribute__((noinline)) static void decode_5(const unsigned char *p, unsigned char *out)
 {
-    (void)table;
     decode(5, p, NULL, out);
 }
 
-static void decode_6(const unsigned char *p, const uint8_t *table, unsigned char *out)
+__attribute__((noinline)) static void decode_6(const unsigned char *p, unsigned char *out)
 {
-    (void)table;
     decode(6, p, NULL, out);
 }
 
-static decode_fn decoder_of(const krs_codes *codes)
+/* A switch over functions of this file and no pointer to them: so the compiler knows which registers they
+ * leave alone, and keeps the sums of the loop where they are. The same below. */
+KRS_CPU_INLINE void decode_block(const krs_codes *codes, const unsigned char *p, unsigned char *out)
 {
-    static const decode_fn by_bits[KRS_CODES_MAX_BITS + 1] = {
-        [2] = decode_2, [3] = decode_3, [5] = decode_5, [6] = decode_6};
-    return codes->table ? decode_table : by_bits[codes->bits];
+    switch (codes->bits) {
+    case 2:
+        decode_2(p, out);
+        break;
+    case 3:
+        decode_3(p, out);
+        break;
+    case 4:
+        decode_table(p, codes->table, out);
+        break;
+    case 5:
+        decode_5(p, out);
+        break;
+    default:
+        decode_6(p, out);
+        break;
+    }
 }
 
 /* Vector v of operand j; p: of NIBBLES and BYTES the stream, else what a decoder wrote. */
@@ -147,8 +158,8 @@ typedef struct tile_scales {
     vf bias[N_VECTORS]; /* zeros without */
 } tile_scales;
 
-/* LANES scales or biases from `at`, bytes of words, on; of halves: half as far. */
-static vf scales_at(krs_code_scale type, const unsigned char *line, size_t at)
+/* LANES scales or biases from `at`, bytes of words, on; of halves: half as far. type is a constant. */
+KRS_CPU_INLINE vf scales_at(krs_code_scale type, const unsigned char *line, size_t at)
 {
     switch (type) {
     case KRS_CODE_SCALE_F32:
@@ -171,35 +182,70 @@ typedef struct tile_at {
     size_t pass_bytes; /* of words before this pass */
 } tile_at;
 
-static size_t scale_line_bytes(krs_code_scale type)
+/* The scales at at->w, which goes past them; line: bytes of one of scale for each output. */
+KRS_CPU_INLINE void next_scales(krs_code_scale type, size_t line, const krs_codes *codes,
+                                tile_at *at, tile_scales *out)
 {
-    return type == KRS_CODE_SCALE_F32     ? 4 * KRS_TILE_OUTS
-           : type == KRS_CODE_SCALE_SUPER ? KRS_TILE_OUTS
-                                          : 2 * KRS_TILE_OUTS;
-}
-
-/* The scales at at->w, which goes past them. A function of its own: once a group, and the compiler has
- * enough to do with the registers of the loop. */
-__attribute__((noinline)) static void next_scales(const krs_codes *codes, tile_at *at,
-                                                  tile_scales *out)
-{
-    const size_t line = scale_line_bytes(codes->scale);
-    for (int v = 0; v < N_VECTORS; v++) {
-        const size_t begin = at->pass_bytes + (size_t)v * LANES * 4;
-        out->scale[v] = scales_at(codes->scale, at->w, begin);
-        if (at->super) {
-            out->scale[v] = out->scale[v] * vf_load_f16(at->super + begin / 2);
-        }
-        out->bias[v] = vf_set(0);
-        if (codes->has_bias) {
-            out->bias[v] = scales_at(codes->scale, at->w + line, begin);
-        }
-        if (codes->has_bias && at->super) {
-            const vf dmin = vf_load_f16(at->super + 2 * KRS_TILE_OUTS + begin / 2);
-            out->bias[v] = vf_set(0) - out->bias[v] * dmin;
-        }
+    const size_t begin = at->pass_bytes;
+    out->scale[0] = scales_at(type, at->w, begin);
+    out->scale[1] = scales_at(type, at->w, begin + LANES * 4);
+    out->bias[0] = out->bias[1] = vf_set(0);
+    if (codes->has_bias) {
+        out->bias[0] = scales_at(type, at->w + line, begin);
+        out->bias[1] = scales_at(type, at->w + line, begin + LANES * 4);
     }
     at->w += codes->has_bias ? 2 * line : line;
+}
+
+__attribute__((noinline)) static void scales_f32(const krs_codes *codes, tile_at *at,
+                                                 tile_scales *out)
+{
+    next_scales(KRS_CODE_SCALE_F32, 4 * KRS_TILE_OUTS, codes, at, out);
+}
+
+__attribute__((noinline)) static void scales_bf16(const krs_codes *codes, tile_at *at,
+                                                  tile_scales *out)
+{
+    next_scales(KRS_CODE_SCALE_BF16, 2 * KRS_TILE_OUTS, codes, at, out);
+}
+
+__attribute__((noinline)) static void scales_f16(const krs_codes *codes, tile_at *at,
+                                                 tile_scales *out)
+{
+    next_scales(KRS_CODE_SCALE_F16, 2 * KRS_TILE_OUTS, codes, at, out);
+}
+
+/* d * s, and -dmin * m. */
+__attribute__((noinline)) static void scales_super(const krs_codes *codes, tile_at *at,
+                                                   tile_scales *out)
+{
+    const unsigned char *dmin = at->super + 2 * KRS_TILE_OUTS;
+    next_scales(KRS_CODE_SCALE_SUPER, KRS_TILE_OUTS, codes, at, out);
+    for (int v = 0; v < N_VECTORS; v++) {
+        const size_t begin = at->pass_bytes + (size_t)v * LANES * 4;
+        out->scale[v] = out->scale[v] * vf_load_f16(at->super + begin / 2);
+        if (codes->has_bias) {
+            out->bias[v] = vf_set(0) - out->bias[v] * vf_load_f16(dmin + begin / 2);
+        }
+    }
+}
+
+KRS_CPU_INLINE void scales_of_group(const krs_codes *codes, tile_at *at, tile_scales *out)
+{
+    switch (codes->scale) {
+    case KRS_CODE_SCALE_BF16:
+        scales_bf16(codes, at, out);
+        break;
+    case KRS_CODE_SCALE_F16:
+        scales_f16(codes, at, out);
+        break;
+    case KRS_CODE_SCALE_F32:
+        scales_f32(codes, at, out);
+        break;
+    default:
+        scales_super(codes, at, out);
+        break;
+    }
 }
 
 KRS_CPU_INLINE void clear_group(const krs_cpu_tile_op *op, int n_rows,
@@ -244,7 +290,6 @@ KRS_CPU_INLINE void add_group(const krs_cpu_tile_op *op, int n_rows, const unsig
 /* What one pass over a tile's columns needs besides its rows. */
 typedef struct tile_pass {
     const krs_cpu_tile_op *op;
-    decode_fn decode; /* DECODED only */
     size_t block_bytes;
 } tile_pass;
 
@@ -265,7 +310,7 @@ KRS_CPU_INLINE void add_blocks(const tile_pass *pass, tile_code c, int n_rows,
     for (int32_t column = 0; column < op->codes.group; column += KRS_CODES_BLOCK) {
         const unsigned char *w = at->w + at->pass_bytes;
         if (c.source == DECODED) {
-            pass->decode(w, op->codes.table, decoded);
+            decode_block(&op->codes, w, decoded);
             w = decoded;
         }
 #pragma GCC unroll 8
@@ -279,10 +324,10 @@ KRS_CPU_INLINE void add_blocks(const tile_pass *pass, tile_code c, int n_rows,
         at->w += pass->block_bytes;
         at->column += KRS_CODES_BLOCK;
     }
-    next_scales(&op->codes, at, &scales);
+    scales_of_group(&op->codes, at, &scales);
     add_group(op, n_rows, x, at->group++, &scales, sums, totals);
     if (c.is_half) {
-        next_scales(&op->codes, at, &scales);
+        scales_of_group(&op->codes, at, &scales);
         add_group(op, n_rows, x, at->group++, &scales, more, totals);
     }
 }
@@ -312,8 +357,7 @@ KRS_CPU_INLINE void add_columns(const tile_pass *pass, tile_code c, int n_rows,
 KRS_CPU_INLINE void tile_rows_of(const krs_cpu_tile_op *op, tile_code c, int n_rows, int64_t row,
                                  int64_t tile)
 {
-    const tile_pass pass = {op, c.source == DECODED ? decoder_of(&op->codes) : NULL,
-                            (size_t)op->codes.bits * KRS_TILE_LINE_BYTES};
+    const tile_pass pass = {op, (size_t)op->codes.bits * KRS_TILE_LINE_BYTES};
     const unsigned char *x[TILE_MAX_ROWS];
     vf totals[TILE_MAX_ROWS][N_VECTORS];
 #pragma GCC unroll 8
