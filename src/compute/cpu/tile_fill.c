@@ -127,21 +127,37 @@ static void fill_codes_tile(const tile_source *s, unsigned char *at)
     }
 }
 
-/* Columns 2 i and 2 i + 1 of all rows, side by side. */
+/* Words [begin, end) of all rows, a line each. */
+static void turn_words(const tile_source *s, int64_t begin, int64_t end, unsigned char *at)
+{
+    const size_t row_bytes = (size_t)s->tiles->n_in * sizeof(uint16_t);
+    const unsigned char *row = (const unsigned char *)s->matrix->data + (size_t)s->row * row_bytes;
+    for (int64_t o = 0; o < s->n_rows; o++) {
+        for (int64_t i = begin; i < end; i++) {
+            memcpy(at + (size_t)i * KRS_TILE_LINE_BYTES + (size_t)o * sizeof(uint32_t),
+                   row + (size_t)i * sizeof(uint32_t), sizeof(uint32_t));
+        }
+        row += row_bytes;
+    }
+}
+
+/* Columns 2 i and 2 i + 1 of all rows, side by side; a cache line of every row at a time, so that what is
+ * written stays in the L1 cache until it is whole. */
 static void fill_bf16_tile(const tile_source *s, unsigned char *at)
 {
+    enum { AT_ONCE = KRS_CPU_VECTOR_BYTES / sizeof(uint32_t) };
     const int64_t n_in = s->tiles->n_in;
-    const size_t row_bytes = (size_t)n_in * sizeof(uint16_t);
-    for (int64_t o = 0; o < s->n_rows; o++) {
-        const unsigned char *row =
-            (const unsigned char *)s->matrix->data + (size_t)(s->row + o) * row_bytes;
-        unsigned char *word = at + (size_t)o * sizeof(uint32_t);
-        for (int64_t i = 0; i + 1 < n_in; i += 2) {
-            memcpy(word, row + (size_t)i * sizeof(uint16_t), sizeof(uint32_t));
-            word += KRS_TILE_LINE_BYTES;
-        }
-        if (n_in % 2 != 0) {
-            memcpy(word, row + row_bytes - sizeof(uint16_t), sizeof(uint16_t));
+    const int64_t n_whole = n_in / 2;
+    for (int64_t i = 0; i < n_whole; i += AT_ONCE) {
+        turn_words(s, i, n_whole - i < AT_ONCE ? n_whole : i + AT_ONCE, at);
+    }
+    if (n_in % 2 != 0) { /* the second half of the last words is zero */
+        unsigned char *line = at + (size_t)n_whole * KRS_TILE_LINE_BYTES;
+        memset(line, 0, KRS_TILE_LINE_BYTES);
+        for (int64_t o = 0; o < s->n_rows; o++) {
+            memcpy(line + (size_t)o * sizeof(uint32_t),
+                   (const uint16_t *)s->matrix->data + (s->row + o + 1) * n_in - 1,
+                   sizeof(uint16_t));
         }
     }
 }
