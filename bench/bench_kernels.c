@@ -1,11 +1,13 @@
 /* bench/bench_kernels.c - the cpu backend's ops at the shapes of real models, against the machine's ceilings.
  *
- *   bench_kernels [--threads N] [--isa NAME] [--seconds S] [--only WORD] [--cpu-clock]      (kernels.h)
+ *   bench_kernels [--threads N] [--isa NAME] [--seconds S] [--only WORD]... [--rows N] [--cpu-clock]
+ *                                                                                            (kernels.h)
  *
- * One line per (op, layout, rows): time of one step, bytes and operations per second, and the share of
- * the ceiling that binds. The floor of a step is the larger of bytes / read bandwidth and operations /
- * dot rate. A linear takes turns over enough copies of its matrix that no cache keeps them between
- * uses. */
+ * One line per (op, layout, rows): time of one step, bytes and operations per second, and what share of each
+ * ceiling that is. The floor of a step is the larger of bytes / read bandwidth and operations / rate of
+ * products (bf16 pairs, or int8 where weights are codes). A linear takes turns over enough copies of its
+ * matrix that no cache keeps them between uses. All of it takes most of an hour; --only llama-1b --only
+ * affine4 takes a minute. */
 #include "kernels.h"
 
 typedef struct shape {
@@ -14,16 +16,23 @@ typedef struct shape {
     int64_t n_out;
 } shape;
 
+/* Every linear of Llama-3.2-1B, Qwen3-0.6B, Llama-3.1-8B and Qwen3-30B-A3B. */
 static const shape shapes[] = {
-    {"llama-1b q/o", 2048, 2048},     {"llama-1b k/v", 2048, 512},
-    {"llama-1b gate/up", 2048, 8192}, {"llama-1b down", 8192, 2048},
-    {"llama-1b head", 2048, 128256},  {"qwen3-0.6b q", 1024, 2048},
-    {"qwen3-0.6b down", 3072, 1024},
+    {"llama-1b q/o", 2048, 2048},       {"llama-1b k/v", 2048, 512},
+    {"llama-1b gate/up", 2048, 8192},   {"llama-1b down", 8192, 2048},
+    {"llama-1b head", 2048, 128256},    {"qwen3-0.6b q", 1024, 2048},
+    {"qwen3-0.6b k/v", 1024, 1024},     {"qwen3-0.6b o", 2048, 1024},
+    {"qwen3-0.6b gate/up", 1024, 3072}, {"qwen3-0.6b down", 3072, 1024},
+    {"qwen3-0.6b head", 1024, 151936},  {"llama-8b q/o", 4096, 4096},
+    {"llama-8b k/v", 4096, 1024},       {"llama-8b gate/up", 4096, 14336},
+    {"llama-8b down", 14336, 4096},     {"llama-8b head", 4096, 128256},
+    {"qwen3-30b q", 2048, 4096},        {"qwen3-30b k/v", 2048, 512},
+    {"qwen3-30b o", 4096, 2048},        {"qwen3-30b head", 2048, 151936},
 };
 
 /* One linear of the shape. bytes: its weights. */
 static void add_linear_program(krs_program *program, const shape *sh, const layout *as,
-                               const unsigned char *bytes)
+                               unsigned char *bytes)
 {
     start_program(program, sh->n_in, bytes);
     const krs_slot y = add_slot(program, sh->n_out, KRS_ROWS_ALL);
@@ -35,29 +44,112 @@ static void add_linear_program(krs_program *program, const shape *sh, const layo
 
 static void bench_linear(const settings *set, const shape *sh, const layout *as, uint32_t n_rows)
 {
-    const krs_matrix one = {.n_out = sh->n_out,
-                            .n_in = sh->n_in,
-                            .quant = as->quant,
-                            .dtype = as->dtype,
-                            .scale_dtype = KRS_DTYPE_BF16};
-    const uint64_t matrix_bytes = krs_matrix_data_bytes(&one) + krs_matrix_scale_bytes(&one);
-    uint64_t n_copies = COLD_BYTES / matrix_bytes + 1;
+    const uint64_t one_bytes = matrix_bytes(as, sh->n_out, sh->n_in);
+    uint64_t n_copies = COLD_BYTES / one_bytes + 1;
     /* With many rows a step computes for seconds; caches matter less, so fewer copies do. */
     n_copies = n_rows > 32 ? 1 : n_copies < MAX_COPIES ? n_copies : MAX_COPIES;
-    unsigned char *bytes = new_words(n_copies * matrix_bytes);
+    unsigned char *bytes = new_words(n_copies * one_bytes);
     rotation rot = {new_array(n_copies, sizeof(krs_program)), NULL, (uint32_t)n_copies};
     for (uint64_t i = 0; i < n_copies; i++) {
-        add_linear_program(&rot.programs[i], sh, as, bytes + i * matrix_bytes);
+        add_linear_program(&rot.programs[i], sh, as, bytes + i * one_bytes);
     }
     const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16);
     char name[64];
     (void)snprintf(name, sizeof(name), "%s %s", sh->name, as->name);
     const double n_ops = 2.0 * n_rows * (double)sh->n_in * (double)sh->n_out;
-    report(set, name, n_rows, s, (double)matrix_bytes, n_ops, set->bf16_ops);
+    report(set, name, n_rows, s, (double)one_bytes, n_ops);
     for (uint64_t i = 0; i < n_copies; i++) {
         krs_program_deinit(&rot.programs[i]);
     }
     krs_alloc_free(NULL, rot.programs);
+    krs_alloc_free(NULL, bytes);
+}
+
+/* Qwen3-30B-A3B: 128 experts of 768 over a width of 2048, 8 to a token. */
+enum { EXPERTS = 128, EXPERT_FFN = 768, EXPERT_WIDTH = 2048, TOP_K = 8 };
+
+/* Arbitrary bf16 values of either sign below 2^-6, so that a router sends each row its own way. */
+static void fill_spread(unsigned char *bytes, size_t n_values)
+{
+    uint32_t state = 1;
+    for (size_t i = 0; i < n_values; i++) {
+        state = state * 1664525 + 1013904223; /* Numerical Recipes' LCG */
+        const uint16_t value = (uint16_t)(0x3C00u | (state >> 16 & 0x807Fu));
+        memcpy(bytes + 2 * i, &value, sizeof(value));
+    }
+}
+
+/* Consecutive matrices of one layout; the first's index. */
+static uint32_t add_experts(krs_program *program, const layout *as, int64_t n_out, int64_t n_in,
+                            unsigned char *bytes)
+{
+    const size_t one_bytes = matrix_bytes(as, n_out, n_in);
+    uint32_t first = 0;
+    for (size_t i = 0; i < EXPERTS; i++) {
+        const uint32_t index = add_matrix(program, as, n_out, n_in, bytes + i * one_bytes);
+        first = i == 0 ? index : first;
+    }
+    return first;
+}
+
+/* rows: of the embedding, one for each token; router [EXPERTS, EXPERT_WIDTH] after them. */
+static void add_experts_program(krs_program *program, const layout *as, unsigned char *rows,
+                                uint32_t n_rows, unsigned char *bytes)
+{
+    krs_program_init(program, NULL);
+    program->max_positions = KV_POSITIONS;
+    const size_t gate_bytes = matrix_bytes(as, EXPERT_FFN, EXPERT_WIDTH) * EXPERTS;
+    const krs_slot x = add_slot(program, EXPERT_WIDTH, KRS_ROWS_ALL);
+    const krs_slot logits = add_slot(program, EXPERTS, KRS_ROWS_ALL);
+    const krs_slot routing = add_slot(program, 2 * (int64_t)TOP_K, KRS_ROWS_ALL);
+    const krs_slot out = add_slot(program, EXPERT_WIDTH, KRS_ROWS_ALL);
+    krs_op op = {.kind = KRS_OP_EMBED, .out = x, .embed = {1.0f}};
+    op.matrix = add_matrix(program, &layouts[0], n_rows, EXPERT_WIDTH, rows);
+    add_op(program, op);
+    op = (krs_op){.kind = KRS_OP_LINEAR, .in = x, .out = logits, .bias = KRS_NO_MATRIX};
+    op.matrix = add_matrix(program, &layouts[0], EXPERTS, EXPERT_WIDTH,
+                           rows + (size_t)n_rows * EXPERT_WIDTH * 2);
+    add_op(program, op);
+    op = (krs_op){.kind = KRS_OP_ROUTE, .in = logits, .out = routing, .matrix = KRS_NO_MATRIX};
+    op.bias = KRS_NO_MATRIX;
+    op.route.top_k = TOP_K;
+    op.route.n_groups = 1;
+    op.route.is_normalised = true;
+    op.route.scale = 1;
+    add_op(program, op);
+    op = (krs_op){.kind = KRS_OP_EXPERTS, .in = x, .in2 = routing, .out = out};
+    op.matrix = op.bias = KRS_NO_MATRIX;
+    op.experts.gate = add_experts(program, as, EXPERT_FFN, EXPERT_WIDTH, bytes);
+    op.experts.up = add_experts(program, as, EXPERT_FFN, EXPERT_WIDTH, bytes + gate_bytes);
+    op.experts.down = add_experts(program, as, EXPERT_WIDTH, EXPERT_FFN, bytes + 2 * gate_bytes);
+    op.experts.gate_bias = op.experts.up_bias = op.experts.down_bias = KRS_NO_MATRIX;
+    op.experts.n_experts = EXPERTS;
+    op.experts.gated.act = KRS_ACT_SILU;
+    add_op(program, op);
+    finish_program(program, out);
+}
+
+/* A layer's experts with their router. Bytes are of the experts that n_rows rows choose when each chooses by
+ * itself, in the mean. */
+static void bench_experts(const settings *set, const layout *as, uint32_t n_rows)
+{
+    const size_t gate_bytes = matrix_bytes(as, EXPERT_FFN, EXPERT_WIDTH) * EXPERTS;
+    const size_t down_bytes = matrix_bytes(as, EXPERT_WIDTH, EXPERT_FFN) * EXPERTS;
+    const size_t n_values = ((size_t)n_rows + EXPERTS) * EXPERT_WIDTH;
+    unsigned char *rows = new_words(n_values * 2);
+    unsigned char *bytes = new_words(2 * gate_bytes + down_bytes);
+    fill_spread(rows, n_values);
+    krs_program program;
+    add_experts_program(&program, as, rows, n_rows, bytes);
+    rotation rot = {&program, NULL, 1};
+    const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16);
+    const double chosen = 1.0 - pow(1.0 - (double)TOP_K / EXPERTS, n_rows);
+    char name[64];
+    (void)snprintf(name, sizeof(name), "qwen3-30b experts %s", as->name);
+    report(set, name, n_rows, s, chosen * (double)(2 * gate_bytes + down_bytes),
+           2.0 * n_rows * TOP_K * 3 * EXPERT_FFN * EXPERT_WIDTH);
+    krs_program_deinit(&program);
+    krs_alloc_free(NULL, rows);
     krs_alloc_free(NULL, bytes);
 }
 
@@ -98,7 +190,7 @@ static void bench_attention(const settings *set, uint32_t n_rows, uint32_t n_pas
     const double head_bytes = DIM * (double)krs_dtype_bytes(kv_dtype) + scale_bytes;
     const double seen = n_rows * ((double)n_past + (n_rows + 1) / 2.0);
     report(set, name, n_rows, s, 2.0 * KV_HEADS * head_bytes * ((double)n_past + n_rows),
-           4.0 * HEADS * DIM * seen, set->f32_ops);
+           4.0 * HEADS * DIM * seen);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
 }
@@ -140,38 +232,56 @@ static void bench_rows(const settings *set, krs_op_kind kind, uint32_t n_rows)
     const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16) / N;
     char name[64];
     (void)snprintf(name, sizeof(name), "%s of %lld", krs_op_name(kind), (long long)width);
-    report(set, name, n_rows, s, 0, 4.0 * n_rows * (double)width, set->f32_ops);
+    report(set, name, n_rows, s, 0, 4.0 * n_rows * (double)width);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
+}
+
+/* One shape in one layout, or the experts in it (sh NULL), with every number of rows that is wanted. */
+static void bench_rows_of(const settings *set, const shape *sh, const layout *as)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "%s %s", sh ? sh->name : "qwen3-30b experts", as->name);
+    for (size_t r = 0; is_wanted(set, name) && r < N_ROW_COUNTS; r++) {
+        const bool is_head = sh && sh->n_out > 100000; /* runs on few rows only */
+        if (!is_wanted_rows(set, row_counts[r]) || (is_head && row_counts[r] > 32)) {
+            continue;
+        }
+        if (sh) {
+            bench_linear(set, sh, as, row_counts[r]);
+        } else {
+            bench_experts(set, as, row_counts[r]);
+        }
+    }
 }
 
 static void bench_linears(const settings *set)
 {
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-        for (size_t k = 0; k < sizeof(layouts) / sizeof(layouts[0]); k++) {
-            char name[64];
-            (void)snprintf(name, sizeof(name), "%s %s", shapes[i].name, layouts[k].name);
-            for (size_t r = 0; is_wanted(set, name) && r < 4; r++) {
-                const bool is_head = shapes[i].n_out > 100000; /* runs on few rows only */
-                if (!is_head || row_counts[r] <= 32) {
-                    bench_linear(set, &shapes[i], &layouts[k], row_counts[r]);
-                }
-            }
+        for (size_t k = 0; k < N_LAYOUTS; k++) {
+            bench_rows_of(set, &shapes[i], &layouts[k]);
         }
+    }
+    for (size_t k = 0; k < N_LAYOUTS; k++) {
+        bench_rows_of(set, NULL, &layouts[k]);
     }
 }
 
 static void bench_rest(const settings *set)
 {
     static const krs_op_kind kinds[] = {KRS_OP_RMS_NORM, KRS_OP_ROPE, KRS_OP_GLU, KRS_OP_ADD};
-    for (size_t r = 0; is_wanted(set, "attention") && r < 4; r++) {
-        bench_attention(set, row_counts[r], 0, KRS_DTYPE_F16);
-        bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_F16);
-        bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_I8);
+    for (size_t r = 0; is_wanted(set, "attention") && r < N_ROW_COUNTS; r++) {
+        if (is_wanted_rows(set, row_counts[r])) {
+            bench_attention(set, row_counts[r], 0, KRS_DTYPE_F16);
+            bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_F16);
+            bench_attention(set, row_counts[r], KV_POSITIONS, KRS_DTYPE_I8);
+        }
     }
     for (size_t k = 0; k < 4; k++) {
-        for (size_t r = 0; is_wanted(set, krs_op_name(kinds[k])) && r < 4; r++) {
-            bench_rows(set, kinds[k], row_counts[r]);
+        for (size_t r = 0; is_wanted(set, krs_op_name(kinds[k])) && r < N_ROW_COUNTS; r++) {
+            if (is_wanted_rows(set, row_counts[r])) {
+                bench_rows(set, kinds[k], row_counts[r]);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 /* bench/bench_ops.c - the ops of families beyond llama's shape on the cpu backend, against memory.
  *
- *   bench_ops [--threads N] [--isa NAME] [--seconds S] [--only WORD] [--cpu-clock]      (kernels.h)
+ *   bench_ops [--threads N] [--isa NAME] [--seconds S] [--only WORD]... [--cpu-clock]   (kernels.h)
  *
  * Ops on rows: bytes are the activations read and written once, so at few rows, which lie in a cache,
  * the share of the read bandwidth may pass 100 %. Attention: bytes are K and V of all positions, as in
@@ -97,7 +97,7 @@ static void bench_row_case(const settings *set, const row_case *c, uint32_t n_ro
     finish_program(&program, 0);
     rotation rot = {&program, NULL, 1};
     const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16) / N;
-    report(set, c->name, n_rows, s, 4.0 * c->n_slots * n_rows * (double)c->width, 0, set->f32_ops);
+    report(set, c->name, n_rows, s, 4.0 * c->n_slots * n_rows * (double)c->width, 0);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
 }
@@ -170,7 +170,7 @@ static void bench_attention_case(const settings *set, const attention_case *c, u
     (void)snprintf(name, sizeof(name), "%s %s", c->name, krs_dtype_name(kv_dtype));
     report(set, name, n_rows, s,
            elements * (double)krs_dtype_bytes(kv_dtype) * (c->n_past + n_rows),
-           2.0 * c->n_heads * ((double)c->head_dim + c->value_dim) * seen, set->f32_ops);
+           2.0 * c->n_heads * ((double)c->head_dim + c->value_dim) * seen);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
 }
@@ -179,12 +179,7 @@ static void bench_attention_case(const settings *set, const attention_case *c, u
 static void bench_heads(const settings *set, const layout *as, uint32_t n_rows)
 {
     enum { HEADS = 16, IN = 128, OUT = 512 };
-    const krs_matrix one = {.n_out = HEADS * OUT,
-                            .n_in = IN,
-                            .quant = as->quant,
-                            .dtype = as->dtype,
-                            .scale_dtype = KRS_DTYPE_BF16};
-    const size_t n_bytes = krs_matrix_data_bytes(&one) + krs_matrix_scale_bytes(&one);
+    const size_t n_bytes = matrix_bytes(as, HEADS * OUT, IN);
     unsigned char *bytes = new_words(n_bytes);
     krs_program program;
     start_program(&program, HEADS * IN, bytes);
@@ -200,9 +195,20 @@ static void bench_heads(const settings *set, const layout *as, uint32_t n_rows)
     const double s = time_programs(set, &rot, n_rows, 0, KRS_DTYPE_F16);
     char name[64];
     (void)snprintf(name, sizeof(name), "head linear 16 of 128 x 512 %s", as->name);
-    report(set, name, n_rows, s, (double)n_bytes, 2.0 * n_rows * HEADS * IN * OUT, set->bf16_ops);
+    report(set, name, n_rows, s, (double)n_bytes, 2.0 * n_rows * HEADS * IN * OUT);
     krs_program_deinit(&program);
     krs_alloc_free(NULL, bytes);
+}
+
+static void bench_all_heads(const settings *set)
+{
+    for (int i = 0; is_wanted(set, "head linear") && i < N_LAYOUTS; i++) {
+        /* A head of 128 elements holds no whole block of 256. */
+        if (layouts[i].quant.group <= 128) {
+            bench_heads(set, &layouts[i], 1);
+            bench_heads(set, &layouts[i], 64);
+        }
+    }
 }
 
 int main(int argc, char **argv)
@@ -221,10 +227,6 @@ int main(int argc, char **argv)
             bench_attention_case(&set, &attention_cases[i], n, KRS_DTYPE_I8);
         }
     }
-    for (size_t i = 0; is_wanted(&set, "head linear") && i < sizeof(layouts) / sizeof(layouts[0]);
-         i++) {
-        bench_heads(&set, &layouts[i], 1);
-        bench_heads(&set, &layouts[i], 64);
-    }
+    bench_all_heads(&set);
     return EXIT_SUCCESS;
 }

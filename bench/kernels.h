@@ -1,8 +1,8 @@
 /* bench/kernels.h - what the benchmarks of the cpu backend's ops share: programs, their times, ceilings.
  *
- * Options: [--threads N] [--isa NAME] [--seconds S] [--only WORD] [--cpu-clock]
+ * Options: [--threads N] [--isa NAME] [--seconds S] [--only WORD]... [--rows N] [--cpu-clock]
  *
- * Both ceilings (read bandwidth, dot rate) are measured in the same run, with the same threads. Ops run
+ * The ceilings (read bandwidth, rates of products) are measured in the same run, with the same threads. Ops run
  * through the backend port, so forks, packing and checks are in the time, as they are when a model runs.
  * The best of the steps that fit into the time counts: other load on the machine only ever slows.
  * Weights are arbitrary bytes that make ordinary numbers; time does not depend on them. --cpu-clock
@@ -23,36 +23,53 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define COLD_BYTES   (UINT64_C(192) << 20) /* of weights per turn: several times a shared L3 */
 #define MAX_COPIES   256
+#define MAX_WORDS    4
 #define KV_POSITIONS 4096
 #define BF16_CODE    0x3C003C00u /* two bf16 values of 0.0078: what every weight word holds */
 
 typedef struct settings {
     krs_backend_options backend;
     double seconds;
-    const char *only;
+    const char *only[MAX_WORDS]; /* names must have every one of these */
+    int n_only;
+    uint32_t n_rows; /* only so many; 0: all of row_counts */
     bool is_cpu_clock;
     double bytes_per_s;
-    double bf16_ops;
-    double f32_ops;
+    double ops_per_s[KRS_CPU_DOT_COUNT]; /* 0: the instruction set has no such product */
 } settings;
 
 typedef struct layout {
     const char *name;
     krs_dtype dtype;
     krs_quant quant;
+    krs_dtype scale_dtype;
+    unsigned char scale_byte; /* every byte of scales of one byte: about 1 in the kind's format */
 } layout;
 
+/* Every way a matrix is served; the first is the plain one. */
 static const layout layouts[] = {
-    {"bf16", KRS_DTYPE_BF16, {KRS_QUANT_NONE, 0, 0}},
-    {"affine4", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 4, 64}},
-    {"affine8", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 8, 64}},
+    {"bf16", KRS_DTYPE_BF16, {KRS_QUANT_NONE, 0, 0}, KRS_DTYPE_BF16, 0},
+    {"affine2", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 2, 64}, KRS_DTYPE_BF16, 0},
+    {"affine3", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 3, 64}, KRS_DTYPE_BF16, 0},
+    {"affine4", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 4, 64}, KRS_DTYPE_BF16, 0},
+    {"affine5", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 5, 64}, KRS_DTYPE_BF16, 0},
+    {"affine6", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 6, 64}, KRS_DTYPE_BF16, 0},
+    {"affine8", KRS_DTYPE_U32, {KRS_QUANT_AFFINE, 8, 64}, KRS_DTYPE_BF16, 0},
+    {"mxfp4", KRS_DTYPE_U32, {KRS_QUANT_MXFP4, 4, 32}, KRS_DTYPE_U8, 0x7F},
+    {"nvfp4", KRS_DTYPE_U32, {KRS_QUANT_NVFP4, 4, 16}, KRS_DTYPE_U8, 0x38},
+    {"q4_k", KRS_DTYPE_U8, {KRS_QUANT_GGUF_Q4_K, 4, 256}, KRS_DTYPE_F16, 0},
+    {"q6_k", KRS_DTYPE_U8, {KRS_QUANT_GGUF_Q6_K, 6, 256}, KRS_DTYPE_F16, 0},
+    {"q8_0", KRS_DTYPE_U8, {KRS_QUANT_GGUF_Q8_0, 8, 32}, KRS_DTYPE_F16, 0},
 };
+enum { N_LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
 
 static const uint32_t row_counts[] = {1, 8, 32, 512};
+enum { N_ROW_COUNTS = sizeof(row_counts) / sizeof(row_counts[0]) };
 
 static inline void die(const char *what, const krs_error *err)
 {
@@ -146,6 +163,9 @@ static inline double time_programs(const settings *set, rotation *rot, uint32_t 
         must(krs_exec_new(backend, &rot->programs[i], &limits, &rot->execs[i], &err), "exec", &err);
     }
     uint32_t *tokens = new_array(n_rows, sizeof(*tokens));
+    for (uint32_t i = 0; i < n_rows; i++) {
+        tokens[i] = i % (uint32_t)rot->programs[0].matrices[0].n_out; /* the embedding */
+    }
     uint32_t *blocks = new_array(n_blocks, sizeof(*blocks));
     for (uint32_t i = 0; i < n_blocks; i++) {
         blocks[i] = i;
@@ -179,27 +199,46 @@ static inline void add_op(krs_program *program, krs_op op)
     must(krs_program_add_op(program, &op), "program", &err);
 }
 
+static inline krs_matrix matrix_of(const layout *as, int64_t n_out, int64_t n_in)
+{
+    return (krs_matrix){.n_out = n_out,
+                        .n_in = n_in,
+                        .quant = as->quant,
+                        .dtype = as->dtype,
+                        .scale_dtype = as->scale_dtype};
+}
+
+/* Codes, scales and biases. */
+static inline size_t matrix_bytes(const layout *as, int64_t n_out, int64_t n_in)
+{
+    const krs_matrix m = matrix_of(as, n_out, n_in);
+    return krs_matrix_data_bytes(&m) + krs_matrix_scale_bytes(&m);
+}
+
+/* bytes: as many as matrix_bytes; scales of one byte are written into them. */
 static inline uint32_t add_matrix(krs_program *program, const layout *as, int64_t n_out,
-                                  int64_t n_in, const unsigned char *bytes)
+                                  int64_t n_in, unsigned char *bytes)
 {
     uint32_t index = 0;
     const krs_error err = {.message = "matrix"};
-    krs_matrix m = {.n_out = n_out,
-                    .n_in = n_in,
-                    .quant = as->quant,
-                    .dtype = as->dtype,
-                    .scale_dtype = KRS_DTYPE_BF16,
-                    .data = bytes};
-    if (as->quant.kind != KRS_QUANT_NONE) {
-        m.scales = bytes + krs_matrix_data_bytes(&m);
-        m.biases = (const unsigned char *)m.scales + krs_matrix_scale_bytes(&m) / 2;
+    krs_matrix m = matrix_of(as, n_out, n_in);
+    m.data = bytes;
+    if (krs_quant_has_scales(as->quant.kind)) {
+        unsigned char *scales = bytes + krs_matrix_data_bytes(&m);
+        m.scales = scales;
+        if (as->scale_byte) {
+            memset(scales, as->scale_byte, krs_matrix_scale_bytes(&m));
+        }
+        if (krs_quant_has_biases(as->quant.kind)) {
+            m.biases = scales + krs_matrix_scale_bytes(&m) / 2;
+        }
     }
     must(krs_program_add_matrix(program, &m, &index), "program", &err);
     return index;
 }
 
 /* A program that embeds its rows into slot 0 of `width`. bytes: width bf16 values. */
-static inline void start_program(krs_program *program, int64_t width, const unsigned char *bytes)
+static inline void start_program(krs_program *program, int64_t width, unsigned char *bytes)
 {
     krs_program_init(program, NULL);
     program->max_positions = 2 * KV_POSITIONS;
@@ -227,33 +266,54 @@ static inline unsigned char *new_words(size_t n_bytes)
     return (unsigned char *)words;
 }
 
+/* Time, bytes and operations of a step, and what share of each ceiling they are: 100 % of one is all that
+ * the machine can do. */
 static inline void report(const settings *set, const char *name, uint32_t n_rows, double seconds,
-                          double n_bytes, double n_ops, double ops_ceiling)
+                          double n_bytes, double n_ops)
 {
-    const double bytes_floor = n_bytes / set->bytes_per_s;
-    const double ops_floor = n_ops / ops_ceiling;
-    const bool is_reading = bytes_floor > ops_floor;
-    printf("%-34s %4u %10.1f %8.2f %9.1f  %5.1f %% of %s\n", name, n_rows, seconds * 1e6,
+    printf("%-34s %4u %10.1f %8.2f %9.1f  %5.1f", name, n_rows, seconds * 1e6,
            n_bytes / seconds * 1e-9, n_ops / seconds * 1e-9,
-           100.0 * (is_reading ? bytes_floor : ops_floor) / seconds, is_reading ? "read" : "dot");
+           100.0 * n_bytes / seconds / set->bytes_per_s);
+    for (krs_cpu_dot dot = KRS_CPU_DOT_F32; dot < KRS_CPU_DOT_COUNT; dot++) {
+        if (set->ops_per_s[dot] > 0) {
+            printf("  %5.1f", 100.0 * n_ops / seconds / set->ops_per_s[dot]);
+        } else {
+            printf("      -");
+        }
+    }
+    printf("\n");
     (void)fflush(stdout);
 }
 
 static inline bool is_wanted(const settings *set, const char *name)
 {
-    return !set->only || krs_str_find(krs_str_of(name), krs_str_of(set->only), 0) != SIZE_MAX;
+    for (int i = 0; i < set->n_only; i++) {
+        if (krs_str_find(krs_str_of(name), krs_str_of(set->only[i]), 0) == SIZE_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool is_wanted_rows(const settings *set, uint32_t n_rows)
+{
+    return set->n_rows == 0 || set->n_rows == n_rows;
 }
 
 static inline void measure_ceilings(settings *set)
 {
     krs_error err = KRS_ERROR_INIT;
     const uint32_t n = (uint32_t)set->backend.n_threads;
-    const char *isa = set->backend.isa;
-    must(krs_cpu_read_bandwidth(n, NULL, &set->bytes_per_s, &err), "read bandwidth", &err);
-    must(krs_cpu_dot_rate(n, isa, true, NULL, &set->bf16_ops, &err), "dot rate", &err);
-    must(krs_cpu_dot_rate(n, isa, false, NULL, &set->f32_ops, &err), "dot rate", &err);
-    printf("ceilings: read %.1f GB/s, bf16 dot %.0f GFLOP/s, f32 %.0f GFLOP/s\n",
-           set->bytes_per_s * 1e-9, set->bf16_ops * 1e-9, set->f32_ops * 1e-9);
+    krs_cpu_read_rates rates;
+    must(krs_cpu_read_bandwidth(n, NULL, &rates, &err), "read bandwidth", &err);
+    set->bytes_per_s = rates.best;
+    printf("ceilings: read %.1f GB/s", rates.best * 1e-9);
+    for (krs_cpu_dot dot = KRS_CPU_DOT_F32; dot < KRS_CPU_DOT_COUNT; dot++) {
+        must(krs_cpu_dot_rate(n, set->backend.isa, dot, NULL, &set->ops_per_s[dot], &err),
+             "dot rate", &err);
+        printf(", %s %.0f Gop/s", krs_cpu_dot_name(dot), set->ops_per_s[dot] * 1e-9);
+    }
+    printf("\n");
 }
 
 static inline void print_machine(const settings *set)
@@ -268,10 +328,13 @@ static inline void print_machine(const settings *set)
 /* Settings of the command line, the machine and its ceilings printed, and the head of the table. */
 static inline settings start_bench(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
-        {"seconds", required_argument, NULL, 's'}, {"only", required_argument, NULL, 'o'},
-        {"cpu-clock", no_argument, NULL, 'c'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"threads", required_argument, NULL, 't'},
+                                            {"isa", required_argument, NULL, 'i'},
+                                            {"seconds", required_argument, NULL, 's'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {"rows", required_argument, NULL, 'r'},
+                                            {"cpu-clock", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
     settings set = {.backend = KRS_BACKEND_OPTIONS_INIT, .seconds = 0.3};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -285,7 +348,10 @@ static inline settings start_bench(int argc, char **argv)
             set.seconds = strtod(optarg, NULL);
             break;
         case 'o':
-            set.only = optarg;
+            set.only[set.n_only < MAX_WORDS ? set.n_only++ : MAX_WORDS - 1] = optarg;
+            break;
+        case 'r':
+            set.n_rows = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'c':
             set.is_cpu_clock = true;
@@ -297,6 +363,7 @@ static inline settings start_bench(int argc, char **argv)
     }
     print_machine(&set);
     measure_ceilings(&set);
-    printf("%-34s %4s %10s %8s %9s  %s\n", "op", "rows", "us", "GB/s", "GFLOP/s", "share");
+    printf("%-34s %4s %10s %8s %9s  %% of %s\n", "op", "rows", "us", "GB/s", "Gop/s",
+           "read   f32    bf16   int8");
     return set;
 }

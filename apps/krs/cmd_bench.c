@@ -1,9 +1,10 @@
 /* apps/krs/cmd_bench.c - krs bench MODEL: load time, prefill and decode speed, and how close decode is
  * to what memory allows.
  *
- * Decode at batch 1 reads every weight once a step, so its floor is weight bytes over read bandwidth,
- * and the bandwidth is measured in the same run: on a shared machine a share of the ceiling means
- * something, a bare tokens/s does not. Figures are medians. */
+ * Decode at batch 1 reads every weight once a step, so its floor is weight bytes over read bandwidth;
+ * prefill multiplies every weight with every token, so its floor is operations over the rate of products.
+ * Both ceilings are measured in the same run, before and after, the better counting: on a shared machine
+ * a share of the ceiling means something, a bare tokens/s does not. Figures are medians. */
 #include "base/check.h"
 #include "bench.h"
 #include "command.h"
@@ -19,11 +20,13 @@
 typedef struct report {
     double open_s;    /* mapping, checking, binding */
     double compile_s; /* planning and scratch: until the first step can run */
-    double
-        bandwidth; /* bytes/s of plain reads by as many threads; 0 on a device with its own memory */
+    /* By as many threads; all 0 on a device with its own memory. */
+    krs_cpu_read_rates read;
+    double ops_per_s[KRS_CPU_DOT_COUNT];
     uint64_t weight_bytes; /* without routed experts */
     uint64_t expert_bytes;
-    double expert_share; /* of experts that one token reads */
+    double expert_share;  /* of experts that one token reads */
+    double ops_per_token; /* of all linears but the head, which prefill runs for one row only */
     uint64_t kv_bytes_per_token;
     double *prefill_s; /* [repeat], sorted */
     double *decode_s;  /* [repeat], sorted */
@@ -106,6 +109,7 @@ typedef struct figures {
     double prefill_tps;
     double decode_tps;
     double decode_bytes_ps;
+    double prefill_ops_ps;
 } figures;
 
 static figures figures_of(const krs_config *config, const report *r)
@@ -120,17 +124,54 @@ static figures figures_of(const krs_config *config, const report *r)
     const double step_bytes = (double)r->weight_bytes + experts_read * (double)r->expert_bytes +
                               o.n_streams * mean_past * (double)r->kv_bytes_per_token;
     return (figures){o.n_prompt_tokens / prefill_s, (double)o.n_gen_tokens * o.n_streams / decode_s,
-                     step_bytes * o.n_gen_tokens / decode_s};
+                     step_bytes * o.n_gen_tokens / decode_s,
+                     r->ops_per_token * o.n_prompt_tokens / prefill_s};
 }
 
-static void print_bytes(double bytes_ps, double bandwidth)
+static void print_bytes(double bytes_ps, const krs_cpu_read_rates *read)
 {
     (void)printf("bytes      %.1f GB/s in decode", bytes_ps / 1e9);
-    if (bandwidth > 0) {
-        (void)printf(", %.0f %% of %.1f GB/s read bandwidth", 100 * bytes_ps / bandwidth,
-                     bandwidth / 1e9);
+    if (read->best > 0) {
+        (void)printf(", %.0f %% of %.1f GB/s read bandwidth (%.0f %% of its median, %.1f)",
+                     100 * bytes_ps / read->best, read->best / 1e9, 100 * bytes_ps / read->median,
+                     read->median / 1e9);
     }
     (void)printf("\n");
+}
+
+static void print_products(double ops_ps, const double *ceilings)
+{
+    (void)printf("products   %.0f Gop/s in prefill", ops_ps / 1e9);
+    for (krs_cpu_dot dot = KRS_CPU_DOT_F32; dot < KRS_CPU_DOT_COUNT; dot++) {
+        if (ceilings[dot] > 0) {
+            (void)printf(", %.0f %% of %.0f in %s", 100 * ops_ps / ceilings[dot],
+                         ceilings[dot] / 1e9, krs_cpu_dot_name(dot));
+        }
+    }
+    (void)printf("\n");
+}
+
+static json_t *json_of(const krs_backend *backend, const krs_bench_options *o, const report *r,
+                       const figures *f)
+{
+    json_t *json =
+        json_pack("{s:s, s:f, s:f, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I}",
+                  "device", krs_backend_describe(backend), "open_s", r->open_s, "compile_s",
+                  r->compile_s, "prompt_tokens", (int)o->n_prompt_tokens, "gen_tokens",
+                  (int)o->n_gen_tokens, "streams", (int)o->n_streams, "runs", (int)r->n_runs,
+                  "prefill_tokens_per_s", f->prefill_tps, "decode_tokens_per_s", f->decode_tps,
+                  "decode_bytes_per_s", f->decode_bytes_ps, "prefill_ops_per_s", f->prefill_ops_ps,
+                  "read_bandwidth_bytes_per_s", r->read.best, "read_bandwidth_median_bytes_per_s",
+                  r->read.median, "weight_bytes", (json_int_t)r->weight_bytes);
+    for (krs_cpu_dot dot = KRS_CPU_DOT_F32; json && dot < KRS_CPU_DOT_COUNT; dot++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "%s_ops_per_s", krs_cpu_dot_name(dot));
+        if (json_object_set_new(json, key, json_real(r->ops_per_s[dot])) != 0) {
+            json_decref(json);
+            json = NULL;
+        }
+    }
+    return json;
 }
 
 static int print_report(const krs_config *config, const krs_backend *backend, const report *r)
@@ -138,14 +179,7 @@ static int print_report(const krs_config *config, const krs_backend *backend, co
     const krs_bench_options o = options_of(config);
     const figures f = figures_of(config, r);
     if (krs_config_bool(config, KRS_OPTION_JSON)) {
-        return krs_say_json(
-            json_pack("{s:s, s:f, s:f, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I}", "device",
-                      krs_backend_describe(backend), "open_s", r->open_s, "compile_s", r->compile_s,
-                      "prompt_tokens", (int)o.n_prompt_tokens, "gen_tokens", (int)o.n_gen_tokens,
-                      "streams", (int)o.n_streams, "runs", (int)r->n_runs, "prefill_tokens_per_s",
-                      f.prefill_tps, "decode_tokens_per_s", f.decode_tps, "decode_bytes_per_s",
-                      f.decode_bytes_ps, "read_bandwidth_bytes_per_s", r->bandwidth, "weight_bytes",
-                      (json_int_t)r->weight_bytes));
+        return krs_say_json(json_of(backend, &o, r, &f));
     }
     (void)printf("device     %s\n", krs_backend_describe(backend));
     (void)printf("load       %.1f ms to map and bind, %.1f ms to compile\n", r->open_s * 1e3,
@@ -153,9 +187,21 @@ static int print_report(const krs_config *config, const krs_backend *backend, co
     (void)printf("prefill    %.1f tokens/s (%u tokens)\n", f.prefill_tps, o.n_prompt_tokens);
     (void)printf("decode     %.1f tokens/s (%u stream%s, %u tokens each)\n", f.decode_tps,
                  o.n_streams, o.n_streams == 1 ? "" : "s", o.n_gen_tokens);
-    print_bytes(f.decode_bytes_ps, r->bandwidth);
+    print_bytes(f.decode_bytes_ps, &r->read);
+    print_products(f.prefill_ops_ps, r->ops_per_s);
     (void)printf("runs       %u after one to warm up, medians\n", r->n_runs);
     return krs_say_flush();
+}
+
+/* Two for each weight that meets a token, routed experts by the share of their bytes. */
+static double ops_per_token_of(const krs_model_stats *stats, const krs_model_config *model,
+                               double expert_share)
+{
+    const double looked_up =
+        (model->is_tied ? 1.0 : 2.0) * (double)model->vocab * (double)model->hidden;
+    const double bytes = (double)(stats->attention_bytes + stats->ffn_bytes);
+    const double idle = bytes > 0 ? (1 - expert_share) * (double)stats->expert_bytes / bytes : 0;
+    return 2 * ((double)stats->n_parameters - looked_up) * (1 - idle);
 }
 
 static krs_status open_model(const krs_config *config, krs_model **out, report *r, krs_error *err)
@@ -177,20 +223,36 @@ static krs_status open_model(const krs_config *config, krs_model **out, report *
         r->expert_share =
             model->experts.n > 0 ? (double)model->experts.top_k / model->experts.n : 0.0;
         r->kv_bytes_per_token = stats.kv_bytes_per_token_f16;
+        r->ops_per_token = ops_per_token_of(&stats, model, r->expert_share);
         return KRS_OK;
     }
     return krs_error_wrap(err, status, "%s", config->positionals[0]);
 }
 
-/* Of the memory that the weights are read from; a device's own is not measured here. */
-static krs_status measure_bandwidth(const krs_config *config, double *out, krs_error *err)
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Raise the ceilings to what is measured now. Those of a device with memory of its own are not known here. */
+static krs_status raise_ceilings(const krs_config *config, report *r, krs_error *err)
 {
     if (strncmp(krs_config_text(config, KRS_OPTION_DEVICE), "cuda:", 5) == 0) {
-        *out = 0;
         return KRS_OK;
     }
-    return krs_cpu_read_bandwidth((uint32_t)krs_config_int(config, KRS_OPTION_THREADS), NULL, out,
-                                  err);
+    const uint32_t n = (uint32_t)krs_config_int(config, KRS_OPTION_THREADS);
+    krs_cpu_read_rates now;
+    krs_status status = krs_cpu_read_bandwidth(n, NULL, &now, err);
+    if (status == KRS_OK) {
+        r->read.best = larger(r->read.best, now.best);
+        r->read.median = larger(r->read.median, now.median);
+    }
+    for (krs_cpu_dot dot = KRS_CPU_DOT_F32; status == KRS_OK && dot < KRS_CPU_DOT_COUNT; dot++) {
+        double ops_per_s;
+        status = krs_cpu_dot_rate(n, NULL, dot, NULL, &ops_per_s, err);
+        r->ops_per_s[dot] = larger(r->ops_per_s[dot], status == KRS_OK ? ops_per_s : 0);
+    }
+    return status;
 }
 
 int krs_cmd_bench(const krs_config *config)
@@ -208,10 +270,13 @@ int krs_cmd_bench(const krs_config *config)
                                   &backend, &err);
     }
     if (status == KRS_OK) {
-        status = measure_bandwidth(config, &r.bandwidth, &err);
+        status = raise_ceilings(config, &r, &err);
     }
     if (status == KRS_OK) {
         status = measure(config, backend, model, &r, &err);
+    }
+    if (status == KRS_OK) {
+        status = raise_ceilings(config, &r, &err);
     }
     const int code =
         status == KRS_OK ? print_report(config, backend, &r) : krs_say_error(config, &err);

@@ -102,12 +102,13 @@ static krs_str last_part(krs_str type)
     return (krs_str){type.ptr + at, type.len - at};
 }
 
-/* A folder of ours: one name, not a way out of the model's. */
+/* A folder of ours: one name, not a way out of the model's, and all of it (a NUL would cut it short). */
 static krs_status check_folder(krs_str folder, krs_error *err)
 {
     const bool is_name = folder.len > 0 && folder.ptr[0] != '.' &&
                          memchr(folder.ptr, '/', folder.len) == NULL &&
-                         memchr(folder.ptr, '\\', folder.len) == NULL;
+                         memchr(folder.ptr, '\\', folder.len) == NULL &&
+                         memchr(folder.ptr, '\0', folder.len) == NULL;
     return is_name ? KRS_OK
                    : krs_fail_field(err, KRS_EINVAL, "path", "path: \"%.*s\", want a folder's name",
                                     KRS_STR_ARGS(folder));
@@ -138,9 +139,8 @@ static krs_status read_module(const json_t *module, krs_pooling_files *out, krs_
     return KRS_OK;
 }
 
-/* folder: borrowed from modules; as it was when no module is a pooling. */
-static krs_status read_modules(const json_t *modules, krs_pooling_files *out, krs_str *folder,
-                               krs_error *err)
+krs_status krs_pooling_modules_read(const json_t *modules, krs_pooling_files *out, krs_str *folder,
+                                    krs_error *err)
 {
     if (!json_is_array(modules) || json_array_size(modules) > MAX_MODULES) {
         return krs_fail(err, KRS_EFORMAT, "want a list of at most %d modules", MAX_MODULES);
@@ -169,7 +169,7 @@ krs_status krs_pooling_load(const char *dir, krs_pooling_files *out, krs_error *
             *err = (krs_error)KRS_ERROR_INIT;
         }
     } else if (status == KRS_OK) {
-        status = read_modules(modules, &files, &folder, err);
+        status = krs_pooling_modules_read(modules, &files, &folder, err);
         status = status == KRS_OK ? status : krs_config_blame_file(err, status, MODULES_NAME);
     }
     if (status == KRS_OK) {

@@ -36,6 +36,12 @@ typedef struct krs_pooling_files {
  * path that leaves the folder), KRS_EIO, KRS_ENOMEM. Missing files are no error. */
 KRS_MUST_USE krs_status krs_pooling_load(const char *dir, krs_pooling_files *out, krs_error *err);
 
+/* What the list of modules.json, parsed and borrowed, says of everything but the mode, which stays as it is. *folder:
+ * the pooling's, one name, a view of the JSON; left alone when there is no pooling. Errors: KRS_EFORMAT,
+ * KRS_EINVAL (a field); then *out and *folder may have changed. */
+KRS_MUST_USE krs_status krs_pooling_modules_read(const json_t *modules, krs_pooling_files *out,
+                                                 krs_str *folder, krs_error *err);
+
 /* The mode from parsed JSON (borrowed), where a wrong field is KRS_EINVAL. */
 KRS_MUST_USE krs_status krs_pooling_mode_read(const json_t *root, krs_pooling_mode *out,
                                               krs_error *err);

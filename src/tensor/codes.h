@@ -56,9 +56,16 @@ static inline int64_t krs_codes_n_groups(const krs_codes *codes, int64_t n_in)
     return (n_in + codes->group - 1) / codes->group;
 }
 
-/* Codes of columns [32 * block, 32 * block + 32) of a row, a byte each, below 2^bits. Columns past the
+/* Codes of columns [32 * first, 32 * (first + n)) of a row, a byte each, below 2^bits. Columns past the
  * row's end: 0, whatever `zero` is (an activation there must be 0, or its group's scale is). */
-void krs_codes_read(const krs_matrix *m, int64_t row, int64_t block, uint8_t out[KRS_CODES_BLOCK]);
+void krs_codes_read_run(const krs_matrix *m, int64_t row, int64_t first, int64_t n, uint8_t *out);
+
+/* The same of one block. */
+static inline void krs_codes_read(const krs_matrix *m, int64_t row, int64_t block,
+                                  uint8_t out[KRS_CODES_BLOCK])
+{
+    krs_codes_read_run(m, row, block, 1, out);
+}
 
 /* Scales, and biases when there are any, of groups [first, first + n) of a row, in the type codes->scale
  * says (2 or 4 bytes; SUPER: 1 byte, the s and m above). A group past the row's end: zeros. */

@@ -11,7 +11,8 @@
 typedef struct krs_codes_form {
     /* Is there a form for this matrix of the kind, and which? out comes zeroed. */
     bool (*of)(const krs_matrix *m, krs_codes *out);
-    void (*read)(const krs_matrix *m, int64_t row, int64_t block, uint8_t out[KRS_CODES_BLOCK]);
+    /* Blocks [first, first + n), all of which begin inside the row. */
+    void (*read)(const krs_matrix *m, int64_t row, int64_t first, int64_t n, uint8_t *out);
     /* biases: not NULL when the form has any. */
     void (*scales)(const krs_matrix *m, int64_t row, int64_t first, int64_t n, void *scales,
                    void *biases);
@@ -38,28 +39,38 @@ static inline uint16_t krs_codes_half_e8m0(uint8_t exponent)
     return (uint16_t)(exponent >= 2 ? (unsigned)(exponent - 1) << 7 : 0x20u << exponent);
 }
 
-/* Nibbles in the order of their columns: column 2j low, 2j + 1 high. in: 16 bytes. */
+/* Nibbles in the order of their columns: column 2j low, 2j + 1 high. in: 16 bytes. (Through locals: the
+ * compiler cannot know that out is not in, and would go byte by byte.) */
 static inline void krs_codes_spread_pairs(const unsigned char *in, uint8_t out[KRS_CODES_BLOCK])
 {
+    uint8_t from[KRS_CODES_BLOCK / 2];
+    uint8_t to[KRS_CODES_BLOCK];
+    memcpy(from, in, sizeof(from));
     for (int j = 0; j < KRS_CODES_BLOCK / 2; j++) {
-        out[2 * j] = (uint8_t)(in[j] & 15u);
-        out[2 * j + 1] = (uint8_t)(in[j] >> 4);
+        to[2 * j] = (uint8_t)(from[j] & 15u);
+        to[2 * j + 1] = (uint8_t)(from[j] >> 4);
     }
+    memcpy(out, to, sizeof(to));
 }
 
 /* Nibbles as GGUF's blocks of 32 have them: column j low, j + 16 high. */
 static inline void krs_codes_spread_halves(const unsigned char *in, uint8_t out[KRS_CODES_BLOCK])
 {
-    for (int j = 0; j < KRS_CODES_BLOCK / 2; j++) {
-        out[j] = (uint8_t)(in[j] & 15u);
-        out[j + KRS_CODES_BLOCK / 2] = (uint8_t)(in[j] >> 4);
+    enum { N = KRS_CODES_BLOCK / 2 / sizeof(uint64_t) };
+    const uint64_t nibbles = UINT64_C(0x0F0F0F0F0F0F0F0F);
+    uint64_t lanes[2 * N];
+    memcpy(lanes, in, N * sizeof(*lanes));
+    for (int k = 0; k < N; k++) {
+        lanes[k + N] = lanes[k] >> 4 & nibbles;
+        lanes[k] &= nibbles;
     }
+    memcpy(out, lanes, sizeof(lanes));
 }
 
-/* Signed bytes as unsigned under zero 128. */
-static inline void krs_codes_turn_signs(const unsigned char *in, uint8_t out[KRS_CODES_BLOCK])
+/* n signed bytes as unsigned under zero 128. */
+static inline void krs_codes_turn_signs(const unsigned char *in, int64_t n, uint8_t *out)
 {
-    for (int j = 0; j < KRS_CODES_BLOCK; j++) {
+    for (int64_t j = 0; j < n; j++) {
         out[j] = in[j] ^ 0x80u;
     }
 }

@@ -66,17 +66,37 @@ static inline void add_fifths(const unsigned char *high, uint8_t out[KRS_CODES_B
     memcpy(out, lanes, sizeof(lanes));
 }
 
-static void read(const krs_matrix *m, int64_t row, int64_t block, uint8_t out[KRS_CODES_BLOCK])
+/* A block's codes, by width. Called through a pointer, a block at a time: a loop over blocks is not what
+ * should become vectors here, the 32 codes are. */
+typedef void (*read_fn)(const unsigned char *block, const small *type, uint8_t *out);
+
+static void read_fours(const unsigned char *block, const small *type, uint8_t *out)
+{
+    krs_codes_spread_halves(block + type->codes_at, out);
+}
+
+static void read_fives(const unsigned char *block, const small *type, uint8_t *out)
+{
+    uint8_t codes[KRS_CODES_BLOCK];
+    krs_codes_spread_halves(block + type->codes_at, codes);
+    add_fifths(block + type->fifths_at, codes);
+    memcpy(out, codes, sizeof(codes));
+}
+
+static void read_bytes(const unsigned char *block, const small *type, uint8_t *out)
+{
+    krs_codes_turn_signs(block + type->codes_at, KRS_CODES_BLOCK, out);
+}
+
+static void read(const krs_matrix *m, int64_t row, int64_t first, int64_t n, uint8_t *out)
 {
     const small *type = &types[m->quant.kind];
-    const unsigned char *at = block_at(m, row, block);
-    if (type->codes.bits == 8) {
-        krs_codes_turn_signs(at + type->codes_at, out);
-        return;
-    }
-    krs_codes_spread_halves(at + type->codes_at, out);
-    if (type->fifths_at) {
-        add_fifths(at + type->fifths_at, out);
+    const unsigned char *at = block_at(m, row, first);
+    const read_fn read_one = type->codes.bits == 8 ? read_bytes
+                             : type->fifths_at     ? read_fives
+                                                   : read_fours;
+    for (int64_t i = 0; i < n; i++) {
+        read_one(at + i * type->n_bytes, type, out + i * KRS_CODES_BLOCK);
     }
 }
 

@@ -160,9 +160,16 @@ static bool of(const krs_matrix *m, krs_codes *out)
     return true;
 }
 
-static void read(const krs_matrix *m, int64_t row, int64_t block, uint8_t out[KRS_CODES_BLOCK])
+static void read(const krs_matrix *m, int64_t row, int64_t first, int64_t n, uint8_t *out)
 {
-    types[m->quant.kind].read(block_at(m, row, block / N_PARTS), (int)(block % N_PARTS), out);
+    const super *type = &types[m->quant.kind];
+    const unsigned char *at = block_at(m, row, first / N_PARTS);
+    int part = (int)(first % N_PARTS);
+    for (int64_t i = 0; i < n; i++) {
+        type->read(at, part, out + i * KRS_CODES_BLOCK);
+        part = (part + 1) % N_PARTS;
+        at += part == 0 ? type->n_bytes : 0;
+    }
 }
 
 static void scales(const krs_matrix *m, int64_t row, int64_t first, int64_t n, void *scales,

@@ -1,10 +1,10 @@
 /* tests/fuzz/fuzz_bind.c - from a configuration and tensors that may lie about each other to a program whose
- * rows can be read: the metadata of MLX, GPTQ, AWQ, fp8 and compressed-tensors.
+ * rows can be read: the metadata of MLX, GPTQ, AWQ, fp8, compressed-tensors and gpt-oss's blocks.
  *
  *   input:  config.json's text | NUL | layout | edits of 4 bytes: tensor, what, a, b
  *
- * A small honest llama in the named layout is built, edited, bound, and every matrix read at its first and
- * last row. Each tensor has an allocation of exactly its bytes, so that a reader that believes config.json
+ * A small honest llama in the named layout (of gpt-oss: a mixture) is built, edited, bound, and every matrix
+ * read at its first and last row. Each tensor has an allocation of exactly its bytes, so that a reader that believes config.json
  * more than the tensor is caught. */
 #include "format/config.h"
 #include "model/bind.h"
@@ -22,7 +22,7 @@
 #define MAX_ROW_FLOATS (1 << 20)
 
 /* Sizes of the honest model: two heads of 32, one of them with keys. */
-enum { HIDDEN = 64, FFN = 64, VOCAB = 32, KEY = 32, GROUP = 32, GROUPS = HIDDEN / GROUP };
+enum { HIDDEN = 64, FFN = 64, VOCAB = 32, KEY = 32, GROUP = 32, EXPERTS = 2 };
 
 typedef enum layout {
     DENSE,
@@ -33,6 +33,7 @@ typedef enum layout {
     FP8,
     INT8,
     PACKED,
+    BLOCKS,
     N_LAYOUTS
 } layout;
 
@@ -75,18 +76,24 @@ static void fill(krs_tensor *t)
     t->data = data;
 }
 
-/* rank 1: columns is 0. */
-static void add(fuzzed *f, const char *module, const char *suffix, krs_dtype dtype, int64_t rows,
-                int64_t columns)
+static void add_tensor(fuzzed *f, const char *module, const char *suffix, const krs_tensor *tensor)
 {
     if (f->n == MAX_TENSORS) {
         abort();
     }
     krs_tensor *t = &f->tensors[f->n];
     (void)snprintf(f->names[f->n], NAME_BYTES, "%s%s", module, suffix);
-    *t = (krs_tensor){.dtype = dtype, .rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
+    *t = *tensor;
     f->n++;
     fill(t);
+}
+
+/* rank 1: columns is 0. */
+static void add(fuzzed *f, const char *module, const char *suffix, krs_dtype dtype, int64_t rows,
+                int64_t columns)
+{
+    const krs_tensor t = {.dtype = dtype, .rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
+    add_tensor(f, module, suffix, &t);
 }
 
 static void add_mlx(fuzzed *f, const char *module, layout how, int64_t rows, int64_t columns)
@@ -141,6 +148,27 @@ static void add_linear(fuzzed *f, const char *module, layout how, int64_t rows, 
     }
 }
 
+/* All experts of one projection, as gpt-oss keeps them. */
+static void add_blocks(fuzzed *f, const char *module, int64_t rows, int64_t columns)
+{
+    const krs_tensor blocks = {
+        .dtype = KRS_DTYPE_U8, .rank = 4, .dims = {EXPERTS, rows, columns / GROUP, GROUP / 2}};
+    const krs_tensor scales = {
+        .dtype = KRS_DTYPE_U8, .rank = 3, .dims = {EXPERTS, rows, columns / GROUP}};
+    add_tensor(f, module, "_blocks", &blocks);
+    add_tensor(f, module, "_scales", &scales);
+    add(f, module, "_bias", KRS_DTYPE_BF16, EXPERTS, rows);
+}
+
+static void add_mixture(fuzzed *f)
+{
+    add(f, "model.layers.0.self_attn.sinks", "", KRS_DTYPE_BF16, HIDDEN / KEY, 0);
+    add(f, "model.layers.0.mlp.router", ".weight", KRS_DTYPE_BF16, EXPERTS, HIDDEN);
+    add(f, "model.layers.0.mlp.router", ".bias", KRS_DTYPE_BF16, EXPERTS, 0);
+    add_blocks(f, "model.layers.0.mlp.experts.gate_up_proj", 2 * (int64_t)FFN, HIDDEN);
+    add_blocks(f, "model.layers.0.mlp.experts.down_proj", HIDDEN, FFN);
+}
+
 static void build_honest(fuzzed *f, layout how)
 {
     static const struct {
@@ -159,8 +187,13 @@ static void build_honest(fuzzed *f, layout how)
     add(f, "model.norm", ".weight", KRS_DTYPE_BF16, HIDDEN, 0);
     add(f, "model.layers.0.input_layernorm", ".weight", KRS_DTYPE_BF16, HIDDEN, 0);
     add(f, "model.layers.0.post_attention_layernorm", ".weight", KRS_DTYPE_BF16, HIDDEN, 0);
-    for (size_t i = 0; i < sizeof(linears) / sizeof(linears[0]); i++) {
+    /* Of a mixture the first four only: its experts are the rest. */
+    const size_t n_linears = how == BLOCKS ? 4 : sizeof(linears) / sizeof(linears[0]);
+    for (size_t i = 0; i < n_linears; i++) {
         add_linear(f, linears[i].module, how, linears[i].rows, HIDDEN);
+    }
+    if (how == BLOCKS) {
+        add_mixture(f);
     }
 }
 

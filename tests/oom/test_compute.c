@@ -1,6 +1,7 @@
 /* Every allocation of a program, a backend and an exec failing once; none during a step. */
 #include "support/cmocka.h"
 #include "support/oom.h"
+#include "support/tiny_encoder.h"
 #include "support/tiny_moe.h"
 
 static krs_status build_program(const krs_alloc *alloc, void *ctx)
@@ -98,6 +99,44 @@ static krs_status use_states(const krs_alloc *alloc, void *ctx)
     return status;
 }
 
+/* Rows that see each other, no KV, a text in one step. */
+static krs_status use_encoder(const krs_alloc *alloc, void *ctx)
+{
+    static const krs_exec_limits limits = {
+        .max_rows = 3, .max_seqs = 1, .max_hidden_rows = 3, .kv_dtype = KRS_DTYPE_F32};
+    static const uint32_t tokens[] = {3, 1, 4};
+    static const uint32_t rows[] = {0, 1, 2};
+    static const krs_step_seq seq = {.n_rows = 3};
+    static const krs_step step = {.n_rows = 3,
+                                  .n_seqs = 1,
+                                  .n_hidden_rows = 3,
+                                  .tokens = tokens,
+                                  .seqs = &seq,
+                                  .hidden_rows = rows};
+    tiny_decoder tiny;
+    tiny_encoder_init(&tiny);
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.n_threads = 2;
+    krs_backend *backend = NULL;
+    krs_exec *exec = NULL;
+    krs_step_result result;
+    krs_status status = krs_backend_open(ctx, &options, alloc, &backend, NULL);
+    if (status == KRS_OK) {
+        status = krs_exec_new(backend, &tiny.program, &limits, &exec, NULL);
+        assert_true((status == KRS_OK) == (exec != NULL));
+    }
+    if (status == KRS_OK) {
+        status = krs_exec_submit(exec, &step, NULL);
+    }
+    if (status == KRS_OK) {
+        status = krs_exec_collect(exec, &result, NULL);
+    }
+    krs_exec_free(exec);
+    krs_backend_close(backend);
+    tiny_decoder_deinit(&tiny);
+    return status;
+}
+
 static void programs_survive(void **state)
 {
     (void)state;
@@ -113,6 +152,8 @@ static void backends_survive(void **state)
     assert_true(krs_oom_sweep(use_backend, cpu) == 6); /* and the team, the vectors */
     assert_true(krs_oom_sweep(use_states, ref) == 5);  /* and the states */
     assert_true(krs_oom_sweep(use_states, cpu) == 7);
+    assert_true(krs_oom_sweep(use_encoder, ref) > 1);
+    assert_true(krs_oom_sweep(use_encoder, cpu) > 3);
 }
 
 int main(void)

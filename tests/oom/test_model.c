@@ -54,6 +54,19 @@ static void opening_any_kind_of_family_survives_any_failed_allocation(void **sta
     }
 }
 
+/* Position tables, norms behind, a relative bias, two rotations. */
+static void opening_an_encoder_survives_any_failed_allocation(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"bert", "xlm-roberta", "mpnet", "distilbert", "modernbert"};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char dir[KRS_OS_PATH_BYTES];
+        (void)snprintf(dir, sizeof(dir), KRS_SOURCE_DIR "/tests/data/golden-embed/%s", cases[i]);
+        folder f = {dir, KRS_OS_MAP_SHARED_PAGES};
+        assert_true(krs_oom_sweep(open_and_close, &f) > 5);
+    }
+}
+
 /* Exchange one module's weight for the tensors of another layout: four of them at most. */
 typedef struct layout {
     const char *config; /* quantization_config */
@@ -119,6 +132,7 @@ int main(void)
         cmocka_unit_test(rewriting_weights_survives_any_failed_allocation),
         cmocka_unit_test(opening_a_model_survives_any_failed_allocation),
         cmocka_unit_test(opening_any_kind_of_family_survives_any_failed_allocation),
+        cmocka_unit_test(opening_an_encoder_survives_any_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,13 @@
-/* compute/cpu/team.h - a fork-join team: one function, run by all threads at once, then done.
+/* compute/cpu/team.h - a fork-join team: one function, its shares dealt over threads, then done.
  *
- *   owner    run: publish task, bump generation -> own share -> wait for the others
- *   worker   spin on generation, then sleep -> share -> count down -> again
+ *   owner    run: publish shares, wake who sleeps -> own shares -> those nobody has begun -> wait
+ *   worker   spin on its lane, then sleep -> own shares -> others' -> say how many -> again
  *
  * A decode step forks more than a hundred times, a few microseconds apart, so workers spin for a short
- * while before they sleep; between steps they sleep and cost nothing. The function is given its index
- * and the team's size and cuts its work by them; results must not depend on either.
+ * while before they sleep; between steps they sleep and cost nothing. A share belongs to a thread until
+ * another has nothing left to do: a thread that sleeps, or whose core another process has taken, holds
+ * up only what it has begun. The function is given a share's index and their number and cuts its work by
+ * them; results must not depend on either, and no share may wait for another.
  *
  * Thread: one owner calls run; never from inside a task.  Memory: one allocation per team and what
  * threads take, all in _new. */
@@ -17,8 +19,9 @@
 
 typedef struct krs_cpu_team krs_cpu_team;
 
-/* index: 0 .. n_threads - 1; 0 is the owner's own thread. */
-typedef void (*krs_cpu_task)(void *arg, uint32_t index, uint32_t n_threads);
+/* index: 0 .. n_shares - 1, each run once by some thread of the team; what lies in memory per index is
+ * therefore touched by one thread at a time. */
+typedef void (*krs_cpu_task)(void *arg, uint32_t index, uint32_t n_shares);
 
 /* n_threads: 1 .. KRS_BACKEND_MAX_THREADS, the owner counted.
  * Errors: KRS_ENOMEM, KRS_EAGAIN (the system has no more threads). */
@@ -28,16 +31,20 @@ void krs_cpu_team_free(krs_cpu_team *team);
 
 uint32_t krs_cpu_team_n_threads(const krs_cpu_team *team);
 
-/* Run task on every thread and return when all have. */
+/* Run task in one share per thread and return when all are done. */
 void krs_cpu_team_run(krs_cpu_team *team, krs_cpu_task task, void *arg);
 
-/* The share of thread `index` of n items, in steps of `grain` items: [*begin, *end), maybe empty. */
-static inline void krs_cpu_team_share(int64_t n, int64_t grain, uint32_t index, uint32_t n_threads,
+/* The same in n_shares shares, at least one: several per thread even out what threads of unequal speed
+ * get done, and each costs its claim, some tens of nanoseconds. */
+void krs_cpu_team_run_shares(krs_cpu_team *team, uint32_t n_shares, krs_cpu_task task, void *arg);
+
+/* The part of share `index` in n items, in steps of `grain` items: [*begin, *end), maybe empty. */
+static inline void krs_cpu_team_share(int64_t n, int64_t grain, uint32_t index, uint32_t n_shares,
                                       int64_t *begin, int64_t *end)
 {
     const int64_t n_grains = (n + grain - 1) / grain;
-    const int64_t first = n_grains * index / n_threads * grain;
-    const int64_t last = n_grains * (index + 1) / n_threads * grain;
+    const int64_t first = n_grains * index / n_shares * grain;
+    const int64_t last = n_grains * (index + 1) / n_shares * grain;
     *begin = first < n ? first : n;
     *end = last < n ? last : n;
 }

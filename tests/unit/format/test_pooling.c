@@ -151,6 +151,7 @@ static void modules_that_lie_are_refused(void **state)
         "[1]",
         "[{\"path\": 1, " TYPE "Pooling\"}]",
         "[{\"path\": \"../elsewhere\", " TYPE "Pooling\"}]",
+        "[{\"path\": \"1_Pooling\\u0000\", " TYPE "Pooling\"}]",
         "[{\"path\": \"/etc\", " TYPE "Pooling\"}]",
         "[{\"path\": \"a/b\", " TYPE "Pooling\"}]",
         "[{\"path\": \"\", " TYPE "Pooling\"}]",

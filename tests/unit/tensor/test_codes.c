@@ -148,12 +148,30 @@ static void past_the_end_is_zeros(const krs_matrix *m, const krs_codes *codes)
     }
 }
 
+/* doc: a run is its blocks, whatever its length, also past the row's end. */
+static void runs_are_their_blocks(const krs_matrix *m)
+{
+    static uint8_t run[2 * MAX_COLUMNS];
+    const int64_t n_blocks = (m->n_in + KRS_CODES_BLOCK - 1) / KRS_CODES_BLOCK;
+    const int64_t first = next() % n_blocks;
+    const int64_t n = 1 + next() % (n_blocks + 2);
+    memset(run, 0xEE, sizeof(run));
+    krs_codes_read_run(m, N_ROWS - 1, first, n, run);
+    for (int64_t b = 0; b < n; b++) {
+        uint8_t one[KRS_CODES_BLOCK];
+        krs_codes_read(m, N_ROWS - 1, first + b, one);
+        assert_memory_equal(one, run + b * KRS_CODES_BLOCK, sizeof(one));
+    }
+    assert_int_equal(run[n * KRS_CODES_BLOCK], 0xEE);
+}
+
 static void matrix_is_its_codes(const krs_matrix *m, const krs_codes *codes)
 {
     for (int64_t row = 0; row < N_ROWS; row++) {
         row_is_its_codes(m, codes, row);
     }
     past_the_end_is_zeros(m, codes);
+    runs_are_their_blocks(m);
 }
 
 static void random_bytes(unsigned char *out, size_t n)
