@@ -5,17 +5,22 @@
  * kills us. Every function answers with the tightest bound it can find and falls back to the machine's.
  *
  * Thread: any.  Memory: none.
- * Source: Linux cgroup-v1 (cpu, memory controllers) and cgroup-v2 documentation; proc(5). */
+ * Source: proc(5), sched_getaffinity(2); the kernel's admin-guide/cputopology. */
 #pragma once
 
-#include "base/status.h"
-
-#include <stddef.h>
 #include <stdint.h>
 
-/* CPUs this process may keep busy at once, at least 1: the affinity mask, cut by the cgroup's quota
- * rounded up (2.5 CPUs are 3 threads: two and a half would idle one core). */
+#define KRS_OS_MAX_CPUS 8192u /* Linux builds go to this many */
+
+/* CPUs this process may keep busy at once, at least 1: the affinity mask, cut by the cgroup's quota (see
+ * cgroup.h for how a fraction counts). */
 uint32_t krs_os_cpu_count(void);
+
+/* The CPUs that are worth a computing thread each, into out[max], ascending; returns how many, at least 1
+ * (max >= 1): one of each physical core in the affinity mask, the lowest, and no more than the cgroup's
+ * quota. Two threads of one core share its vector units, so the second computes little and takes the
+ * place where the threads that serve connections could run. */
+uint32_t krs_os_core_cpus(uint32_t *out, uint32_t max);
 
 /* Bytes of memory this process may use: the machine's, cut by the cgroup's limit. 0 when unknown. */
 uint64_t krs_os_memory_bytes(void);
@@ -29,18 +34,14 @@ uint64_t krs_os_virtual_bytes(void);
 /* The memory the system could give without swapping, cut by what the cgroup has left. 0 when unknown. */
 uint64_t krs_os_memory_free_bytes(void);
 
-/* The parsers behind it, for their tests. text: NUL-terminated contents of the file. */
+/* The parts, for tests. */
 
-/* cgroup v2 cpu.max "quota period" or "max period" to CPUs, rounded up; 0: no limit. */
-uint32_t krs_os_cgroup_cpus_v2(const char *text);
+/* The affinity mask's CPUs, ascending, into out[max]; returns how many. */
+uint32_t krs_os_allowed_cpus(uint32_t *out, uint32_t max);
 
-/* cgroup v1 cpu.cfs_quota_us and cpu.cfs_period_us to CPUs, rounded up; 0: no limit. */
-uint32_t krs_os_cgroup_cpus_v1(const char *quota, const char *period);
+/* Keep of cpus[n], ascending, the first of each physical core, in place; returns how many. root: "" for the
+ * system, a folder with sys/ in it for tests. A CPU whose topology cannot be read is a core of its own. */
+uint32_t krs_os_cores_among(const char *root, uint32_t *cpus, uint32_t n);
 
-/* memory.max or memory.limit_in_bytes to bytes; UINT64_MAX: no limit. */
-uint64_t krs_os_cgroup_bytes(const char *text);
-
-/* The path of this process in a hierarchy, from /proc/self/cgroup. controller: "cpu", "memory", or ""
- * for v2. Errors: KRS_ENOENT (not listed), KRS_ETOOLARGE. */
-KRS_MUST_USE krs_status krs_os_cgroup_path(const char *proc_self_cgroup, const char *controller,
-                                           char *out, size_t max_bytes);
+/* The first CPU of a list as sysfs writes them ("0-3,8", "0,32"), UINT32_MAX when it is none. */
+uint32_t krs_os_cpu_list_first(const char *text);

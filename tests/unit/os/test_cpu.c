@@ -1,64 +1,94 @@
-/* os/cpu: the parsers on the texts that kernels write, and the answers within what must hold. */
+/* os/cpu: cores found in a topology that is made here, and the answers of this machine within what must
+ * hold. */
 #define _POSIX_C_SOURCE 200809L
 #include "os/cpu.h"
 #include "support/cmocka.h"
+#include "support/fake_root.h"
 
-#include <string.h>
 #include <unistd.h>
 
-static void quota_v2_rounds_up_and_max_is_no_limit(void **state)
+static void make_topology(const fake_root *root, uint32_t cpu, const char *siblings)
 {
-    (void)state;
-    assert_int_equal(krs_os_cgroup_cpus_v2("max 100000\n"), 0);
-    assert_int_equal(krs_os_cgroup_cpus_v2("200000 100000\n"), 2);
-    assert_int_equal(krs_os_cgroup_cpus_v2("250000 100000\n"), 3);
-    assert_int_equal(krs_os_cgroup_cpus_v2("50000 100000\n"), 1);
-    assert_int_equal(krs_os_cgroup_cpus_v2(""), 0);
-    assert_int_equal(krs_os_cgroup_cpus_v2("200000"), 0); /* no period: unreadable, no limit */
-    assert_int_equal(krs_os_cgroup_cpus_v2("-5 100000"), 0);
+    char path[96];
+    (void)snprintf(path, sizeof(path),
+                   "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", cpu);
+    fake_root_write(root, path, siblings);
 }
 
-static void quota_v1_minus_one_is_no_limit(void **state)
+static void one_cpu_of_each_core_is_kept_the_lowest_allowed(void **state)
 {
-    (void)state;
-    assert_int_equal(krs_os_cgroup_cpus_v1("-1\n", "100000\n"), 0);
-    assert_int_equal(krs_os_cgroup_cpus_v1("150000\n", "100000\n"), 2);
-    assert_int_equal(krs_os_cgroup_cpus_v1("150000\n", "0\n"), 0);
-    assert_int_equal(krs_os_cgroup_cpus_v1("9223372036854775807", "1"), 8192);
+    const fake_root *root = *state;
+    for (uint32_t i = 0; i < 8; i++) { /* 4 cores of 2 threads, numbered as most machines do */
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%u,%u\n", i % 4, i % 4 + 4);
+        make_topology(root, i, text);
+    }
+    uint32_t all[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    assert_int_equal(krs_os_cores_among(root->path, all, 8), 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(all[i], i);
+    }
+    uint32_t some[] = {2, 4, 6, 7}; /* the mask holds only the second thread of cores 0 and 3 */
+    assert_int_equal(krs_os_cores_among(root->path, some, 4), 3);
+    assert_int_equal(some[0], 2);
+    assert_int_equal(some[1], 4);
+    assert_int_equal(some[2], 7);
 }
 
-static void memory_limit_reads_both_spellings_of_none(void **state)
+static void cores_numbered_in_pairs_are_found_too(void **state)
 {
-    (void)state;
-    assert_true(krs_os_cgroup_bytes("max\n") == UINT64_MAX);
-    assert_true(krs_os_cgroup_bytes("9223372036854771712\n") == UINT64_MAX);
-    assert_true(krs_os_cgroup_bytes("") == UINT64_MAX);
-    assert_true(krs_os_cgroup_bytes("536870912\n") == 536870912u);
+    const fake_root *root = *state;
+    for (uint32_t i = 0; i < 6; i++) {
+        make_topology(root, i, i < 2 ? "0-1\n" : i < 4 ? "2-3\n" : "4-5\n");
+    }
+    uint32_t cpus[] = {0, 1, 2, 3, 4, 5};
+    assert_int_equal(krs_os_cores_among(root->path, cpus, 6), 3);
+    assert_int_equal(cpus[1], 2);
+    assert_int_equal(cpus[2], 4);
 }
 
-static void cgroup_path_finds_the_controllers_line(void **state)
+static void a_topology_that_makes_no_sense_hides_no_cpu(void **state)
+{
+    const fake_root *root = *state;
+    static const char *const texts[] = {
+        "", "\n", "x", "-1\n", " 0\n", "0x0\n", "7\n", "9999\n", "99999999999999999999\n"};
+    enum { N = sizeof(texts) / sizeof(texts[0]) };
+    uint32_t cpus[N + 1];
+    for (uint32_t i = 0; i < N; i++) {
+        cpus[i] = i;
+        if (i != 6) { /* "7": a list that begins above its own CPU, at CPU 5 */
+            make_topology(root, i, texts[i]);
+        }
+    }
+    make_topology(root, 5, texts[6]);
+    cpus[N] = 4000; /* no such file */
+    assert_int_equal(krs_os_cores_among(root->path, cpus, N + 1), N + 1);
+}
+
+static void the_first_of_a_cpu_list_is_read_or_refused(void **state)
 {
     (void)state;
-    const char *v1 = "12:memory:/a/m\n5:cpu,cpuacct:/a/c\n1:name=systemd:/s\n0::/u\n";
-    char path[16];
-    assert_int_equal(krs_os_cgroup_path(v1, "cpu", path, sizeof(path)), KRS_OK);
-    assert_string_equal(path, "/a/c");
-    assert_int_equal(krs_os_cgroup_path(v1, "cpuacct", path, sizeof(path)), KRS_OK);
-    assert_string_equal(path, "/a/c");
-    assert_int_equal(krs_os_cgroup_path(v1, "memory", path, sizeof(path)), KRS_OK);
-    assert_string_equal(path, "/a/m");
-    assert_int_equal(krs_os_cgroup_path(v1, "", path, sizeof(path)), KRS_OK);
-    assert_string_equal(path, "/u");
-    assert_int_equal(krs_os_cgroup_path(v1, "pids", path, sizeof(path)), KRS_ENOENT);
-    assert_int_equal(krs_os_cgroup_path("0::/0123456789abcdef", "", path, sizeof(path)),
-                     KRS_ETOOLARGE);
-    assert_int_equal(krs_os_cgroup_path("garbage", "", path, sizeof(path)), KRS_ENOENT);
+    assert_int_equal(krs_os_cpu_list_first("0-3,8\n"), 0);
+    assert_int_equal(krs_os_cpu_list_first("17\n"), 17);
+    assert_int_equal(krs_os_cpu_list_first("3,35"), 3);
+    assert_int_equal(krs_os_cpu_list_first("8191"), 8191);
+    assert_int_equal(krs_os_cpu_list_first("8192"), UINT32_MAX);
+    assert_int_equal(krs_os_cpu_list_first("3;4"), UINT32_MAX);
+    assert_int_equal(krs_os_cpu_list_first(""), UINT32_MAX);
+    assert_int_equal(krs_os_cpu_list_first("+3"), UINT32_MAX);
 }
 
 static void this_machine_answers_within_bounds(void **state)
 {
     (void)state;
     assert_in_range(krs_os_cpu_count(), 1, (unsigned long)sysconf(_SC_NPROCESSORS_CONF));
+    uint32_t cpus[KRS_OS_MAX_CPUS];
+    uint32_t one;
+    const uint32_t n_allowed = krs_os_allowed_cpus(cpus, KRS_OS_MAX_CPUS);
+    assert_in_range(krs_os_cpu_count(), 1, n_allowed);
+    assert_in_range(krs_os_core_cpus(cpus, KRS_OS_MAX_CPUS), 1, krs_os_cpu_count());
+    assert_int_equal(krs_os_core_cpus(&one, 1), 1);
+    assert_int_equal(one, cpus[0]);
     assert_true(krs_os_memory_bytes() > (64u << 20));
     assert_true(krs_os_resident_bytes() > 100000);
     assert_true(krs_os_resident_bytes() < krs_os_memory_bytes());
@@ -69,10 +99,10 @@ static void this_machine_answers_within_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quota_v2_rounds_up_and_max_is_no_limit),
-        cmocka_unit_test(quota_v1_minus_one_is_no_limit),
-        cmocka_unit_test(memory_limit_reads_both_spellings_of_none),
-        cmocka_unit_test(cgroup_path_finds_the_controllers_line),
+        fake_root_test(one_cpu_of_each_core_is_kept_the_lowest_allowed),
+        fake_root_test(cores_numbered_in_pairs_are_found_too),
+        fake_root_test(a_topology_that_makes_no_sense_hides_no_cpu),
+        cmocka_unit_test(the_first_of_a_cpu_list_is_read_or_refused),
         cmocka_unit_test(this_machine_answers_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
