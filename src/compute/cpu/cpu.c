@@ -22,11 +22,16 @@ static krs_slot written_slot(const krs_op *op)
     return op->kind == KRS_OP_ROPE ? op->in : op->out;
 }
 
+static void linear_alone(krs_cpu_exec *exec, const krs_op *op)
+{
+    (void)krs_cpu_linear_ops(exec, op, 1);
+}
+
 /* NULL: this backend does not have it. */
 static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op) = {
     [KRS_OP_EMBED] = krs_cpu_embed,
     [KRS_OP_RMS_NORM] = krs_cpu_norm_op,
-    [KRS_OP_LINEAR] = krs_cpu_linear_op,
+    [KRS_OP_LINEAR] = linear_alone,
     [KRS_OP_ROPE] = krs_cpu_rope,
     [KRS_OP_KV_WRITE] = krs_cpu_kv_write,
     [KRS_OP_ATTENTION] = krs_cpu_attention_op,
@@ -43,20 +48,33 @@ static void (*const ops[KRS_OP_KIND_COUNT])(krs_cpu_exec *exec, const krs_op *op
     [KRS_OP_ADD_POSITION] = krs_cpu_add_position,
     [KRS_OP_ADD_VECTOR] = krs_cpu_add_vector,
     [KRS_OP_COPY] = krs_cpu_copy,
-    [KRS_OP_HEAD_LINEAR] = krs_cpu_linear_op,
+    [KRS_OP_HEAD_LINEAR] = linear_alone,
     [KRS_OP_ATTEND_ROWS] = krs_cpu_attend_rows,
 };
+
+/* ops[0], or all that can run at once with it; returns how many. */
+static uint32_t run_next(krs_cpu_exec *exec, const krs_op *next, uint32_t n_left)
+{
+    if (next->kind == KRS_OP_LINEAR || next->kind == KRS_OP_HEAD_LINEAR) {
+        return krs_cpu_linear_ops(exec, next, n_left);
+    }
+    ops[next->kind](exec, next);
+    return 1;
+}
 
 static void run(krs_host_exec *host)
 {
     krs_cpu_exec *exec = (krs_cpu_exec *)host;
+    const krs_program *program = host->program;
     exec->has_packed = false;
     krs_cpu_fill_ropes(exec);
-    for (uint32_t i = 0; i < host->program->n_ops; i++) {
-        const krs_op *op = &host->program->ops[i];
-        ops[op->kind](exec, op);
-        if (op->kind != KRS_OP_KV_WRITE && written_slot(op) == exec->packed_slot) {
-            exec->has_packed = false;
+    for (uint32_t i = 0; i < program->n_ops;) {
+        const uint32_t end = i + run_next(exec, &program->ops[i], program->n_ops - i);
+        for (; i < end; i++) {
+            const krs_op *op = &program->ops[i];
+            if (op->kind != KRS_OP_KV_WRITE && written_slot(op) == exec->packed_slot) {
+                exec->has_packed = false;
+            }
         }
     }
 }

@@ -21,6 +21,7 @@
 #define KRS_CPU_FORK_ELEMENTS        65536
 #define KRS_CPU_PRODUCTS_PER_ELEMENT 16 /* multiply-adds that cost what one such element does */
 #define KRS_CPU_ROWS_BLOCK_BYTES     (256 * 1024) /* packed rows kept in the L2 cache by a linear op */
+#define KRS_CPU_LINEARS_AT_ONCE      4            /* of one fork: q, k and v; gate and up */
 #define KRS_CPU_WIDENED_OUTS                                                                       \
     12 /* outputs widened at once: whole f32 tiles everywhere, 192 KiB at 4096 columns */
 
@@ -74,11 +75,14 @@ void krs_cpu_fork(const krs_cpu_exec *exec, int64_t n_elements, krs_cpu_task tas
 /* Fill the rope tables for the rows of the step. */
 void krs_cpu_fill_ropes(krs_cpu_exec *exec);
 
+/* LINEAR and HEAD_LINEAR: ops[0], and those of the next that can run beside it; returns how many, from 1 to
+ * n_ops. */
+uint32_t krs_cpu_linear_ops(krs_cpu_exec *exec, const krs_op *ops, uint32_t n_ops);
+
 /* One op of program.h each, over all rows of the current step. */
 void krs_cpu_embed(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_take_rows(krs_cpu_exec *exec, const krs_op *op);
-void krs_cpu_norm_op(krs_cpu_exec *exec, const krs_op *op);   /* RMS_NORM, LAYER_NORM */
-void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op); /* LINEAR, HEAD_LINEAR */
+void krs_cpu_norm_op(krs_cpu_exec *exec, const krs_op *op); /* RMS_NORM, LAYER_NORM */
 void krs_cpu_rope(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_kv_write(krs_cpu_exec *exec, const krs_op *op);
 void krs_cpu_attention_op(krs_cpu_exec *exec, const krs_op *op);

@@ -4,7 +4,7 @@
  * only the rows of that head. LINEAR has one head.
  *
  * Packing rounds and reorders x the way the kernel wants it. Ops in a row that read the same slot with
- * the same packing (q, k and v; gate and up) share one packing. */
+ * the same packing (q, k and v; gate and up) share one packing, and run as one. */
 #include "compute/cpu/product.h"
 
 typedef struct pack_task {
@@ -70,45 +70,99 @@ static void linear_outs(const linear_task *t, int64_t begin, int64_t end, uint32
     }
 }
 
-static void linear_share(void *arg, uint32_t index, uint32_t n_threads)
+/* Neighbours that read the same rows: one fork for all, and a thread goes from its share of one to its
+ * share of the next without waiting. */
+typedef struct linear_run {
+    linear_task tasks[KRS_CPU_LINEARS_AT_ONCE];
+    int32_t n;
+} linear_run;
+
+static void run_share(void *arg, uint32_t index, uint32_t n_threads)
 {
-    const linear_task *t = arg;
-    int64_t begin;
-    int64_t end;
-    krs_cpu_team_share(t->product.n_outs, KRS_CPU_OUTS_GRAIN, index, n_threads, &begin, &end);
-    linear_outs(t, begin, end, index);
+    const linear_run *run = arg;
+    for (int32_t i = 0; i < run->n; i++) {
+        const linear_task *t = &run->tasks[i];
+        int64_t begin;
+        int64_t end;
+        krs_cpu_team_share(t->product.n_outs, KRS_CPU_OUTS_GRAIN, index, n_threads, &begin, &end);
+        linear_outs(t, begin, end, index);
+    }
 }
 
-/* LINEAR and HEAD_LINEAR. */
-void krs_cpu_linear_op(krs_cpu_exec *exec, const krs_op *op)
+static int64_t n_heads_of(const krs_op *op)
+{
+    return op->kind == KRS_OP_HEAD_LINEAR ? op->head_linear.n_heads : 1;
+}
+
+static const krs_cpu_kernels *kernels_of(const krs_cpu_exec *exec, const krs_op *op)
+{
+    return op->is_exact ? exec->exact : exec->kernels;
+}
+
+static krs_cpu_row_form form_of(const krs_cpu_exec *exec, const krs_op *op)
+{
+    return krs_cpu_row_form_of(kernels_of(exec, op), &exec->host.program->matrices[op->matrix],
+                               &exec->tiles[op->matrix]);
+}
+
+static linear_task task_of(const krs_cpu_exec *exec, const krs_op *op, const krs_cpu_row_form *form,
+                           int64_t n_rows)
 {
     const krs_matrix *matrix = &exec->host.program->matrices[op->matrix];
-    const int64_t n_rows = krs_host_n_rows(&exec->host, op->in);
-    const int64_t n_heads = op->kind == KRS_OP_HEAD_LINEAR ? op->head_linear.n_heads : 1;
-    if (n_rows == 0) {
-        return;
-    }
-    const krs_cpu_kernels *kernels = op->is_exact ? exec->exact : exec->kernels;
-    const krs_tiles *tiles = &exec->tiles[op->matrix];
-    const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix, tiles);
-    pack_rows(exec, &(pack_task){exec, &form, op->in, n_rows * n_heads});
+    const bool has_bias = op->kind == KRS_OP_LINEAR && op->bias != KRS_NO_MATRIX;
+    const krs_cpu_weights weights = {matrix, &exec->tiles[op->matrix],
+                                     has_bias ? exec->vectors[op->bias] : NULL};
     const krs_cpu_product_rows rows = {
         .x = exec->packed,
         .sums = exec->packed_sums,
         .n = n_rows,
-        .n_between = n_heads - 1,
+        .n_between = n_heads_of(op) - 1,
         .out = exec->host.slots[op->out],
         .out_stride = matrix->n_out,
     };
-    const bool has_bias = op->kind == KRS_OP_LINEAR && op->bias != KRS_NO_MATRIX;
-    const krs_cpu_weights weights = {matrix, tiles, has_bias ? exec->vectors[op->bias] : NULL};
-    linear_task task = {
+    return (linear_task){
         .exec = exec,
-        .product = krs_cpu_product_of(kernels, &weights, &rows),
-        .n_head_outs = matrix->n_out / n_heads,
-        .head_bytes = form.row_bytes,
-        .head_sums = form.row_sums,
+        .product = krs_cpu_product_of(kernels_of(exec, op), &weights, &rows),
+        .n_head_outs = matrix->n_out / n_heads_of(op),
+        .head_bytes = form->row_bytes,
+        .head_sums = form->row_sums,
     };
-    const int64_t n_products = n_rows * matrix->n_out * matrix->n_in;
-    krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, linear_share, &task);
+}
+
+/* Does op read the rows that the n ops before it read, packed alike, and write none of their slots? */
+static bool is_beside(const krs_cpu_exec *exec, const krs_op *ops, int32_t n,
+                      const krs_cpu_row_form *packed)
+{
+    const krs_op *op = &ops[n];
+    if (op->kind != ops[0].kind || op->in != ops[0].in || n_heads_of(op) != n_heads_of(ops)) {
+        return false;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        if (ops[i].out == op->out || ops[i].out == op->in) {
+            return false;
+        }
+    }
+    const krs_cpu_row_form form = form_of(exec, op);
+    return krs_cpu_row_form_is(&form, packed);
+}
+
+uint32_t krs_cpu_linear_ops(krs_cpu_exec *exec, const krs_op *ops, uint32_t n_ops)
+{
+    const int64_t n_rows = krs_host_n_rows(&exec->host, ops[0].in);
+    const krs_cpu_row_form form = form_of(exec, &ops[0]);
+    linear_run run = {.n = 0};
+    int64_t n_products = 0;
+    if (n_rows == 0) {
+        return 1;
+    }
+    pack_rows(exec, &(pack_task){exec, &form, ops[0].in, n_rows * n_heads_of(&ops[0])});
+    do {
+        const linear_task *task = &run.tasks[run.n];
+        run.tasks[run.n] = task_of(exec, &ops[run.n], &form, n_rows);
+        n_products += n_rows * task->product.n_outs * form.n_in;
+        run.n++;
+    } while (run.n < KRS_CPU_LINEARS_AT_ONCE && (uint32_t)run.n < n_ops &&
+             is_beside(exec, ops, run.n, &form));
+    krs_cpu_fork(exec, n_products / KRS_CPU_PRODUCTS_PER_ELEMENT, run_share, &run);
+    return (uint32_t)run.n;
 }
