@@ -203,12 +203,6 @@ __attribute__((noinline)) static void scales_f32(const krs_codes *codes, tile_at
     next_scales(KRS_CODE_SCALE_F32, 4 * KRS_TILE_OUTS, codes, at, out);
 }
 
-__attribute__((noinline)) static void scales_bf16(const krs_codes *codes, tile_at *at,
-                                                  tile_scales *out)
-{
-    next_scales(KRS_CODE_SCALE_BF16, 2 * KRS_TILE_OUTS, codes, at, out);
-}
-
 __attribute__((noinline)) static void scales_f16(const krs_codes *codes, tile_at *at,
                                                  tile_scales *out)
 {
@@ -234,7 +228,7 @@ KRS_CPU_INLINE void scales_of_group(const krs_codes *codes, tile_at *at, tile_sc
 {
     switch (codes->scale) {
     case KRS_CODE_SCALE_BF16:
-        scales_bf16(codes, at, out);
+        next_scales(KRS_CODE_SCALE_BF16, 2 * KRS_TILE_OUTS, codes, at, out);
         break;
     case KRS_CODE_SCALE_F16:
         scales_f16(codes, at, out);
