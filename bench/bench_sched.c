@@ -418,7 +418,7 @@ static uint32_t timed_step(house *h, uint64_t *ns)
     krs_sched_plan(h->sched, 1, &plan);
     for (uint32_t i = 0; i < plan.n_items; i++) {
         if (plan.items[i].is_last_known) {
-            krs_sched_append(h->sched, plan.items[i].seq);
+            krs_sched_append(h->sched, plan.items[i].seq, 1);
         }
     }
     *ns = krs_os_now_ns() - start_ns;

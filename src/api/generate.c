@@ -122,6 +122,15 @@ static krs_status check_stopping(const krs_stopping *s, krs_error *err)
     return status;
 }
 
+static krs_status check_speculation(const krs_speculation *s, krs_error *err)
+{
+    const krs_status status =
+        check_count("speculation.mode", (int64_t)s->mode, 0, KRS_SPECULATION_COUNT - 1, err);
+    return status == KRS_OK
+               ? check_count("speculation.max_tokens", s->max_tokens, 0, KRS_MAX_SPECULATION, err)
+               : status;
+}
+
 static krs_status check_chat(const json_t *chat, krs_error *err)
 {
     const json_t *messages = json_object_get(chat, "messages");
@@ -195,7 +204,10 @@ krs_status krs_request_check(const krs_request *request, krs_error *err)
     if (status == KRS_OK) {
         status = check_sampling(&request->sampling, err);
     }
-    return status == KRS_OK ? check_stopping(&request->stopping, err) : status;
+    if (status == KRS_OK) {
+        status = check_stopping(&request->stopping, err);
+    }
+    return status == KRS_OK ? check_speculation(&request->speculation, err) : status;
 }
 
 const char *krs_request_prompt_field(const krs_request *request)
@@ -219,6 +231,13 @@ const char *krs_finish_name(krs_finish finish)
                                                         "error"};
     const unsigned i = (unsigned)finish;
     return names[i < KRS_FINISH_COUNT ? i : KRS_FINISH_ERROR];
+}
+
+const char *krs_speculation_name(krs_speculation_mode mode)
+{
+    static const char *const names[KRS_SPECULATION_COUNT] = {"model", "off", "ngram", "draft"};
+    const unsigned i = (unsigned)mode;
+    return i < KRS_SPECULATION_COUNT ? names[i] : "unknown";
 }
 
 const char *krs_cache_end_name(krs_cache_end end)

@@ -26,6 +26,7 @@
 #define KRS_MAX_NEW_TOKENS         (1u << 20) /* of one answer; the context ends it sooner */
 #define KRS_MODEL_ID_BYTES         256
 #define KRS_CORRELATION_ID_BYTES   64 /* with the NUL; X-Request-Id is cut to it */
+#define KRS_MAX_SPECULATION        15 /* tokens proposed at a time: with the row before them, 16 rows */
 #define KRS_CREDIT_UNLIMITED       UINT32_MAX
 #define KRS_MAX_TENANTS            4096 /* tenant numbers are below it */
 
@@ -65,6 +66,24 @@ typedef struct krs_stopping {
     const uint32_t *stop_ids; /* [n_stop_ids], beside the model's own */
     uint32_t n_stop_ids;
 } krs_stopping;
+
+/* Who proposes tokens that the model then checks, several in one step. The answer is the same whoever does,
+ * byte for byte: only how soon it comes may differ. */
+typedef enum krs_speculation_mode {
+    KRS_SPECULATION_MODEL, /* as the model was loaded */
+    KRS_SPECULATION_OFF,
+    KRS_SPECULATION_NGRAM, /* what followed the same words earlier in prompt and answer */
+    KRS_SPECULATION_DRAFT, /* a small model of the same vocabulary */
+    KRS_SPECULATION_COUNT
+} krs_speculation_mode;
+
+/* "model", "off", "ngram", "draft". */
+const char *krs_speculation_name(krs_speculation_mode mode);
+
+typedef struct krs_speculation {
+    krs_speculation_mode mode;
+    uint32_t max_tokens; /* proposed at a time, at most KRS_MAX_SPECULATION; 0: as many as pay */
+} krs_speculation;
 
 typedef enum krs_prompt_kind {
     KRS_PROMPT_TEXT, /* text, tokenised with special tokens as the model's post-processor adds them */
@@ -118,6 +137,7 @@ typedef struct krs_request {
     krs_prompt prompt;
     krs_sampling sampling;
     krs_stopping stopping;
+    krs_speculation speculation;
     krs_priority priority;
     uint64_t deadline_ns;   /* krs_os_now_ns time; UINT64_MAX: none */
     uint32_t tenant;        /* who asks, below KRS_MAX_TENANTS; 0: nobody in particular */
@@ -184,6 +204,8 @@ typedef struct krs_usage {
     krs_cache_end cache_end;  /* why not more */
     uint32_t n_preempted;     /* times it lost its KV and was computed anew */
     uint32_t n_answer_tokens;
+    uint32_t n_accepted;     /* of them, proposed by speculation and confirmed */
+    uint32_t n_rejected;     /* proposed and computed for nothing */
     uint32_t stop;           /* which stop string ended it, from 1; 0: none did */
     uint64_t queued_ns;      /* until the first step that ran a row of it */
     uint64_t first_token_ns; /* from submission */

@@ -2,7 +2,9 @@
  * tokens to text and ends.
  *
  * All tokens are chosen first and then told to their streams, so that the time choosing takes is known
- * for two looks at the clock. A stream fails alone when its own row has no token to choose from.
+ * for two looks at the clock. A stream fails alone when its own row has no token to choose from. One that
+ * speculates may be given several tokens: it says them one by one, as if each had come in its own step, and
+ * what comes after its end is dropped.
  *
  * Thread: engine thread.  Memory: none. */
 #include "base/check.h"
@@ -47,53 +49,86 @@ static bool has_logits(const krs_sched_item *item)
     return item->n_wanted > 0 && ((const krs_stream *)item->seq)->embedding.n == 0;
 }
 
-/* Choose a token for each row of logits, into the streams. */
+/* Choose tokens from the rows of logits, into the streams. */
 static void pick_all(krs_engine *engine, const krs_sched_step *plan, const krs_step_result *result)
 {
     const uint64_t begin_ns = krs_os_now_ns();
-    const float *logits = result->logits;
     uint32_t n = 0;
     for (uint32_t i = 0; i < plan->n_items; i++) {
-        if (has_logits(&plan->items[i])) {
-            krs_stream *stream = (krs_stream *)plan->items[i].seq;
-            const krs_sample_input input = krs_stream_sample_input(stream, logits);
-            stream->picked = krs_sampler_pick(engine->sampler, &input, &stream->sample);
-            logits += engine->info.vocab;
-            n++;
+        const krs_sched_item *item = &plan->items[i];
+        if (has_logits(item)) {
+            krs_stream *stream = (krs_stream *)item->seq;
+            const float *logits = result->logits + (size_t)n * engine->info.vocab;
+            krs_stream_pick(stream, engine->sampler, logits, engine->info.vocab, item->n_draft);
+            engine->round.n_tokens += stream->n_picked;
+            n += item->n_wanted;
         }
     }
     KRS_CHECK(n == result->n_logit_rows);
-    engine->round.n_tokens = n;
     engine->round.sampling_ns = krs_os_now_ns() - begin_ns;
 }
 
-static void observe_token(krs_engine *engine, krs_stream *stream, uint64_t now_ns)
+/* n tokens came together: their reader waited for each as long as for all of them, divided. */
+static void observe_tokens(krs_engine *engine, krs_stream *stream, uint32_t n, uint64_t now_ns)
 {
     if (stream->last_ns == 0) {
         krs_metrics_observe(engine->metrics, KRS_METRIC_ENGINE_FIRST_TOKEN,
                             now_ns - stream->opened_ns);
     } else {
-        krs_metrics_observe(engine->metrics, KRS_METRIC_ENGINE_TOKEN_GAP, now_ns - stream->last_ns);
+        for (uint32_t i = 0; i < n; i++) {
+            krs_metrics_observe(engine->metrics, KRS_METRIC_ENGINE_TOKEN_GAP,
+                                (now_ns - stream->last_ns) / n);
+        }
     }
     stream->last_ns = now_ns;
 }
 
-static void advance(krs_engine *engine, krs_stream *stream, uint64_t now_ns)
+/* Say what was chosen, up to the end of the answer. Returns how many tokens are shown. */
+static uint32_t say(krs_stream *stream, uint32_t *n_said, uint64_t now_ns)
 {
     uint32_t n_shown = 0;
-    if (stream->picked == KRS_OK) {
-        observe_token(engine, stream, now_ns);
-        n_shown = krs_stream_advance(stream, now_ns);
-    } else {
+    *n_said = 0;
+    while (*n_said < stream->n_picked && !stream->is_ended) {
+        n_shown += krs_stream_advance(stream, (*n_said)++, now_ns);
+    }
+    if (stream->picked != KRS_OK && !stream->is_ended) {
         krs_error error;
         (void)krs_fail(&error, stream->picked,
                        "sampling: no token has a finite logit at position %u", stream->n_tokens);
         krs_stream_end(stream, KRS_FINISH_ERROR, &error);
     }
+    return n_shown;
+}
+
+static void learn(krs_engine *engine, krs_stream *stream, uint32_t n_proposed, uint32_t n_accepted)
+{
+    static const krs_metric accepted[] = {
+        [KRS_SPECULATION_NGRAM] = KRS_METRIC_SPECULATION_NGRAM_ACCEPTED,
+        [KRS_SPECULATION_DRAFT] = KRS_METRIC_SPECULATION_DRAFT_ACCEPTED};
+    static const krs_metric rejected[] = {
+        [KRS_SPECULATION_NGRAM] = KRS_METRIC_SPECULATION_NGRAM_REJECTED,
+        [KRS_SPECULATION_DRAFT] = KRS_METRIC_SPECULATION_DRAFT_REJECTED};
+    krs_speculator_learn(&stream->speculator, n_proposed, n_accepted);
+    krs_metrics_add(engine->metrics, accepted[stream->speculator.mode], n_accepted);
+    krs_metrics_add(engine->metrics, rejected[stream->speculator.mode], n_proposed - n_accepted);
+}
+
+static void advance(krs_engine *engine, const krs_sched_item *item, uint64_t now_ns)
+{
+    krs_stream *stream = (krs_stream *)item->seq;
+    uint32_t n_said = 0;
+    const uint32_t n_shown = say(stream, &n_said, now_ns);
+    if (n_said > 0) {
+        observe_tokens(engine, stream, n_said, now_ns);
+        krs_sched_append(engine->sched, &stream->seq, n_said);
+    }
+    if (item->n_draft > 0) {
+        learn(engine, stream, item->n_draft, n_said > 0 ? n_said - 1 : 0);
+    }
     if (stream->is_ended) {
         krs_sched_finish(engine->sched, &stream->seq);
     } else {
-        krs_sched_append(engine->sched, &stream->seq);
+        krs_engine_speculate(engine, stream);
     }
     krs_engine_post(engine, stream, n_shown);
 }
@@ -101,12 +136,13 @@ static void advance(krs_engine *engine, krs_stream *stream, uint64_t now_ns)
 void krs_engine_advance(krs_engine *engine, const krs_sched_step *plan,
                         const krs_step_result *result)
 {
+    krs_engine_set_pace(engine, plan);
     pick_all(engine, plan, result);
     advance_embeddings(engine, plan, result);
     const uint64_t now_ns = krs_os_now_ns();
     for (uint32_t i = 0; i < plan->n_items; i++) {
         if (has_logits(&plan->items[i])) {
-            advance(engine, (krs_stream *)plan->items[i].seq, now_ns);
+            advance(engine, &plan->items[i], now_ns);
         }
     }
 }

@@ -34,7 +34,11 @@
 /* States of recurrent layers kept beside two for each sequence (its own, and one to go back to): for prompts
  * that come again. They are 10 to 80 MB each. */
 #define KRS_ENGINE_SPARE_STATES 8u
-#define KRS_ENGINE_MIN_CONTEXT  64u /* tokens; less holds no template */
+/* Rows of a step up to which proposed tokens get any (sched.h, rule 7): so many a step computes in little more
+ * time than one, for the weights are read once for all. In a larger one each costs its share of
+ * the arithmetic, which the other sequences could have had. */
+#define KRS_ENGINE_DRAFT_ROWS  16u
+#define KRS_ENGINE_MIN_CONTEXT 64u /* tokens; less holds no template */
 #define KRS_ENGINE_AUTO_KV_CONTEXTS                                                                \
     4u /* full contexts the cache holds when nobody says otherwise */
 /* Of one tokenize or detokenize: far above any context, and its answer stays below what a client takes. */
@@ -63,10 +67,13 @@ typedef struct krs_engine_options {
     uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
     uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
     bool has_no_prefix_cache;    /* every prompt is computed from its first token */
-    krs_metrics *metrics;        /* borrowed; NULL: nothing is counted */
-    const krs_log *log;          /* borrowed; NULL: silent */
-    krs_bus *bus;                /* borrowed, sealed; NULL: events go to the log alone */
-    const krs_alloc *alloc;      /* borrowed; NULL: the heap */
+    const char *draft_dir;       /* a draft model for speculation; NULL: none */
+    krs_speculation
+        speculation;        /* of requests that do not say; MODEL: DRAFT with a draft, else OFF */
+    krs_metrics *metrics;   /* borrowed; NULL: nothing is counted */
+    const krs_log *log;     /* borrowed; NULL: silent */
+    krs_bus *bus;           /* borrowed, sealed; NULL: events go to the log alone */
+    const krs_alloc *alloc; /* borrowed; NULL: the heap */
 } krs_engine_options;
 
 #define KRS_ENGINE_OPTIONS_INIT                                                                    \
@@ -78,6 +85,7 @@ typedef struct krs_engine_options {
 /* What an engine takes, planned before it is taken. */
 typedef struct krs_engine_plan {
     krs_exec_plan exec;
+    krs_exec_plan draft;   /* of the draft model; all 0 without one */
     uint64_t engine_bytes; /* sampler, step and stream tables */
     uint64_t
         process_bytes; /* resident already: tokenizer, template, libraries, the program itself */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "engine/control.h"
+#include "engine/draft.h"
 #include "engine/engine.h"
 #include "engine/stream.h"
 #include "format/config.h"
@@ -23,7 +24,7 @@
 typedef struct krs_step_room {
     uint32_t *tokens;       /* [max_step_tokens] */
     krs_step_seq *seqs;     /* [max_seqs] */
-    uint32_t *logit_rows;   /* [max_seqs] */
+    uint32_t *logit_rows;   /* [krs_engine_max_logit_rows] */
     uint32_t *hidden_rows;  /* [max_step_tokens] */
     krs_state_copy *copies; /* [2 * max_seqs] */
 } krs_step_room;
@@ -41,9 +42,12 @@ typedef struct krs_outbox {
 /* One round of the loop, for the metrics. */
 typedef struct krs_round {
     uint64_t begin_ns; /* after waiting */
+    uint64_t draft_ns;
     uint64_t device_ns;
     uint64_t sampling_ns;
-    uint32_t n_rows; /* 0: no step was run */
+    uint32_t n_rows;     /* 0: no step was run */
+    uint32_t n_drafting; /* sequences the draft model proposed to */
+    bool has_reclaimed;  /* of its blocks what could be had */
     uint32_t n_seqs;
     uint32_t n_tokens; /* chosen */
 } krs_round;
@@ -96,6 +100,11 @@ typedef struct krs_engine {
     uint32_t n_prep_threads;
     _Atomic uint32_t next_encoder; /* each prep thread takes one at its start */
     krs_os_thread *thread;
+
+    krs_draft *draft;            /* NULL: there is none */
+    krs_speculation speculation; /* of requests that do not say; never MODEL */
+    krs_pace_cost cost;          /* of the steps that could hold proposals */
+    krs_pace_step pace;          /* what a proposal is held against, by the newest step */
 
     krs_exec *exec;
     krs_kv_pool *pool;
@@ -157,11 +166,36 @@ void krs_engine_cancel(krs_engine *engine, krs_stream *stream);
 /* queue.c: n_tokens more; the first grant limits a stream that had no limit. */
 void krs_engine_grant(krs_engine *engine, krs_stream *stream, uint32_t n_tokens);
 
+/* speculate.c: the default of requests, and the draft model. The model and its tokenizer are loaded. */
+KRS_MUST_USE krs_status krs_engine_load_speculation(krs_engine *engine,
+                                                    const krs_engine_options *options,
+                                                    krs_error *err);
+/* speculate.c: a stream has new tokens and goes on: propose what may follow. */
+void krs_engine_speculate(krs_engine *engine, krs_stream *stream);
+/* speculate.c: what the step just run says about the price of a row. */
+void krs_engine_set_pace(krs_engine *engine, const krs_sched_step *plan);
+/* speculate.c: let the draft model write the tokens that the plan gave rows to. */
+KRS_MUST_USE krs_status krs_engine_draft(krs_engine *engine, const krs_sched_step *plan,
+                                         krs_error *err);
+
 /* publish.c: health and metrics of the round. */
 void krs_engine_publish(krs_engine *engine);
 /* publish.c: a stream's first row is about to run / a plan put n sequences back. */
 void krs_engine_tell_started(krs_engine *engine, const krs_stream *stream);
 void krs_engine_tell_preempted(krs_engine *engine, uint32_t n);
+
+/* Can its sequences go back behind a refused token? */
+static inline bool krs_engine_can_speculate(const krs_engine *engine)
+{
+    return engine->info.can_generate && krs_model_program(engine->model)->state_floats == 0;
+}
+
+/* Rows of a step whose logits may be wanted. */
+static inline uint32_t krs_engine_max_logit_rows(const krs_engine *engine)
+{
+    const uint32_t n = engine->limits.max_running;
+    return n > engine->limits.max_draft_rows ? n : engine->limits.max_draft_rows;
+}
 
 /* Tasks without steps there can be at a time. */
 static inline uint32_t krs_engine_max_texts(const krs_engine *engine)

@@ -16,6 +16,7 @@ static void end_all(krs_engine *engine, const krs_error *err)
             continue; /* has its end in the outbox of this round */
         }
         krs_sched_finish(engine->sched, &stream->seq);
+        krs_speculator_deinit(&stream->speculator);
         krs_stream_end(stream, KRS_FINISH_ERROR, err);
         krs_engine_post(engine, stream, 0);
     }
@@ -27,8 +28,9 @@ static krs_status reopen(krs_engine *engine, krs_error *err)
     krs_exec_free(engine->exec);
     engine->exec = NULL;
     krs_kv_pool_flush(engine->pool); /* blocks whose bytes are no more */
-    return krs_exec_new(engine->backend, krs_model_program(engine->model), &limits, &engine->exec,
-                        err);
+    const krs_status status = krs_exec_new(engine->backend, krs_model_program(engine->model),
+                                           &limits, &engine->exec, err);
+    return status == KRS_OK && engine->draft ? krs_draft_restart(engine->draft, err) : status;
 }
 
 static void tell_failed(const krs_engine *engine, const krs_error *err)

@@ -198,6 +198,7 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
     }
     if (status == KRS_OK) {
         describe(engine);
+        status = krs_engine_load_speculation(engine, options, err);
     }
     return status;
 }
@@ -217,8 +218,11 @@ static krs_status load_device(krs_engine *engine, const krs_engine_options *opti
     }
     engine->info.context_tokens = engine->plan.context_tokens;
     const krs_exec_limits limits = krs_engine_exec_limits(engine, engine->plan.n_kv_blocks);
-    return krs_exec_new(engine->backend, krs_model_program(engine->model), &limits, &engine->exec,
-                        err);
+    status = krs_exec_new(engine->backend, krs_model_program(engine->model), &limits, &engine->exec,
+                          err);
+    return status == KRS_OK && engine->draft
+               ? krs_draft_start(engine->draft, krs_os_random_u64(), err)
+               : status;
 }
 
 /* The books of what the device holds: blocks, states of recurrent layers, and what is in them. */
@@ -279,7 +283,8 @@ static krs_status make_step_room(krs_engine *engine)
     krs_step_room *step = &engine->step;
     step->tokens = krs_alloc_array(alloc, max_rows, sizeof(*step->tokens));
     step->seqs = krs_alloc_array(alloc, max_seqs, sizeof(*step->seqs));
-    step->logit_rows = krs_alloc_array(alloc, max_seqs, sizeof(*step->logit_rows));
+    step->logit_rows =
+        krs_alloc_array(alloc, krs_engine_max_logit_rows(engine), sizeof(*step->logit_rows));
     step->hidden_rows = krs_alloc_array(alloc, max_rows, sizeof(*step->hidden_rows));
     step->copies = krs_alloc_array(alloc, 2 * (size_t)max_seqs, sizeof(*step->copies));
     const bool has_rows = step->tokens && step->logit_rows && step->hidden_rows;
@@ -397,6 +402,7 @@ void krs_engine_unload(krs_engine *engine)
     krs_kv_state_free(engine->states);
     krs_kv_pool_free(engine->pool);
     krs_exec_free(engine->exec);
+    krs_draft_close(engine->draft);
     krs_backend_close(engine->backend);
     for (uint32_t i = 0; i < KRS_ENGINE_MAX_PREP_THREADS; i++) {
         krs_encoder_free(engine->encoders[i]);

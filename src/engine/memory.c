@@ -19,7 +19,7 @@ krs_exec_limits krs_engine_exec_limits(const krs_engine *engine, uint32_t n_kv_b
     return (krs_exec_limits){
         .max_rows = engine->limits.max_step_tokens,
         .max_seqs = engine->limits.max_running,
-        .max_logit_rows = engine->info.can_generate ? engine->limits.max_running : 0,
+        .max_logit_rows = engine->info.can_generate ? krs_engine_max_logit_rows(engine) : 0,
         /* A mean is over every row of a text. */
         .max_hidden_rows = engine->info.hidden > 0 ? engine->limits.max_step_tokens : 0,
         .n_kv_blocks = n_kv_blocks,
@@ -35,9 +35,16 @@ static uint64_t engine_bytes(const krs_engine *engine)
     const uint64_t context = engine->plan.context_tokens;
     const uint64_t table_bytes = context / KRS_KV_BLOCK_TOKENS * sizeof(krs_kv_block);
     return krs_sampler_bytes(engine->info.vocab) +
-           engine->limits.max_running * (context * sizeof(uint32_t) + table_bytes) +
+           engine->limits.max_running * (context * sizeof(uint32_t) + table_bytes +
+                                         krs_ngram_bytes(engine->plan.context_tokens)) +
            n_streams * (sizeof(krs_stream) + 2 * sizeof(krs_stream_event)) +
            (uint64_t)engine->limits.max_step_tokens * 2 * sizeof(uint32_t);
+}
+
+static uint64_t bytes_of(const krs_exec_plan *plan)
+{
+    return plan->weight_bytes + plan->copied_bytes + plan->kv_bytes + plan->state_bytes +
+           plan->scratch_bytes;
 }
 
 static krs_status plan_exec(krs_engine *engine, uint32_t n_kv_blocks, krs_error *err)
@@ -48,23 +55,29 @@ static krs_status plan_exec(krs_engine *engine, uint32_t n_kv_blocks, krs_error 
                                                &limits, &plan->exec, err);
     plan->n_kv_blocks = n_kv_blocks;
     plan->engine_bytes = engine_bytes(engine);
-    plan->total_bytes = plan->exec.weight_bytes + plan->exec.copied_bytes + plan->exec.kv_bytes +
-                        plan->exec.state_bytes + plan->exec.scratch_bytes + plan->engine_bytes +
-                        plan->process_bytes;
-    return status;
+    plan->total_bytes = bytes_of(&plan->exec) + plan->engine_bytes + plan->process_bytes;
+    if (status != KRS_OK || !engine->draft) {
+        return status;
+    }
+    const krs_status drafted = krs_draft_plan(engine->draft, engine->backend, plan->kv_dtype,
+                                              n_kv_blocks, &plan->draft, err);
+    plan->total_bytes += bytes_of(&plan->draft);
+    return drafted;
 }
 
 void krs_engine_plan_text(const krs_engine_plan *plan, char *out, size_t max_bytes)
 {
     (void)snprintf(out, max_bytes,
                    "weights %.1f MiB, copies %.1f MiB, KV %.1f MiB (%llu tokens, context %u), "
-                   "states %.1f MiB, scratch %.1f MiB, engine %.1f MiB, process %.1f MiB: %.1f MiB",
+                   "states %.1f MiB, scratch %.1f MiB, draft %.1f MiB, engine %.1f MiB, "
+                   "process %.1f MiB: %.1f MiB",
                    (double)plan->exec.weight_bytes / MIB, (double)plan->exec.copied_bytes / MIB,
                    (double)plan->exec.kv_bytes / MIB,
                    (unsigned long long)plan->n_kv_blocks * KRS_KV_BLOCK_TOKENS,
                    plan->context_tokens, (double)plan->exec.state_bytes / MIB,
-                   (double)plan->exec.scratch_bytes / MIB, (double)plan->engine_bytes / MIB,
-                   (double)plan->process_bytes / MIB, (double)plan->total_bytes / MIB);
+                   (double)plan->exec.scratch_bytes / MIB, (double)bytes_of(&plan->draft) / MIB,
+                   (double)plan->engine_bytes / MIB, (double)plan->process_bytes / MIB,
+                   (double)plan->total_bytes / MIB);
 }
 
 static krs_status refuse(const krs_engine_plan *plan, krs_error *err)
@@ -79,7 +92,7 @@ static krs_status refuse(const krs_engine_plan *plan, krs_error *err)
  * engine->plan. */
 static uint64_t blocks_that_fit(const krs_engine_plan *one, double share)
 {
-    const uint64_t block_bytes = one->exec.kv_bytes;
+    const uint64_t block_bytes = one->exec.kv_bytes + one->draft.kv_bytes;
     const uint64_t fixed_bytes = one->total_bytes - block_bytes;
     if (one->limit_bytes <= fixed_bytes || block_bytes == 0) {
         return 0;

@@ -89,6 +89,8 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
         .n_embedding = engine->info.hidden,
         .pooling = engine->pooling,
         .is_normalised = engine->is_normalised,
+        .speculation = engine->speculation,
+        .draft = engine->draft,
     };
     krs_buf text;
     krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);

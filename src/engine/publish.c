@@ -39,9 +39,12 @@ static void observe_round(krs_engine *engine)
     krs_metrics_observe(metrics, KRS_METRIC_STEP_SEQUENCES, round->n_seqs);
     krs_metrics_observe(metrics, KRS_METRIC_STEP_TOKENS, round->n_tokens);
     krs_metrics_observe(metrics, KRS_METRIC_STEP_DURATION, round->device_ns);
+    if (round->n_drafting > 0) {
+        krs_metrics_observe(metrics, KRS_METRIC_STEP_DRAFT, round->draft_ns);
+    }
     krs_metrics_observe(metrics, KRS_METRIC_STEP_SAMPLING, round->sampling_ns);
     krs_metrics_observe(metrics, KRS_METRIC_STEP_OVERHEAD,
-                        total_ns - round->device_ns - round->sampling_ns);
+                        total_ns - round->draft_ns - round->device_ns - round->sampling_ns);
 }
 
 void krs_engine_publish(krs_engine *engine)

@@ -61,6 +61,28 @@ static krs_status check_generation(const krs_engine *engine, const krs_request *
     return check_ids(engine, request, err);
 }
 
+/* Asked for by name, it is refused where it cannot be had; a default is left out instead. */
+static krs_status check_speculation(const krs_engine *engine, const krs_request *request,
+                                    krs_error *err)
+{
+    const krs_speculation_mode mode = request->speculation.mode;
+    if (mode != KRS_SPECULATION_NGRAM && mode != KRS_SPECULATION_DRAFT) {
+        return KRS_OK;
+    }
+    if (!krs_engine_can_speculate(engine)) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "speculation",
+                              "speculation: the recurrent layers of %.100s cannot go back behind a "
+                              "refused token",
+                              engine->info.id);
+    }
+    if (mode == KRS_SPECULATION_DRAFT && !engine->draft) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "speculation",
+                              "speculation: %.100s was loaded without a draft model",
+                              engine->info.id);
+    }
+    return KRS_OK;
+}
+
 /* What can be refused before the prompt is read. */
 static krs_status check_request(const krs_engine *engine, const krs_request *request,
                                 krs_error *err)
@@ -73,8 +95,11 @@ static krs_status check_request(const krs_engine *engine, const krs_request *req
     if (status != KRS_OK) {
         return status;
     }
-    return request->task == KRS_TASK_EMBED ? check_embedding(engine, request, err)
-                                           : check_generation(engine, request, err);
+    if (request->task == KRS_TASK_EMBED) {
+        return check_embedding(engine, request, err);
+    }
+    const krs_status checked = check_generation(engine, request, err);
+    return checked == KRS_OK ? check_speculation(engine, request, err) : checked;
 }
 
 static krs_status check_state(const krs_engine *engine, krs_error *err)

@@ -80,17 +80,25 @@ static krs_status run_device(krs_engine *engine, const krs_sched_step *plan,
 {
     const uint64_t begin_ns = krs_os_now_ns();
     mark_started(engine, plan, begin_ns);
-    const krs_step step = build_step(engine, plan);
-    const uint64_t submit_ns = krs_os_now_ns();
     krs_status status = krs_fault_hit(KRS_FAULT_DEVICE_STEP)
                             ? krs_fail(err, KRS_EDEVICE, "a planted fault")
-                            : krs_exec_submit(engine->exec, &step, err);
+                            : krs_engine_draft(engine, plan, err);
+    if (status != KRS_OK) {
+        return status;
+    }
+    const krs_step step = build_step(engine, plan);
+    const uint64_t submit_ns = krs_os_now_ns();
+    status = krs_exec_submit(engine->exec, &step, err);
     if (status == KRS_OK) {
         status = krs_exec_collect(engine->exec, result, err);
     }
+    engine->round.draft_ns = submit_ns - begin_ns;
     engine->round.device_ns = krs_os_now_ns() - submit_ns;
     engine->round.n_rows = step.n_rows;
     engine->round.n_seqs = step.n_seqs;
+    if (status == KRS_OK && step.n_rows <= KRS_ENGINE_DRAFT_ROWS) {
+        krs_pace_cost_learn(&engine->cost, step.n_rows, engine->round.device_ns);
+    }
     return status;
 }
 

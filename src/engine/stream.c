@@ -33,6 +33,9 @@ void krs_stream_free(krs_stream *stream)
         krs_detok_free(stream->detok);
         krs_stop_match_free(stream->stop_match);
         krs_embedding_deinit(&stream->embedding);
+        krs_speculator_deinit(&stream->speculator);
+        krs_alloc_free(stream->alloc, stream->samples);
+        krs_alloc_free(stream->alloc, stream->shown);
         krs_buf_deinit(&stream->raw);
         krs_buf_deinit(&stream->text);
         krs_alloc_free(stream->alloc, stream);
@@ -42,20 +45,6 @@ void krs_stream_free(krs_stream *stream)
 static uint32_t n_answer(const krs_stream *stream)
 {
     return stream->n_tokens - stream->n_prompt;
-}
-
-krs_sample_input krs_stream_sample_input(const krs_stream *stream, const float *logits)
-{
-    const bool may_stop = n_answer(stream) >= stream->request->stopping.min_tokens;
-    return (krs_sample_input){
-        .logits = logits,
-        .sampling = &stream->request->sampling,
-        .tokens = stream->tokens,
-        .n_prompt = stream->n_prompt,
-        .n_tokens = stream->n_tokens,
-        .banned = stream->stops,
-        .n_banned = may_stop ? 0 : stream->n_stops,
-    };
 }
 
 static bool is_stop_token(const krs_stream *stream, uint32_t id)
@@ -68,6 +57,43 @@ static bool is_stop_token(const krs_stream *stream, uint32_t id)
     return false;
 }
 
+/* What the sampler needs for the token after so many. */
+static krs_sample_input input_after(const krs_stream *stream, uint32_t n_tokens,
+                                    const float *logits)
+{
+    const bool may_stop = n_tokens - stream->n_prompt >= stream->request->stopping.min_tokens;
+    return (krs_sample_input){
+        .logits = logits,
+        .sampling = &stream->request->sampling,
+        .tokens = stream->tokens,
+        .n_prompt = stream->n_prompt,
+        .n_tokens = n_tokens,
+        .banned = stream->stops,
+        .n_banned = may_stop ? 0 : stream->n_stops,
+    };
+}
+
+void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logits, uint32_t vocab,
+                     uint32_t n_draft)
+{
+    KRS_CHECK(n_draft <= stream->speculator.max_tokens);
+    bool is_proposed = true;
+    stream->n_picked = 0;
+    while (is_proposed) {
+        const uint32_t i = stream->n_picked;
+        const krs_sample_input input =
+            input_after(stream, stream->n_tokens + i, logits + (size_t)i * vocab);
+        krs_sample *sample = &stream->samples[i];
+        stream->picked = krs_sampler_pick(sampler, &input, sample);
+        if (stream->picked != KRS_OK) {
+            return;
+        }
+        stream->n_picked++;
+        is_proposed = i < n_draft && sample->token == stream->tokens[stream->n_tokens + i] &&
+                      !is_stop_token(stream, sample->token);
+    }
+}
+
 /* Through the stop matcher what the detokenizer gave. */
 static krs_status match_raw(krs_stream *stream, bool *is_stopped)
 {
@@ -78,14 +104,14 @@ static krs_status match_raw(krs_stream *stream, bool *is_stopped)
     return status;
 }
 
-static void show_token(krs_stream *stream)
+static void show_token(krs_stream *stream, uint32_t at)
 {
-    krs_sample *sample = &stream->sample;
+    krs_sample *sample = &stream->samples[at];
     for (uint32_t i = 0; i < sample->n_top; i++) {
         sample->top[i].bytes = krs_tokenizer_token_bytes(stream->tokenizer, sample->top[i].token);
     }
-    stream->token = (krs_token){sample->token, sample->logprob, sample->top, sample->n_top,
-                                krs_tokenizer_token_bytes(stream->tokenizer, sample->token)};
+    stream->shown[at] = (krs_token){sample->token, sample->logprob, sample->top, sample->n_top,
+                                    krs_tokenizer_token_bytes(stream->tokenizer, sample->token)};
 }
 
 /* Only running out of memory, or of KRS_STREAM_MAX_TEXT_BYTES, can get here. */
@@ -96,9 +122,9 @@ static void fail_text(krs_stream *stream, krs_status status)
     krs_stream_end(stream, KRS_FINISH_ERROR, &error);
 }
 
-bool krs_stream_advance(krs_stream *stream, uint64_t now_ns)
+bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
 {
-    const uint32_t id = stream->sample.token;
+    const uint32_t id = stream->samples[i].token;
     KRS_CHECK(stream->n_tokens < stream->max_tokens);
     stream->tokens[stream->n_tokens++] = id;
     stream->first_ns = stream->first_ns ? stream->first_ns : now_ns;
@@ -107,7 +133,7 @@ bool krs_stream_advance(krs_stream *stream, uint64_t now_ns)
         krs_stream_end(stream, KRS_FINISH_STOP, NULL);
         return false;
     }
-    show_token(stream);
+    show_token(stream, i);
     bool is_stopped = false;
     krs_status status = krs_detok_push(stream->detok, id, &stream->raw);
     if (status == KRS_OK) {
@@ -187,6 +213,8 @@ static krs_usage usage_of(const krs_stream *stream, uint64_t now_ns)
         .cache_end = stream->is_started ? stream->seq.cache_end : KRS_CACHE_END_OFF,
         .n_preempted = stream->seq.n_preempted,
         .n_answer_tokens = n_answer(stream),
+        .n_accepted = stream->speculator.n_accepted,
+        .n_rejected = stream->speculator.n_rejected,
         .stop = stream->stop_match ? krs_stop_match_found(stream->stop_match) : 0,
         .queued_ns = since(stream->opened_ns, started_ns),
         .first_token_ns = since(stream->opened_ns, stream->first_ns),
@@ -201,7 +229,7 @@ void krs_stream_event_of(const krs_stream *stream, uint32_t n_tokens, uint64_t n
         .stream_id = stream->id,
         .user = stream->user,
         .text = krs_buf_view(&stream->text),
-        .tokens = n_tokens ? &stream->token : NULL,
+        .tokens = n_tokens ? stream->shown : NULL,
         .n_tokens = n_tokens,
         .usage = usage_of(stream, now_ns),
     };

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "engine/embed.h"
+#include "engine/speculate.h"
 
 #include "api/runtime.h"
 #include "sample/sampler.h"
@@ -62,9 +63,12 @@ struct krs_stream {
     krs_embedding embedding; /* of EMBED */
     krs_buf raw;             /* from the detokenizer, this step */
     krs_buf text;            /* certain, this step */
-    krs_token token;
-    krs_sample sample;
-    krs_status picked; /* how choosing it went */
+    krs_speculator speculator;
+    krs_sample
+        *samples;     /* [1 + speculator.max_tokens], the first n_picked were chosen in this step */
+    krs_token *shown; /* [1 + speculator.max_tokens] of them, what this step's event tells */
+    uint32_t n_picked;
+    krs_status picked; /* how choosing one more went */
 
     bool is_started; /* a step has run a row of it */
     bool is_ended;
@@ -101,8 +105,10 @@ typedef struct krs_stream_limits {
     const uint32_t *eos; /* [n_eos] */
     uint32_t n_eos;
     uint32_t n_embedding;
-    krs_pooling pooling; /* of the model: what KRS_POOLING_MODEL means here */
-    bool is_normalised;  /* embeddings have length 1 */
+    krs_pooling pooling;         /* of the model: what KRS_POOLING_MODEL means here */
+    bool is_normalised;          /* embeddings have length 1 */
+    krs_speculation speculation; /* of requests that do not say; never MODEL */
+    krs_draft *draft;            /* or NULL */
 } krs_stream_limits;
 
 /* stream_prepare.c: give the stream its prompt (copied) and take all it will need. Errors: KRS_EINVAL
@@ -112,12 +118,14 @@ KRS_MUST_USE krs_status krs_stream_prepare(krs_stream *stream, const krs_tokeniz
                                            krs_ids prompt, const krs_stream_limits *limits,
                                            krs_error *err);
 
-/* What the sampler needs for the next token. */
-krs_sample_input krs_stream_sample_input(const krs_stream *stream, const float *logits);
+/* Choose a token from each row of logits [1 + n_draft][vocab] while it is the one proposed there, into
+ * stream->samples: what follows another is not this answer. */
+void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logits, uint32_t vocab,
+                     uint32_t n_draft);
 
-/* Take the token in stream->sample: text, stop checks, end. True when the token is shown (it is in
- * stream->token), false for a stop token kept back. */
-bool krs_stream_advance(krs_stream *stream, uint64_t now_ns);
+/* Take the token in stream->samples[i]: text, stop checks, end. True when the token is shown (it is in
+ * stream->shown[i]), false for a stop token kept back. */
+bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns);
 
 /* End it: flushes held text. error: may be NULL unless finish is KRS_FINISH_ERROR. */
 void krs_stream_end(krs_stream *stream, krs_finish finish, const krs_error *error);

@@ -3,6 +3,7 @@
  *
  * Thread: the stream's prep thread.  Memory: from the stream's allocator; a failure leaves what was
  * taken to krs_stream_free. */
+#include "engine/draft.h"
 #include "engine/stream.h"
 
 /* A text to embed may fill the context; an answer needs room. */
@@ -52,11 +53,45 @@ static void collect_stops(krs_stream *stream, const krs_stream_limits *limits)
     }
 }
 
-static krs_status take_memory(krs_stream *stream)
+/* What was asked for, or what the model was loaded with. A draft that does not know a token of the prompt
+ * (its padded vocabulary may be smaller) has nothing to say about it. */
+static krs_speculation speculation_of(const krs_stream *stream, const krs_stream_limits *limits)
+{
+    krs_speculation asked = stream->request->speculation;
+    if (asked.mode == KRS_SPECULATION_MODEL) {
+        asked.mode = limits->speculation.mode;
+        asked.max_tokens = asked.max_tokens ? asked.max_tokens : limits->speculation.max_tokens;
+    }
+    for (uint32_t i = 0; asked.mode == KRS_SPECULATION_DRAFT && i < stream->n_prompt; i++) {
+        if (stream->tokens[i] >= limits->draft->vocab) {
+            asked.mode = KRS_SPECULATION_OFF;
+        }
+    }
+    return asked;
+}
+
+/* The places of a step's tokens, and what proposes them. */
+static krs_status take_speculation(krs_stream *stream, const krs_stream_limits *limits)
+{
+    const krs_status status =
+        krs_speculator_init(&stream->speculator, speculation_of(stream, limits), stream->max_tokens,
+                            limits->draft, stream->alloc);
+    if (status != KRS_OK) {
+        return status;
+    }
+    if (stream->speculator.ngram) { /* a long prompt takes a while: here nobody waits for it */
+        krs_ngram_extend(stream->speculator.ngram, stream->tokens, stream->n_prompt);
+    }
+    const uint32_t n = 1 + stream->speculator.max_tokens;
+    stream->samples = krs_alloc_array(stream->alloc, n, sizeof(*stream->samples));
+    stream->shown = krs_alloc_array(stream->alloc, n, sizeof(*stream->shown));
+    return stream->samples && stream->shown ? KRS_OK : KRS_ENOMEM;
+}
+
+static krs_status take_memory(krs_stream *stream, const krs_stream_limits *limits)
 {
     const krs_stopping *stopping = &stream->request->stopping;
-    stream->tokens = krs_alloc_array(stream->alloc, stream->max_tokens, sizeof(*stream->tokens));
-    krs_status status = stream->tokens ? KRS_OK : KRS_ENOMEM;
+    krs_status status = take_speculation(stream, limits);
     if (status == KRS_OK) {
         status = krs_detok_new(stream->tokenizer, true, stream->alloc, &stream->detok);
     }
@@ -67,29 +102,44 @@ static krs_status take_memory(krs_stream *stream)
     if (status == KRS_OK) {
         status = krs_buf_reserve(&stream->raw, KRS_STREAM_TEXT_BYTES);
     }
-    return status == KRS_OK ? krs_buf_reserve(&stream->text, KRS_STREAM_TEXT_BYTES) : status;
+    const size_t n = 1 + (size_t)stream->speculator.max_tokens;
+    return status == KRS_OK ? krs_buf_reserve(&stream->text, n * KRS_STREAM_TEXT_BYTES) : status;
+}
+
+/* Room for so many tokens, and the prompt in it. */
+static krs_status take_tokens(krs_stream *stream, krs_ids prompt, uint32_t max_tokens)
+{
+    stream->max_tokens = max_tokens;
+    stream->tokens = krs_alloc_array(stream->alloc, max_tokens, sizeof(*stream->tokens));
+    if (!stream->tokens) {
+        return KRS_ENOMEM;
+    }
+    memcpy(stream->tokens, prompt.ids, prompt.n * sizeof(*stream->tokens));
+    return KRS_OK;
 }
 
 /* What an answer of tokens needs; n_prompt is set. */
-static krs_status prepare_answer(krs_stream *stream, const krs_stream_limits *limits)
+static krs_status prepare_answer(krs_stream *stream, krs_ids prompt,
+                                 const krs_stream_limits *limits)
 {
     const uint32_t room = limits->max_context_tokens - stream->n_prompt;
     const uint32_t wanted = stream->request->stopping.max_tokens;
-    stream->max_tokens = stream->n_prompt + (wanted != 0 && wanted < room ? wanted : room);
+    const uint32_t n_answer = wanted != 0 && wanted < room ? wanted : room;
+    const krs_status status = take_tokens(stream, prompt, stream->n_prompt + n_answer);
     collect_stops(stream, limits);
-    return take_memory(stream);
+    return status == KRS_OK ? take_memory(stream, limits) : status;
 }
 
-static krs_status prepare_embedding(krs_stream *stream, const krs_stream_limits *limits)
+static krs_status prepare_embedding(krs_stream *stream, krs_ids prompt,
+                                    const krs_stream_limits *limits)
 {
     const krs_pooling asked = stream->request->task_options.pooling;
-    stream->max_tokens = stream->n_prompt;
-    stream->tokens = krs_alloc_array(stream->alloc, stream->n_prompt, sizeof(*stream->tokens));
-    return stream->tokens
+    const krs_status status = take_tokens(stream, prompt, stream->n_prompt);
+    return status == KRS_OK
                ? krs_embedding_init(&stream->embedding,
                                     asked == KRS_POOLING_MODEL ? limits->pooling : asked,
                                     limits->is_normalised, limits->n_embedding, stream->alloc)
-               : KRS_ENOMEM;
+               : status;
 }
 
 krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer, krs_ids prompt,
@@ -103,12 +153,11 @@ krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer
     stream->n_prompt = n_prompt;
     stream->n_tokens = n_prompt;
     stream->tokenizer = tokenizer;
-    status = stream->request->task == KRS_TASK_EMBED ? prepare_embedding(stream, limits)
-                                                     : prepare_answer(stream, limits);
+    status = stream->request->task == KRS_TASK_EMBED ? prepare_embedding(stream, prompt, limits)
+                                                     : prepare_answer(stream, prompt, limits);
     if (status != KRS_OK) {
         return krs_fail(err, status, "stream: out of memory for %u tokens", stream->max_tokens);
     }
-    memcpy(stream->tokens, prompt.ids, n_prompt * sizeof(*stream->tokens));
     stream->seq.n_tokens = n_prompt;
     return KRS_OK;
 }

@@ -27,6 +27,9 @@ void krs_sched_extend(krs_sched *sched, krs_sched_seq *seq)
 
 void krs_sched_leave_place(krs_sched *sched, krs_sched_seq *seq)
 {
+    if (seq->n_computed > seq->n_tokens) {
+        seq->n_computed = seq->n_tokens; /* ended in a step that had proposals */
+    }
     krs_sched_extend(sched, seq);
     krs_sched_give_slot(sched, seq);
     krs_kv_table_clear(&seq->table, sched->pool);
@@ -35,6 +38,7 @@ void krs_sched_leave_place(krs_sched *sched, krs_sched_seq *seq)
     sched->stats.n_running--;
     sched->stats.n_paused -= seq->credit == 0;
     seq->n_computed = 0;
+    seq->n_draft = 0;
 }
 
 void krs_sched_preempt(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)

@@ -223,6 +223,64 @@ static void plan_prompts(krs_sched *sched, krs_sched_step *out)
     krs_sched_end_holds(sched);
 }
 
+/* ---- rule 7 ---- */
+
+/* A sequence's state cannot go back behind a row, so with states nothing is tried. */
+static bool wants_drafts(const krs_sched *sched, const krs_sched_item *item)
+{
+    return item->seq->n_draft > 0 && item->is_last_known && item->n_rows == 1 &&
+           item->seq->is_sampling && !sched->states;
+}
+
+/* How many of n proposed tokens its length, its credit and the blocks allow; the blocks are taken. */
+static uint32_t fit_drafts(krs_sched *sched, krs_sched_seq *seq, uint32_t n)
+{
+    const uint32_t block_tokens = sched->limits.block_tokens;
+    const uint32_t n_credit = seq->credit - 1; /* a row has been given, so there is one */
+    const uint32_t n_left = sched->limits.max_seq_tokens - seq->n_tokens;
+    n = n < n_credit ? n : n_credit;
+    n = n < n_left ? n : n_left;
+    const uint32_t n_blocks = krs_kv_blocks_for(seq->n_tokens + n, block_tokens);
+    if (n_blocks <= seq->table.n_blocks) {
+        return n;
+    }
+    if (n_blocks - seq->table.n_blocks + sched->running.n <= krs_kv_pool_n_free(sched->pool)) {
+        KRS_CHECK(krs_kv_table_grow(&seq->table, sched->pool, n_blocks) == KRS_OK);
+        return n;
+    }
+    return seq->table.n_blocks * block_tokens - seq->n_tokens;
+}
+
+static void add_drafts(krs_sched *sched, krs_sched_item *item, uint32_t n, krs_sched_step *out)
+{
+    item->n_draft = fit_drafts(sched, item->seq, n);
+    item->n_rows += item->n_draft;
+    item->n_wanted += item->n_draft;
+    item->seq->n_computed += item->n_draft;
+    out->n_rows += item->n_draft;
+    out->n_drafts += item->n_draft;
+    out->n_wanted += item->n_draft;
+}
+
+static void plan_drafts(krs_sched *sched, krs_sched_step *out)
+{
+    const krs_sched_limits *l = &sched->limits;
+    const uint32_t max_rows =
+        l->max_draft_rows < l->max_step_tokens ? l->max_draft_rows : l->max_step_tokens;
+    uint32_t n_items = 0;
+    for (uint32_t i = 0; i < out->n_items; i++) {
+        n_items += wants_drafts(sched, &sched->items[i]);
+    }
+    for (uint32_t i = 0; i < out->n_items && out->n_rows < max_rows; i++) {
+        krs_sched_item *item = &sched->items[i];
+        if (wants_drafts(sched, item)) {
+            const uint32_t share = (max_rows - out->n_rows + n_items - 1) / n_items;
+            add_drafts(sched, item, item->seq->n_draft < share ? item->seq->n_draft : share, out);
+            n_items--;
+        }
+    }
+}
+
 void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
 {
     *out = (krs_sched_step){.items = sched->items, .copies = sched->copies};
@@ -234,6 +292,7 @@ void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
     krs_sched_displace(sched, out);
     plan_decodes(sched, out);
     plan_prompts(sched, out);
+    plan_drafts(sched, out);
     sched->n_items = out->n_items;
 }
 

@@ -280,13 +280,21 @@ void krs_sched_cancel(krs_sched *sched, krs_sched_seq *seq)
     }
 }
 
-void krs_sched_append(krs_sched *sched, krs_sched_seq *seq)
+void krs_sched_append(krs_sched *sched, krs_sched_seq *seq, uint32_t n_tokens)
 {
-    KRS_CHECK(seq->state == KRS_SCHED_RUNNING && seq->n_computed == seq->n_tokens);
-    KRS_CHECK(seq->n_tokens < sched->limits.max_seq_tokens);
-    seq->n_tokens++;
+    KRS_CHECK(seq->state == KRS_SCHED_RUNNING && seq->n_computed >= seq->n_tokens);
+    KRS_CHECK(n_tokens > 0 && n_tokens <= seq->n_computed - seq->n_tokens + 1);
+    KRS_CHECK(n_tokens <= sched->limits.max_seq_tokens - seq->n_tokens);
+    seq->n_tokens += n_tokens;
+    seq->n_computed = seq->n_tokens - 1;
+    seq->n_draft = 0;
+    if (seq->n_charged < seq->n_computed) { /* proposals that were accepted */
+        krs_sched_charge(sched, seq,
+                         (uint64_t)(seq->n_computed - seq->n_charged) * KRS_SCHED_DECODE_COST);
+        seq->n_charged = seq->n_computed;
+    }
     if (seq->credit != KRS_SCHED_UNLIMITED && seq->credit > 0) {
-        krs_sched_set_credit(sched, seq, seq->credit - 1);
+        krs_sched_set_credit(sched, seq, seq->credit > n_tokens ? seq->credit - n_tokens : 0);
     }
 }
 

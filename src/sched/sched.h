@@ -26,6 +26,9 @@
  *
  *  6. A whole sequence gets all its rows in one step or none: while it is next and the rest of the budget is
  *     too small, nobody who waits overtakes it, so the next step is its.
+ *  7. Last of all, proposed tokens of decodes get rows (krs_sched_seq.n_draft): what is left of
+ *     max_draft_rows when everybody else has theirs, in even shares. They take a block only when one stays free
+ *     for each running sequence, and their tenant is charged for those that are accepted.
  *
  * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
  * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
@@ -75,6 +78,7 @@ typedef struct krs_sched_limits {
     uint32_t max_step_tokens;    /* rows of a step, >= max_running so that no decode waits */
     uint32_t max_seq_tokens;     /* prompt and answer; its blocks must fit the pool */
     uint32_t block_tokens;       /* tokens of a KV block, >= 1 */
+    uint32_t max_draft_rows; /* rows of a step beyond which no proposal gets one; 0: none does */
 } krs_sched_limits;
 
 typedef enum krs_sched_state {
@@ -85,7 +89,8 @@ typedef enum krs_sched_state {
 } krs_sched_state;
 
 /* One sequence. The caller owns the memory, zeroes it, and sets the first group before add; from then on
- * it is read only, but for krs_sched_append, _set_credit and _cancel. The rest is the scheduler's. */
+ * it is read only, but for krs_sched_append, _set_credit and _cancel, and n_draft, which may be set between
+ * plans. The rest is the scheduler's. */
 struct krs_sched_seq {
     const uint32_t
         *tokens; /* [n_tokens], stays put while tokens are appended; NULL: nothing is shared */
@@ -99,6 +104,8 @@ struct krs_sched_seq {
     bool wants_all; /* the result of every row is wanted, so no cached block may stand in for one */
     bool is_whole;  /* all its rows in one step (an encoder's text): not sampling, tokens NULL */
     bool is_cancelled; /* krs_sched_cancel */
+    /* Rows wanted for tokens proposed behind the known ones; 0 again after an append, and without a place. */
+    uint32_t n_draft;
 
     krs_sched_state state;
     uint32_t n_computed; /* tokens whose keys and values are in the cache */
@@ -131,7 +138,8 @@ typedef struct krs_sched_item {
     uint32_t n_past;
     uint32_t n_rows;
     uint32_t n_wanted;  /* the last so many rows' results are wanted: all, the last, or none */
-    bool is_last_known; /* its last row is the last known token: sample after it, or end */
+    uint32_t n_draft;   /* the last so many rows are proposed tokens */
+    bool is_last_known; /* the row before those is the last known token: sample after it, or end */
 } krs_sched_item;
 
 /* States move before the step's rows, in list order. */
@@ -144,6 +152,7 @@ typedef struct krs_sched_step {
     const krs_sched_item *items; /* [n_items], valid until the next plan */
     uint32_t n_items;
     uint32_t n_rows;
+    uint32_t n_drafts;    /* of them, proposed tokens */
     uint32_t n_wanted;    /* of all items */
     uint32_t n_samples;   /* items with is_last_known of sequences that sample */
     uint32_t n_preempted; /* by this plan */
@@ -202,9 +211,11 @@ void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out);
 /* The step just planned was not run (the device failed): its items are as before. */
 void krs_sched_revert(krs_sched *sched);
 
-/* A token was sampled for seq (running, all computed) and written to tokens[n_tokens]: one more is known
- * and one credit is used. */
-void krs_sched_append(krs_sched *sched, krs_sched_seq *seq);
+/* n_tokens were sampled for seq (running, all computed) and written behind its known ones: the first after
+ * its last known row, each other after the row of the proposed token it confirmed, so at most one more
+ * than the step had of those. So many are known and so many credits used; the rows of other proposals
+ * count as never computed, and what they left in the cache is overwritten before it is read or shared. */
+void krs_sched_append(krs_sched *sched, krs_sched_seq *seq, uint32_t n_tokens);
 
 /* Take a sequence out, giving its blocks back; what is computed stays cached for who comes with the same
  * tokens. */

@@ -264,7 +264,7 @@ static void advance(krs_sim *sim, sim_slot *slot)
         return;
     }
     slot->tokens[slot->seq.n_tokens] = invent(slot->request, slot->seq.n_tokens);
-    krs_sched_append(sim->sched, &slot->seq);
+    krs_sched_append(sim->sched, &slot->seq, 1);
 }
 
 static void run_plan(krs_sim *sim, const krs_sched_step *plan)

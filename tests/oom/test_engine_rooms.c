@@ -1,6 +1,7 @@
 /* tests/oom/test_engine_rooms.c - kv, sample, sched and the parts of engine with every allocation failing
  * once: a status, and nothing left behind. A whole engine and whole requests: tests/unit/engine/test_open.c. */
 #include "engine/control.h"
+#include "engine/draft.h"
 #include "engine/embed.h"
 #include "engine/stream.h"
 #include "kv/prefix.h"
@@ -9,10 +10,19 @@
 #include "sched/sched.h"
 #include "support/oom.h"
 
+/* Most of a draft's allocations are of loading a model and a tokenizer, which have sweeps of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DRAFT_SWEEP_STEP 97
+#else
+#define DRAFT_SWEEP_STEP 11
+#endif
+
 /* What a stream is made for. */
 typedef struct stream_case {
     krs_task task;
     krs_tokenizer *tokenizer;
+    krs_speculation speculation;
+    krs_draft *draft;
 } stream_case;
 
 static krs_status use_kv(const krs_alloc *alloc, void *ctx)
@@ -145,14 +155,19 @@ static krs_status use_embedding(const krs_alloc *alloc, void *ctx)
 static krs_status use_stream(const krs_alloc *alloc, void *ctx)
 {
     static const uint32_t ids[3] = {1, 2, 3};
-    const krs_stream_limits limits = {
-        .max_context_tokens = 16, .vocab = 10, .n_embedding = 4, .pooling = KRS_POOLING_LAST};
     const stream_case *c = ctx;
+    const krs_stream_limits limits = {.max_context_tokens = 16,
+                                      .vocab = 10,
+                                      .n_embedding = 4,
+                                      .pooling = KRS_POOLING_LAST,
+                                      .speculation = {KRS_SPECULATION_OFF, 0},
+                                      .draft = c->draft};
     krs_request *request = NULL;
     krs_stream *stream = NULL;
     krs_status status = krs_request_new(alloc, &request);
     if (status == KRS_OK) {
         request->task = c->task;
+        request->speculation = c->speculation;
         status = krs_stream_new(request, NULL, NULL, 0, alloc, &stream);
     }
     if (status == KRS_OK) {
@@ -164,13 +179,78 @@ static krs_status use_stream(const krs_alloc *alloc, void *ctx)
     return status;
 }
 
+/* What a draft is opened beside. */
+typedef struct draft_case {
+    krs_model *target;
+    krs_tokenizer *tokenizer;
+    krs_backend *backend;
+} draft_case;
+
+static krs_status use_draft(const krs_alloc *alloc, void *ctx)
+{
+    const draft_case *c = ctx;
+    krs_draft *draft = NULL;
+    krs_lane *lane = NULL;
+    krs_exec_plan plan;
+    krs_status status = krs_draft_open(KRS_SOURCE_DIR "/models/demo-draft", KRS_OS_MAP_SHARED_PAGES,
+                                       c->target, c->tokenizer, alloc, &draft, NULL);
+    if (status == KRS_OK) {
+        status = krs_draft_plan(draft, c->backend, KRS_DTYPE_F32, 8, &plan, NULL);
+    }
+    if (status == KRS_OK) {
+        status = krs_draft_start(draft, 1, NULL);
+    }
+    if (status == KRS_OK) {
+        status = krs_lane_new(draft, 64, alloc, &lane);
+    }
+    if (status == KRS_OK) {
+        static const uint32_t ids[3] = {1, 2, 3};
+        status = krs_lane_reserve(lane, 0, ids, 3, 4);
+    }
+    krs_lane_free(lane);
+    krs_draft_close(draft);
+    return status;
+}
+
+static void a_draft_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    draft_case c = {NULL, NULL, NULL};
+    const char *dir = KRS_SOURCE_DIR "/models/demo";
+    assert_int_equal(krs_tokenizer_load(dir, NULL, &c.tokenizer, NULL), KRS_OK);
+    assert_int_equal(krs_model_open(dir, NULL, NULL, &c.target, NULL), KRS_OK);
+    assert_int_equal(krs_backend_open("ref", NULL, NULL, &c.backend, NULL), KRS_OK);
+    uint64_t nth = 1;
+    bool is_over = false;
+    while (!is_over) {
+        krs_oom oom;
+        krs_oom_init(&oom, nth);
+        const krs_status status = use_draft(krs_oom_alloc(&oom), &c);
+        is_over = atomic_load(&oom.n_failed) == 0;
+        assert_int_equal(status, is_over ? KRS_OK : KRS_ENOMEM);
+        assert_int_equal(atomic_load(&oom.n_live), 0);
+        nth += DRAFT_SWEEP_STEP;
+    }
+    assert_true(nth > 20);
+    krs_backend_close(c.backend);
+    krs_model_close(c.target);
+    krs_tokenizer_free(c.tokenizer);
+}
+
 static void a_stream_survives_every_failed_allocation(void **state)
 {
     (void)state;
-    stream_case c = {KRS_TASK_GENERATE, NULL};
+    krs_draft draft = {.vocab = 10};
+    stream_case c = {.task = KRS_TASK_GENERATE};
     assert_int_equal(krs_tokenizer_load(KRS_SOURCE_DIR "/models/demo", NULL, &c.tokenizer, NULL),
                      KRS_OK);
-    assert_true(krs_oom_sweep(use_stream, &c) > 6);
+    const uint64_t n_plain = krs_oom_sweep(use_stream, &c);
+    assert_true(n_plain > 6);
+    c.speculation.mode = KRS_SPECULATION_NGRAM;
+    assert_true(krs_oom_sweep(use_stream, &c) == n_plain + 1);
+    c.speculation.mode = KRS_SPECULATION_DRAFT;
+    c.draft = &draft;
+    assert_true(krs_oom_sweep(use_stream, &c) == n_plain + 2);
     c.task = KRS_TASK_EMBED;
     assert_true(krs_oom_sweep(use_stream, &c) > 5);
     krs_tokenizer_free(c.tokenizer);
@@ -192,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_room_survives_every_failed_allocation),
         cmocka_unit_test(a_stream_survives_every_failed_allocation),
+        cmocka_unit_test(a_draft_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,7 +146,7 @@ static uint32_t run_step(crowd *c)
         if (--one->n_left == 0) {
             krs_sched_finish(c->sched, &one->seq);
         } else {
-            krs_sched_append(c->sched, &one->seq);
+            krs_sched_append(c->sched, &one->seq, 1);
         }
     }
     return plan.n_items;

@@ -101,7 +101,7 @@ static inline krs_sched_step step(fixture *f)
         krs_sched_seq *seq = plan.items[i].seq;
         if (plan.items[i].is_last_known && seq->is_sampling) {
             f->tokens[seq - f->seqs][seq->n_tokens] = 7;
-            krs_sched_append(f->sched, seq);
+            krs_sched_append(f->sched, seq, 1);
         }
     }
     return plan;

@@ -68,6 +68,7 @@ typedef struct storm {
     uint32_t n_ended; /* of the requests, decoys apart */
     uint32_t n_events;
     uint64_t random;
+    bool has_draft; /* its requests may ask for it */
 } storm;
 
 /* SplitMix64: every storm is its seed. */

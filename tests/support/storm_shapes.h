@@ -34,7 +34,7 @@ static inline void storms_of_shape(const char *config, uint64_t n_seeds)
         skip();
     }
     krs_synth_folder_make(config, dir);
-    const subject model = {dir, KRS_DTYPE_COUNT};
+    const subject model = {dir, KRS_DTYPE_COUNT, NULL};
     storms_of(&model, n_seeds);
     assert_int_equal(krs_os_dir_remove(dir, NULL), KRS_OK);
 }

@@ -1,5 +1,5 @@
 /* support/storm_weather.h - storms over one model: each of the 64 requests of storm.h alone, then all at once under
- * random limits, and what must be equal. A file of tests says which models, and how many storms of each.
+ * random limits, some of them with speculation, and what must be equal. A file of tests says which models, and how many storms of each.
  *
  * KRS_STORM_SEEDS: storms of each model, instead of the file's own number. KRS_STORM_FIRST: the first seed, to see one
  * again. KRS_STORM_TEST: the tests to run, a pattern with * and ?. KRS_TEST_DEVICE: the device.
@@ -17,6 +17,7 @@
 typedef struct subject {
     const char *dir;
     krs_dtype kv_dtype; /* KRS_DTYPE_COUNT: the device's choice */
+    const char *draft;  /* a folder, or NULL */
 } subject;
 
 /* One of the 64 or a decoy, in the order they come. */
@@ -30,6 +31,8 @@ typedef struct weather {
     uint64_t n_cached;
     uint64_t n_cancelled;
     uint64_t n_paused;
+    uint64_t n_accepted; /* proposals of speculation */
+    uint64_t n_rejected;
 } weather;
 
 static inline uint64_t number_of(const char *name, uint64_t otherwise)
@@ -86,6 +89,8 @@ static inline krs_engine_options random_options(const subject *model, uint64_t *
     options.n_prep_threads = storm_between(random, 1, 3);
     options.n_threads = (int32_t)storm_between(random, 1, 2);
     options.has_no_prefix_cache = storm_between(random, 0, 7) == 0;
+    options.draft_dir = model->draft;
+    options.speculation.mode = KRS_SPECULATION_NGRAM;
     return options;
 }
 
@@ -122,6 +127,14 @@ static inline void make_decoy(storm *s, krs_request *r, storm_answer *answer)
     }
 }
 
+/* One of three does not, the others as the model was loaded or as they say themselves. */
+static inline void speculate(storm *s, krs_request *r)
+{
+    const uint32_t last = s->has_draft ? KRS_SPECULATION_DRAFT : KRS_SPECULATION_OFF;
+    r->speculation.mode = (krs_speculation_mode)storm_between(&s->random, 0, last);
+    r->speculation.max_tokens = storm_between(&s->random, 0, KRS_MAX_SPECULATION);
+}
+
 static inline void arrive(storm *s, const arrival *who)
 {
     krs_request *r = storm_request(who->index);
@@ -129,6 +142,7 @@ static inline void arrive(storm *s, const arrival *who)
     r->priority =
         (krs_priority)storm_between(&s->random, KRS_PRIORITY_URGENT, KRS_PRIORITY_BACKGROUND);
     r->cache_salt = storm_between(&s->random, 0, 7) == 0;
+    speculate(s, r);
     if (who->answer->is_decoy) {
         make_decoy(s, r, who->answer);
     } else if (r->task == KRS_TASK_GENERATE && storm_between(&s->random, 0, 3) == 0) {
@@ -229,6 +243,8 @@ static inline void count_weather(const storm *s, weather *seen)
         const storm_answer *a = &s->answers[i];
         seen->n_preempted += a->usage.n_preempted;
         seen->n_cached += a->usage.n_cached_tokens;
+        seen->n_accepted += a->usage.n_accepted;
+        seen->n_rejected += a->usage.n_rejected;
         seen->n_cancelled += a->n_ends > 0 && a->said.finish == KRS_FINISH_CANCELLED;
     }
 }
@@ -239,6 +255,7 @@ static inline void one_storm(const subject *model, const storm *alone, uint64_t 
     static arrival order[STORM_REQUESTS + STORM_DECOYS];
     memset(&s, 0, sizeof(s));
     s.random = seed;
+    s.has_draft = model->draft != NULL;
     const krs_engine_options options = random_options(model, &s.random);
     const uint32_t n = shuffle(&s, order);
     storm_open(&s, &options);
@@ -258,13 +275,16 @@ static inline void storms_of(const subject *model, uint64_t n_seeds)
     for (uint64_t seed = first; seed < first + n_seeds; seed++) {
         one_storm(model, &alone, seed, &seen);
     }
-    printf("seeds %llu .. %llu: %llu preempted, %llu tokens cached, %llu cancelled, %llu paused\n",
+    printf("seeds %llu .. %llu: %llu preempted, %llu tokens cached, %llu cancelled, %llu paused, "
+           "%llu proposals accepted, %llu rejected\n",
            (unsigned long long)first, (unsigned long long)(first + n_seeds - 1),
            (unsigned long long)seen.n_preempted, (unsigned long long)seen.n_cached,
-           (unsigned long long)seen.n_cancelled, (unsigned long long)seen.n_paused);
+           (unsigned long long)seen.n_cancelled, (unsigned long long)seen.n_paused,
+           (unsigned long long)seen.n_accepted, (unsigned long long)seen.n_rejected);
     if (n_seeds >= ENOUGH_SEEDS) {
         assert_true(seen.n_preempted > 0 && seen.n_cached > 0);
         assert_true(seen.n_cancelled > 0 && seen.n_paused > 0);
+        assert_true(!model->draft || (seen.n_accepted > 0 && seen.n_rejected > 0));
     }
 }
 

@@ -64,7 +64,7 @@ static krs_sched_step step(fixture *f)
     krs_sched_plan(f->sched, 0, &plan);
     for (uint32_t i = 0; i < plan.n_items; i++) {
         if (plan.items[i].is_last_known) {
-            krs_sched_append(f->sched, plan.items[i].seq);
+            krs_sched_append(f->sched, plan.items[i].seq, 1);
         }
     }
     return plan;
@@ -232,7 +232,7 @@ static void cancelled_and_late_ones_leave_from_both_queues(void **state)
     }
     assert_int_equal(n_ended, 3);
     assert_int_equal(plan.n_items, 1);
-    krs_sched_append(f.sched, plan.items[0].seq);
+    krs_sched_append(f.sched, plan.items[0].seq, 1);
     krs_sched_plan(f.sched, 100, &plan);
     assert_ptr_equal(plan.ended, &f.seqs[1]);
     assert_int_equal(krs_sched_next_deadline(f.sched), UINT64_MAX);
