@@ -37,6 +37,7 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     options.device = krs_config_text(config, KRS_OPTION_DEVICE);
     options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
     options.is_exact = krs_local_is_exact(config);
+    options.isa = krs_config_text(config, KRS_OPTION_ISA);
     options.map_mode =
         krs_config_bool(config, KRS_OPTION_MMAP) ? KRS_OS_MAP_SHARED_PAGES : KRS_OS_MAP_COPY;
     options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);

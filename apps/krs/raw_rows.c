@@ -146,6 +146,7 @@ static krs_status open_model(const krs_config *config, run *r, krs_error *err)
     krs_backend_options backend = KRS_BACKEND_OPTIONS_INIT;
     backend.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
     backend.is_exact = krs_local_is_exact(config);
+    backend.isa = krs_config_text(config, KRS_OPTION_ISA);
     return krs_backend_open(krs_config_text(config, KRS_OPTION_DEVICE), &backend, NULL, &r->backend,
                             err);
 }

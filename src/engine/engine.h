@@ -55,6 +55,7 @@ typedef struct krs_engine_options {
     const char *device;          /* "ref", "cpu", "cuda:N" */
     int32_t n_threads;           /* of the device; 0: as many as this process may use */
     bool is_exact;               /* krs_backend_options.is_exact */
+    const char *isa;             /* krs_backend_options.isa */
     krs_os_map_mode map_mode;    /* of the weights */
     uint32_t max_context_tokens; /* longest sequence; 0: the model's, as memory permits */
     uint32_t max_seqs;           /* computed together, 1 .. KRS_ENGINE_MAX_SEQS */

@@ -208,6 +208,7 @@ static krs_status load_device(krs_engine *engine, const krs_engine_options *opti
     krs_backend_options backend_options = KRS_BACKEND_OPTIONS_INIT;
     backend_options.n_threads = options->n_threads;
     backend_options.is_exact = options->is_exact;
+    backend_options.isa = options->isa;
     krs_status status =
         krs_backend_open(options->device, &backend_options, engine->alloc, &engine->backend, err);
     if (status == KRS_OK) {

@@ -2,7 +2,8 @@
  * random limits, some of them with speculation, and what must be equal. A file of tests says which models, and how many storms of each.
  *
  * KRS_STORM_SEEDS: storms of each model, instead of the file's own number. KRS_STORM_FIRST: the first seed, to see one
- * again. KRS_STORM_TEST: the tests to run, a pattern with * and ?. KRS_TEST_DEVICE: the device.
+ * again. KRS_STORM_TEST: the tests to run, a pattern with * and ?. KRS_TEST_DEVICE: the device;
+ * KRS_ISA: its instruction set.
  *
  * Thread: the test's own, beside the engine's.  Memory: fixed. */
 #pragma once
@@ -48,6 +49,7 @@ static inline krs_engine_options options_of(const subject *model)
     options.model_dir = model->dir;
     options.kv_dtype = model->kv_dtype;
     options.device = device ? device : "cpu";
+    options.isa = getenv("KRS_ISA");
     options.n_threads = 1;
     options.max_context_tokens = STORM_CONTEXT;
     options.max_seqs = 1;
