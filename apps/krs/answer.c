@@ -134,10 +134,11 @@ static double ms(uint64_t ns)
 json_t *krs_answer_json(const krs_answer *answer)
 {
     const krs_usage *u = &answer->usage;
-    return json_pack("{s:s%, s:s, s:{s:I, s:I, s:f, s:f}}", "text",
-                     answer->text.data ? answer->text.data : "", answer->text.len, "finish_reason",
-                     krs_finish_name(answer->finish), "usage", "prompt_tokens",
-                     (json_int_t)u->n_prompt_tokens, "completion_tokens",
-                     (json_int_t)u->n_answer_tokens, "first_token_ms", ms(u->first_token_ns),
-                     "total_ms", ms(u->total_ns));
+    return json_pack(
+        "{s:s%, s:s, s:{s:I, s:I, s:I, s:I, s:f, s:f}}", "text",
+        answer->text.data ? answer->text.data : "", answer->text.len, "finish_reason",
+        krs_finish_name(answer->finish), "usage", "prompt_tokens", (json_int_t)u->n_prompt_tokens,
+        "completion_tokens", (json_int_t)u->n_answer_tokens, "accepted_prediction_tokens",
+        (json_int_t)u->n_accepted, "rejected_prediction_tokens", (json_int_t)u->n_rejected,
+        "first_token_ms", ms(u->first_token_ns), "total_ms", ms(u->total_ns));
 }

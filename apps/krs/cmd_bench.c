@@ -7,6 +7,7 @@
  * a share of the ceiling means something, a bare tokens/s does not. Figures are medians. */
 #include "base/check.h"
 #include "bench.h"
+#include "bench_speculation.h"
 #include "command.h"
 #include "compute/cpu/ceiling.h"
 #include "local.h"
@@ -257,6 +258,12 @@ static krs_status raise_ceilings(const krs_config *config, report *r, krs_error 
 
 int krs_cmd_bench(const krs_config *config)
 {
+    const krs_speculation_mode mode = krs_local_speculation(config).mode;
+    const bool is_drafted =
+        krs_config_text(config, KRS_OPTION_DRAFT) && mode != KRS_SPECULATION_OFF;
+    if (mode == KRS_SPECULATION_NGRAM || mode == KRS_SPECULATION_DRAFT || is_drafted) {
+        return krs_bench_speculation(config);
+    }
     krs_error err = KRS_ERROR_INIT;
     report r = {0};
     krs_model *model = NULL;

@@ -30,6 +30,19 @@ bool krs_local_is_exact(const krs_config *config)
     return strcmp(krs_config_text(config, KRS_OPTION_ACTIVATIONS), "exact") == 0;
 }
 
+krs_speculation krs_local_speculation(const krs_config *config)
+{
+    krs_speculation speculation = {
+        .max_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_SPECULATION_TOKENS)};
+    const krs_str name = krs_str_of(krs_config_text(config, KRS_OPTION_SPECULATION));
+    for (uint32_t i = 0; i < KRS_SPECULATION_COUNT; i++) {
+        if (krs_str_equal(name, krs_str_of(krs_speculation_name((krs_speculation_mode)i)))) {
+            speculation.mode = (krs_speculation_mode)i;
+        }
+    }
+    return speculation; /* "auto" is no such name: as the model is loaded */
+}
+
 krs_engine_options krs_local_options(const krs_config *config, const char *model_dir)
 {
     krs_engine_options options = KRS_ENGINE_OPTIONS_INIT;
@@ -43,6 +56,8 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);
     options.kv_dtype = krs_local_kv_dtype(config);
     options.memory_bytes = (uint64_t)krs_config_int(config, KRS_OPTION_MEMORY);
+    options.draft_dir = krs_config_text(config, KRS_OPTION_DRAFT);
+    options.speculation = krs_local_speculation(config);
     if (config->command != KRS_COMMAND_SERVE && config->command != KRS_COMMAND_STDIO) {
         options.max_seqs = 1; /* one user, one answer at a time */
         return options;
@@ -104,6 +119,15 @@ static krs_status open_model(void *ctx, const krs_model_spec *spec, krs_runtime 
     }
     krs_engine_options options = krs_local_options(local->config, spec->path);
     options.model_id = spec->id;
+    const char *own = local->config->n_positionals > 0
+                          ? local->config->positionals[0]
+                          : krs_config_text(local->config, KRS_OPTION_MODEL);
+    if (!own || strcmp(own, spec->path) != 0) { /* the draft is for the model it was named with */
+        options.draft_dir = NULL;
+        options.speculation.mode = options.speculation.mode == KRS_SPECULATION_DRAFT
+                                       ? KRS_SPECULATION_OFF
+                                       : options.speculation.mode;
+    }
     options.metrics = local->metrics;
     options.log = local->log;
     options.bus = local->bus;

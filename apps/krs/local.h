@@ -19,6 +19,9 @@ typedef struct krs_local {
  * ones only where the command has them). model_dir: borrowed. */
 krs_engine_options krs_local_options(const krs_config *config, const char *model_dir);
 
+/* --speculation and --speculation-tokens; "auto" is MODEL. */
+krs_speculation krs_local_speculation(const krs_config *config);
+
 /* Is there a folder? Errors: KRS_ENOENT, naming it. */
 KRS_MUST_USE krs_status krs_local_check_folder(const char *model_dir, krs_error *err);
 

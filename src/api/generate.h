@@ -183,6 +183,8 @@ typedef struct krs_token {
     const krs_logprob *top; /* [n_top], best first */
     uint32_t n_top;
     krs_str bytes; /* what the token stands for, before detokenisation */
+    uint32_t
+        n_text; /* bytes of the event's text that became certain with it, behind those before it */
 } krs_token;
 
 /* Why the cached part of a prompt ended where it did. */

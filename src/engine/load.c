@@ -5,6 +5,7 @@
 #include "model/source.h"
 #include "os/clock.h"
 #include "os/random.h"
+#include "text/tokenizer_compare.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -157,7 +158,7 @@ static void name_dtype(const krs_engine *engine, krs_model_info *info,
     }
 }
 
-static void describe(krs_engine *engine)
+static void describe(krs_engine *engine, const krs_engine_options *options)
 {
     const krs_model_config *config = krs_model_config_of(engine->model);
     const krs_program *program = krs_model_program(engine->model);
@@ -173,6 +174,9 @@ static void describe(krs_engine *engine)
         program->hidden == KRS_NO_SLOT ? 0 : (uint32_t)program->slots[program->hidden].width;
     info->bos = config->bos_id >= 0 ? (uint32_t)config->bos_id : UINT32_MAX;
     info->eos = engine->n_eos > 0 ? engine->eos[0] : UINT32_MAX;
+    info->tokens_hash = krs_tokenizer_fingerprint(engine->tokenizer);
+    info->specials_hash = krs_tokenizer_special_fingerprint(engine->tokenizer);
+    info->has_draft = options->draft_dir != NULL;
     info->has_chat_template = engine->chat != NULL;
     info->can_generate = program->logits != KRS_NO_SLOT;
 }
@@ -197,7 +201,7 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
         status = name_model(&engine->info, options, err);
     }
     if (status == KRS_OK) {
-        describe(engine);
+        describe(engine, options);
         status = krs_engine_load_speculation(engine, options, err);
     }
     return status;

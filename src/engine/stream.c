@@ -110,8 +110,12 @@ static void show_token(krs_stream *stream, uint32_t at)
     for (uint32_t i = 0; i < sample->n_top; i++) {
         sample->top[i].bytes = krs_tokenizer_token_bytes(stream->tokenizer, sample->top[i].token);
     }
-    stream->shown[at] = (krs_token){sample->token, sample->logprob, sample->top, sample->n_top,
-                                    krs_tokenizer_token_bytes(stream->tokenizer, sample->token)};
+    stream->shown[at] =
+        (krs_token){.id = sample->token,
+                    .logprob = sample->logprob,
+                    .top = sample->top,
+                    .n_top = sample->n_top,
+                    .bytes = krs_tokenizer_token_bytes(stream->tokenizer, sample->token)};
 }
 
 /* Only running out of memory, or of KRS_STREAM_MAX_TEXT_BYTES, can get here. */
@@ -135,10 +139,12 @@ bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
     }
     show_token(stream, i);
     bool is_stopped = false;
+    const size_t n_before = stream->text.len;
     krs_status status = krs_detok_push(stream->detok, id, &stream->raw);
     if (status == KRS_OK) {
         status = match_raw(stream, &is_stopped);
     }
+    stream->shown[i].n_text = (uint32_t)(stream->text.len - n_before);
     if (status != KRS_OK) {
         fail_text(stream, status);
     } else if (is_stopped) {

@@ -27,6 +27,9 @@ const char *const krs_call_sampling_fields[] = {"temperature",
                                                 "include_stop_str_in_output",
                                                 "stop_token_ids",
                                                 "logit_bias",
+                                                "speculation",
+                                                "speculation.mode",
+                                                "speculation.max_tokens",
                                                 NULL};
 
 typedef struct double_row {
@@ -107,12 +110,51 @@ static krs_status read_stopping(const krs_call_reader *reader, krs_stopping *sto
     return status;
 }
 
+static krs_status read_mode(const json_t *object, krs_speculation_mode *out, krs_error *err)
+{
+    krs_str name = {NULL, 0};
+    const krs_status status = krs_json_get_str(object, "mode", 64, &name, err);
+    if (status != KRS_OK || !name.ptr) {
+        return status;
+    }
+    for (uint32_t i = 0; i < KRS_SPECULATION_COUNT; i++) {
+        if (krs_str_equal(name, krs_str_of(krs_speculation_name((krs_speculation_mode)i)))) {
+            *out = (krs_speculation_mode)i;
+            return KRS_OK;
+        }
+    }
+    return krs_call_refuse(err, "speculation.mode", "\"%.*s\", want ngram, draft, off or model",
+                           KRS_STR_ARGS(name));
+}
+
+/* Ours: {"mode": "ngram", "max_tokens": 8}. */
+static krs_status read_speculation(const krs_call_reader *reader, krs_speculation *out)
+{
+    json_t *object = NULL;
+    int64_t max_tokens = 0;
+    krs_status status =
+        krs_json_get_tree(reader->body, "speculation", JSON_OBJECT, &object, reader->err);
+    if (status != KRS_OK || !object) {
+        return status;
+    }
+    status = read_mode(object, &out->mode, reader->err);
+    if (status == KRS_OK) {
+        status = krs_json_get_int(object, "max_tokens", 0, KRS_MAX_SPECULATION, &max_tokens,
+                                  reader->err);
+    }
+    out->max_tokens = (uint32_t)max_tokens;
+    return status;
+}
+
 krs_status krs_call_read_sampling(const krs_call_reader *reader, double max_temperature,
                                   krs_request *request)
 {
     krs_status status = read_choosing(reader, max_temperature, &request->sampling);
     if (status == KRS_OK) {
         status = read_stopping(reader, &request->stopping);
+    }
+    if (status == KRS_OK) {
+        status = read_speculation(reader, &request->speculation);
     }
     return status == KRS_OK ? krs_call_read_lists(reader, request) : status;
 }

@@ -75,9 +75,13 @@ static void put_usage(krs_writer *w, const krs_openai_answer *a)
     uint64_t n_prompt = 0;
     uint64_t n_cached = 0;
     uint64_t n_answer = 0;
+    uint64_t n_accepted = 0;
+    uint64_t n_rejected = 0;
     for (uint32_t i = 0; i < a->call->n * a->call->n_prompts; i++) {
         const krs_usage *usage = &a->choices[i].usage;
         n_answer += usage->n_answer_tokens;
+        n_accepted += usage->n_accepted;
+        n_rejected += usage->n_rejected;
         if (i % a->call->n == 0) { /* each prompt counts once */
             n_prompt += usage->n_prompt_tokens;
             n_cached += usage->n_cached_tokens;
@@ -91,6 +95,10 @@ static void put_usage(krs_writer *w, const krs_openai_answer *a)
     krs_put_number(w, n_prompt + n_answer);
     krs_put(w, KRS_STR(",\"prompt_tokens_details\":{\"cached_tokens\":"));
     krs_put_number(w, n_cached);
+    krs_put(w, KRS_STR("},\"completion_tokens_details\":{\"accepted_prediction_tokens\":"));
+    krs_put_number(w, n_accepted);
+    krs_put(w, KRS_STR(",\"rejected_prediction_tokens\":"));
+    krs_put_number(w, n_rejected);
     krs_put(w, KRS_STR("}}"));
 }
 

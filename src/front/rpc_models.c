@@ -222,6 +222,25 @@ static json_t *warnings_of(const krs_model_info *primary, const krs_model_info *
     return list;
 }
 
+/* What keeps one from proposing to the other: ids must mean the same to both. The sizes of the matrices may
+ * be padded differently, and are named because the contract names them. */
+static json_t *mismatches_of(const krs_model_info *primary, const krs_model_info *draft)
+{
+    json_t *list = json_array();
+    if (primary->tokens_hash == draft->tokens_hash) {
+        return list;
+    }
+    if (primary->vocab != draft->vocab) {
+        (void)json_array_append_new(
+            list, json_sprintf("Vocabulary sizes differ: %u and %u", primary->vocab, draft->vocab));
+    }
+    (void)json_array_append_new(list, json_string("The same ids stand for other tokens"));
+    if (primary->specials_hash != draft->specials_hash) {
+        (void)json_array_append_new(list, json_string("Special tokens differ"));
+    }
+    return list;
+}
+
 /* The contract's own estimate: 1 + (1 - size ratio) * 0.3. */
 static json_t *estimate_of(const krs_model_info *primary, const krs_model_info *draft,
                            bool is_compatible)
@@ -257,12 +276,8 @@ static krs_status check_pair(const krs_rpc_ask *ask, json_t **out, krs_rpc_fault
     if (status != KRS_OK) {
         return status;
     }
-    const bool is_compatible = primary.vocab == draft.vocab;
-    json_t *errors = json_array();
-    if (!is_compatible) {
-        (void)json_array_append_new(
-            errors, json_sprintf("Vocabulary sizes differ: %u and %u", primary.vocab, draft.vocab));
-    }
+    json_t *errors = mismatches_of(&primary, &draft);
+    const bool is_compatible = json_array_size(errors) == 0;
     *out = json_pack("{s:b,s:o,s:o,s:{s:o,s:o,s:o}}", "compatible", is_compatible, "errors", errors,
                      "warnings", warnings_of(&primary, &draft), "details", "primary_model",
                      side_of(&primary), "draft_model", side_of(&draft), "performance_estimate",

@@ -143,6 +143,23 @@ static void read_pace(const krs_rpc_ask *ask, krs_request *request)
     }
 }
 
+/* A named draft is a wish that the answer does not depend on, so one that is not there is no error. */
+static void read_speculation(const krs_rpc_ask *ask, const krs_model_info *info,
+                             krs_speculation *out)
+{
+    const krs_str mode = krs_method_text(ask->method, ask->params, "speculation");
+    for (uint32_t i = 0; i < KRS_SPECULATION_COUNT; i++) {
+        if (krs_str_equal(mode, krs_str_of(krs_speculation_name((krs_speculation_mode)i)))) {
+            out->mode = (krs_speculation_mode)i;
+        }
+    }
+    if (out->mode == KRS_SPECULATION_MODEL && info->has_draft &&
+        krs_method_text(ask->method, ask->params, "draft_model").len > 0) {
+        out->mode = KRS_SPECULATION_DRAFT;
+    }
+    out->max_tokens = (uint32_t)krs_method_int(ask->method, ask->params, "speculation_tokens");
+}
+
 static krs_status chat_prompt(krs_request *request, const json_t *messages, const json_t *tools,
                               krs_rpc_fault *fault)
 {
@@ -234,6 +251,7 @@ krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rp
         return status;
     }
     read_pace(ask, request);
+    read_speculation(ask, &info, &request->speculation);
     *out = request;
     return KRS_OK;
 }

@@ -109,14 +109,18 @@ static void add_text(krs_rpc_pack *pack, const krs_token *token, krs_str text)
 
 void krs_rpc_pack_add(krs_rpc_pack *pack, const krs_stream_event *event)
 {
-    /* Text becomes certain with the last token of a step; those before it have none yet. */
+    krs_str text = event->text;
     for (uint32_t i = 0; event->tokens && i + 1 < event->n_tokens; i++) {
-        add_text(pack, &event->tokens[i], KRS_STR(""));
+        const krs_token *token = &event->tokens[i];
+        const size_t n = token->n_text < text.len ? token->n_text : text.len;
+        add_text(pack, token, (krs_str){text.ptr, n});
+        text = (krs_str){text.ptr + n, text.len - n};
     }
+    /* The last has the rest: its own, and what was held back until the end. */
     const krs_token *last =
         event->tokens && event->n_tokens > 0 ? &event->tokens[event->n_tokens - 1] : NULL;
-    if (last || event->text.len > 0) {
-        add_text(pack, last, event->text);
+    if (last || text.len > 0) {
+        add_text(pack, last, text);
     }
 }
 
@@ -200,12 +204,17 @@ static void say_stats(krs_rpc_session *session, const char *name, const krs_usag
 {
     krs_emit e;
     size_t start;
-    krs_rpc_notify_begin(session, "stream.stats", 5, &e, &start);
+    const bool has_draft = usage->n_accepted + usage->n_rejected > 0;
+    krs_rpc_notify_begin(session, "stream.stats", has_draft ? 7 : 5, &e, &start);
     krs_emit_pair_str(&e, "stream_id", krs_str_of(name));
     krs_emit_pair_int(&e, "tokens_generated", usage->n_answer_tokens);
     krs_emit_pair_double(&e, "tokens_per_second", rate_of(usage), DIGITS_TIME);
     krs_emit_pair_double(&e, "time_to_first_token", seconds(usage->first_token_ns), DIGITS_TIME);
     krs_emit_pair_double(&e, "total_time", seconds(usage->total_ns), DIGITS_TIME);
+    if (has_draft) {
+        krs_emit_pair_int(&e, "draft_tokens_accepted", usage->n_accepted);
+        krs_emit_pair_int(&e, "draft_tokens_rejected", usage->n_rejected);
+    }
     krs_rpc_notify_end(session, &e, start);
 }
 

@@ -18,12 +18,12 @@ typedef struct token_head {
     float logprob;
     uint32_t n_bytes;
     uint32_t n_top;
+    uint32_t n_text;
 } token_head;
 
-static krs_status pack_token(uint32_t id, float logprob, krs_str bytes, uint32_t n_top,
-                             krs_buf *out)
+static krs_status pack_token(token_head head, krs_str bytes, krs_buf *out)
 {
-    const token_head head = {id, logprob, (uint32_t)bytes.len, n_top};
+    head.n_bytes = (uint32_t)bytes.len;
     const krs_status status = krs_buf_append(out, &head, sizeof(head));
     return status == KRS_OK ? krs_buf_append_str(out, bytes) : status;
 }
@@ -33,10 +33,11 @@ static krs_status pack_tokens(const krs_stream_event *event, krs_buf *out)
     krs_status status = KRS_OK;
     for (uint32_t i = 0; status == KRS_OK && i < event->n_tokens; i++) {
         const krs_token *token = &event->tokens[i];
-        status = pack_token(token->id, token->logprob, token->bytes, token->n_top, out);
+        const token_head head = {token->id, token->logprob, 0, token->n_top, token->n_text};
+        status = pack_token(head, token->bytes, out);
         for (uint32_t k = 0; status == KRS_OK && k < token->n_top; k++) {
-            status =
-                pack_token(token->top[k].token, token->top[k].logprob, token->top[k].bytes, 0, out);
+            const token_head other = {token->top[k].token, token->top[k].logprob, 0, 0, 0};
+            status = pack_token(other, token->top[k].bytes, out);
         }
     }
     return status;
@@ -129,7 +130,7 @@ static bool unpack_token(krs_str packed, size_t *offset, krs_arena *arena, krs_t
         top[k] = (krs_logprob){.token = one.id, .logprob = one.logprob};
         top[k].bytes = take_view(packed, offset, one.n_bytes);
     }
-    *out = (krs_token){head.id, head.logprob, top, head.n_top, bytes};
+    *out = (krs_token){head.id, head.logprob, top, head.n_top, bytes, head.n_text};
     return true;
 }
 

@@ -60,6 +60,19 @@ async function chatCases(chat) {
     equal(salted.usage.prompt_tokens_details.cached_tokens, 0, "cached_tokens under a salt of one's own");
     equal(textOf(salted), textOf(first), "content");
   });
+  await test("openai: speculation says the same, sooner or not", async () => {
+    const more = { messages: STORY, seed: 3, temperature: 0.8, max_tokens: 60, logprobs: true };
+    const ask = async (speculation) => chat({ ...more, ...(speculation && { speculation }) });
+    const plain = await ask({ mode: "off" });
+    const ngram = await ask({ mode: "ngram", max_tokens: 5 });
+    equal(textOf(ngram), textOf(plain), "content");
+    equal(JSON.stringify(ngram.choices), JSON.stringify(plain.choices), "choices, log probabilities and all");
+    const details = plain.usage.completion_tokens_details;
+    equal(details.accepted_prediction_tokens + details.rejected_prediction_tokens, 0, "proposals of off");
+    check(ngram.usage.completion_tokens_details.accepted_prediction_tokens >= 0, "accepted_prediction_tokens");
+    const none = await refusal(() => ask({ mode: "draft" }));
+    equal(none.param, "speculation", "param of a draft that is not there");
+  });
   await test("openai: n choices, whole and streamed, one after another in text", async () => {
     const more = { messages: STORY, n: 3, seed: 5, temperature: 1.5, max_tokens: 30 };
     const texts = (await chat(more)).choices.map((one) => one.message.content);

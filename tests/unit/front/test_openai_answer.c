@@ -9,7 +9,7 @@
     "\"chat.completion.chunk\",\"system_fingerprint\":\"krs-1\""
 
 static const krs_logprob best[2] = {{1, -0.25F, {"\xE2\x82", 2}}, {2, -1.5F, {"b\"", 2}}};
-static const krs_token token = {2, -1.5F, best, 2, {"b\"", 2}};
+static const krs_token token = {2, -1.5F, best, 2, {"b\"", 2}, 0};
 
 static void a_chat_streams_role_text_end_usage(void **state)
 {
@@ -30,7 +30,9 @@ static void a_chat_streams_role_text_end_usage(void **state)
                "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"index\":0,\"logprobs\":"
                "null}]," CHUNK ",\"usage\":null}");
     expect_sse(end, 1, NULL,
-               "{\"choices\":[]," CHUNK ",\"usage\":{\"completion_tokens\":5,\"prompt_tokens\":7,"
+               "{\"choices\":[]," CHUNK ",\"usage\":{\"completion_tokens\":5,"
+               "\"completion_tokens_details\":{\"accepted_prediction_tokens\":0,"
+               "\"rejected_prediction_tokens\":0},\"prompt_tokens\":7,"
                "\"prompt_tokens_details\":{\"cached_tokens\":3},\"total_tokens\":12}}");
     assert_non_null(strstr(end, "\n\ndata: [DONE]\n\n"));
     assert_int_equal(krs_answer_state_of(t.answer), KRS_ANSWER_DONE);
@@ -63,7 +65,9 @@ static void a_whole_chat_waits_for_every_choice(void **state)
                     "{\"content\":\"two\",\"refusal\":null,\"role\":\"assistant\"}}],"
                     "\"created\":1700000000,\"id\":\"chatcmpl-00000000000000ab\",\"model\":\"m\","
                     "\"object\":\"chat.completion\",\"system_fingerprint\":\"krs-1\",\"usage\":"
-                    "{\"completion_tokens\":10,\"prompt_tokens\":7,\"prompt_tokens_details\":"
+                    "{\"completion_tokens\":10,\"completion_tokens_details\":"
+                    "{\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0},"
+                    "\"prompt_tokens\":7,\"prompt_tokens_details\":"
                     "{\"cached_tokens\":3},\"total_tokens\":17}}");
     talk_end(&t);
 }

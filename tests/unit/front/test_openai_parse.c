@@ -92,6 +92,10 @@ static const bad_case bad_chats[] = {
     {MSG ",\"metadata\":{\"a\":1}", "metadata"},
     {MSG ",\"store\":\"yes\"", "store"},
     {MSG ",\"cache_salt\":\"\"", "cache_salt"},
+    {MSG ",\"speculation\":true", "speculation"},
+    {MSG ",\"speculation\":{\"mode\":\"fast\"}", "speculation.mode"},
+    {MSG ",\"speculation\":{\"mode\":1}", "mode"},
+    {MSG ",\"speculation\":{\"max_tokens\":16}", "max_tokens"},
     {MSG ",\"reasoning_effort\":3", "reasoning_effort"},
     {MSG ",\"priority\":\"high\"", "priority"},
     {MSG ",\"timeout_ms\":0", "timeout_ms"},
@@ -190,6 +194,7 @@ static void given_fields_arrive(void **state)
         "\"include_stop_str_in_output\":true,\"stop\":[\"x\",\"yy\"],\"stop_token_ids\":[1,49],"
         "\"logit_bias\":{\"3\":-100,\"4\":1.5},\"logprobs\":true,\"top_logprobs\":2,\"n\":2,"
         "\"priority\":\"urgent\",\"timeout_ms\":2,\"stream\":true,"
+        "\"speculation\":{\"mode\":\"ngram\",\"max_tokens\":7},"
         "\"stream_options\":{\"include_usage\":true}}");
     const krs_request *r = call->requests[1];
     assert_true(r->sampling.temperature == 0 && r->sampling.top_p == 0.5);
@@ -199,6 +204,8 @@ static void given_fields_arrive(void **state)
     assert_int_equal(r->sampling.seed, (uint64_t)-5 + 1); /* the second choice */
     assert_int_equal(call->requests[0]->sampling.seed, (uint64_t)-5);
     assert_int_equal(r->stopping.max_tokens, 20);
+    assert_int_equal(r->speculation.mode, KRS_SPECULATION_NGRAM);
+    assert_int_equal(r->speculation.max_tokens, 7);
     assert_int_equal(r->stopping.min_tokens, 3);
     assert_true(r->stopping.is_eos_ignored && r->stopping.has_stop_text);
     assert_int_equal(r->stopping.n_stops, 2);

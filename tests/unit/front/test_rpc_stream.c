@@ -78,17 +78,19 @@ static void a_message_has_sixteen_tokens_at_most(void **state)
     assert_null(next_message(f));
 }
 
-static void several_tokens_of_a_step_keep_their_ids(void **state)
+static void several_tokens_of_a_step_keep_their_ids_and_texts(void **state)
 {
     fixture *f = *state;
     start(f, GEN("s"));
-    const krs_token tokens[] = {{.id = 7}, {.id = 8}, {.id = 9}};
+    const krs_token tokens[] = {{.id = 7, .n_text = 1}, {.id = 8}, {.id = 9, .n_text = 1}};
     const krs_stream_event event = {.text = KRS_STR("abc"), .tokens = tokens, .n_tokens = 3};
     tell(f, 0, &event);
     const json_t *list = at(expect_notification(f, "stream.chunk"), "tokens");
-    assert_string_equal(text_at(json_array_get(list, 0), "token"), "");
+    assert_string_equal(text_at(json_array_get(list, 0), "token"), "a");
     assert_int_equal(int_at(json_array_get(list, 1), "token_id"), 8);
-    assert_string_equal(text_at(json_array_get(list, 2), "token"), "abc");
+    assert_string_equal(text_at(json_array_get(list, 1), "token"), "");
+    assert_string_equal(text_at(json_array_get(list, 2), "token"),
+                        "bc"); /* the last has the rest */
     const krs_stream_event late = {.text = KRS_STR("held back"), .n_tokens = 0};
     f->now_ns += 10 * MS;
     tell(f, 0, &late);
@@ -299,7 +301,7 @@ static void logprobs_are_those_of_the_token(void **state)
     start(f, "{\"model_id\":\"fake\",\"prompt\":\"x\",\"stream_id\":\"s\",\"logprobs\":true,"
              "\"top_logprobs\":2}");
     const krs_logprob top[] = {{5, -0.25F, {"a", 1}}, {6, -1.5F, {"\xE2\x82", 2}}};
-    const krs_token token = {5, -0.25F, top, 2, {"a", 1}};
+    const krs_token token = {5, -0.25F, top, 2, {"a", 1}, 1};
     const krs_stream_event event = {.text = KRS_STR("a"), .tokens = &token, .n_tokens = 1};
     tell(f, 0, &event);
     const json_t *chunk = expect_notification(f, "stream.chunk");
@@ -374,7 +376,7 @@ int main(void)
         TEST(slow_tokens_are_written_at_once_and_alone),
         TEST(fast_tokens_share_a_message),
         TEST(a_message_has_sixteen_tokens_at_most),
-        TEST(several_tokens_of_a_step_keep_their_ids),
+        TEST(several_tokens_of_a_step_keep_their_ids_and_texts),
         TEST(stats_come_before_the_event_in_seconds),
         TEST(a_failure_is_an_error_event_without_stats_and_paths),
         TEST(continuous_streams_end_with_their_stats),
