@@ -272,6 +272,7 @@ int krs_cmd_bench(const krs_config *config)
     options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
     options.is_exact = krs_local_is_exact(config);
     options.isa = krs_config_text(config, KRS_OPTION_ISA);
+    options.is_pinned = krs_config_bool(config, KRS_OPTION_PIN);
     krs_status status = open_model(config, &model, &r, &err);
     if (status == KRS_OK) {
         status = krs_backend_open(krs_config_text(config, KRS_OPTION_DEVICE), &options, NULL,

@@ -51,6 +51,7 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
     options.n_threads = (int32_t)krs_config_int(config, KRS_OPTION_THREADS);
     options.is_exact = krs_local_is_exact(config);
     options.isa = krs_config_text(config, KRS_OPTION_ISA);
+    options.is_pinned = krs_config_bool(config, KRS_OPTION_PIN);
     options.map_mode =
         krs_config_bool(config, KRS_OPTION_MMAP) ? KRS_OS_MAP_SHARED_PAGES : KRS_OS_MAP_COPY;
     options.max_context_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_CTX);

@@ -31,6 +31,10 @@
 #define KRS_ENGINE_TEXTS_BESIDE 256u
 /* Rows of a step: what a running answer waits for while a prompt is read, and how far a cancel is. */
 #define KRS_ENGINE_STEP_TOKENS 256u
+/* How long a step that reads prompts beside running answers should take: what their readers wait between two
+ * tokens. Ten tokens a second still read as a flow, and a shorter step would spend more of its time on
+ * reading all weights, which costs the prompt. */
+#define KRS_ENGINE_BESIDE_NS UINT64_C(100000000)
 /* States of recurrent layers kept beside two for each sequence (its own, and one to go back to): for prompts
  * that come again. They are 10 to 80 MB each. */
 #define KRS_ENGINE_SPARE_STATES 8u
@@ -56,6 +60,7 @@ typedef struct krs_engine_options {
     int32_t n_threads;           /* of the device; 0: as many as this process may use */
     bool is_exact;               /* krs_backend_options.is_exact */
     const char *isa;             /* krs_backend_options.isa */
+    bool is_pinned;              /* krs_backend_options.is_pinned */
     krs_os_map_mode map_mode;    /* of the weights */
     uint32_t max_context_tokens; /* longest sequence; 0: the model's, as memory permits */
     uint32_t max_seqs;           /* computed together, 1 .. KRS_ENGINE_MAX_SEQS */

@@ -115,6 +115,7 @@ typedef struct krs_engine {
     krs_step_room step;
     krs_outbox outbox;
     krs_round round;
+    uint32_t prompt_rows;      /* granted to prompts beside decodes: step.c */
     bool has_failed;           /* the device did, and was opened anew */
     uint32_t n_steps_well;     /* since then; saturates at KRS_ENGINE_TRUST_STEPS */
     krs_stream *active;        /* list of the streams that are home */

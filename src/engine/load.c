@@ -213,6 +213,7 @@ static krs_status load_device(krs_engine *engine, const krs_engine_options *opti
     backend_options.n_threads = options->n_threads;
     backend_options.is_exact = options->is_exact;
     backend_options.isa = options->isa;
+    backend_options.is_pinned = options->is_pinned;
     krs_status status =
         krs_backend_open(options->device, &backend_options, engine->alloc, &engine->backend, err);
     if (status == KRS_OK) {
@@ -256,6 +257,7 @@ static krs_status make_sched(krs_engine *engine, const krs_engine_options *optio
     limits->max_waiting_tokens = options->max_waiting_tokens
                                      ? options->max_waiting_tokens
                                      : (uint64_t)WAITING_CONTEXTS * engine->plan.context_tokens;
+    engine->prompt_rows = limits->max_step_tokens;
     const krs_status status =
         krs_sched_new(limits, engine->pool, engine->prefix, engine->alloc, &engine->sched, err);
     return status == KRS_OK && engine->states

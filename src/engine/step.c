@@ -102,6 +102,21 @@ static krs_status run_device(krs_engine *engine, const krs_sched_step *plan,
     return status;
 }
 
+/* Grant prompts beside decodes as many rows as make a step last KRS_ENGINE_BESIDE_NS, going by the last
+ * one: half of the way each time, since a step may have been slow for other reasons. In whole KV blocks,
+ * which are whole tiles of the kernels. */
+static void learn_prompt_rows(krs_engine *engine, const krs_sched_step *plan)
+{
+    const uint32_t max_rows = engine->limits.max_step_tokens;
+    if (plan->n_prompt_rows < KRS_SCHED_MIN_PROMPT_ROWS || engine->round.device_ns == 0) {
+        return;
+    }
+    const uint64_t fit = plan->n_prompt_rows * KRS_ENGINE_BESIDE_NS / engine->round.device_ns;
+    engine->prompt_rows = (engine->prompt_rows + (uint32_t)(fit < max_rows ? fit : max_rows)) / 2;
+    krs_sched_set_prompt_rows(engine->sched,
+                              engine->prompt_rows / KRS_KV_BLOCK_TOKENS * KRS_KV_BLOCK_TOKENS);
+}
+
 bool krs_engine_step(krs_engine *engine)
 {
     krs_sched_step plan;
@@ -118,6 +133,7 @@ bool krs_engine_step(krs_engine *engine)
     const krs_status status = run_device(engine, &plan, &result, &err);
     if (status == KRS_OK) {
         engine->n_steps_well += engine->n_steps_well < KRS_ENGINE_TRUST_STEPS;
+        learn_prompt_rows(engine, &plan);
         krs_engine_advance(engine, &plan, &result);
     } else {
         krs_engine_fail(engine, status, &err);

@@ -1,5 +1,5 @@
 /* os/thread.c - see thread.h. Lock failures other than "no memory" are our own bugs: KRS_CHECK. */
-#define _GNU_SOURCE /* pthread_setname_np */
+#define _GNU_SOURCE /* pthread_setname_np, pthread_setaffinity_np, CPU_ALLOC */
 #include "os/thread.h"
 
 #include "base/check.h"
@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -61,6 +62,20 @@ krs_status krs_os_thread_start(const char *name, void (*body)(void *arg), void *
     }
     *out = thread;
     return KRS_OK;
+}
+
+krs_status krs_os_thread_pin(krs_os_thread *thread, uint32_t cpu)
+{
+    cpu_set_t *mask = CPU_ALLOC(cpu + 1);
+    if (!mask) {
+        return KRS_EINVAL; /* a number no machine has */
+    }
+    const size_t n_bytes = CPU_ALLOC_SIZE(cpu + 1);
+    CPU_ZERO_S(n_bytes, mask);
+    CPU_SET_S(cpu, n_bytes, mask);
+    const int code = pthread_setaffinity_np(thread->handle, n_bytes, mask);
+    CPU_FREE(mask);
+    return code == 0 ? KRS_OK : KRS_EINVAL;
 }
 
 void krs_os_thread_join(krs_os_thread *thread)

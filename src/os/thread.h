@@ -18,6 +18,9 @@ typedef struct krs_os_cond krs_os_cond;
 KRS_MUST_USE krs_status krs_os_thread_start(const char *name, void (*body)(void *arg), void *arg,
                                             krs_os_thread **out, krs_error *err);
 
+/* Keep the thread on one CPU. Errors: KRS_EINVAL (not a CPU this process may use). */
+KRS_MUST_USE krs_status krs_os_thread_pin(krs_os_thread *thread, uint32_t cpu);
+
 /* Wait for the thread's end and free it; NULL is a no-op. */
 void krs_os_thread_join(krs_os_thread *thread);
 

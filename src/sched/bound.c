@@ -5,7 +5,8 @@
  * end. Every KRS_SCHED_ELDER_TURN-th admission is an elder's, so after M = KRS_SCHED_ELDER_TURN * (A + 1)
  * admissions it has had its turn. How long can M admissions take? A plan that does not admit it is one of
  *
- *   1. rows ran out: prompts got at least B - R + 1, since whoever is in its prompt does not decode;
+ *   1. rows ran out: prompts got at least Q: B - R + 1, since whoever is in its prompt does not decode, or
+ *      what they are granted beside decodes;
  *   2. a prompt was finished in it: at most one such plan for each admission, and for each that ran;
  *   3. no place: without 1 and 2 all that run decode, and they are at least k, since fewer than k leave
  *      room for another of full length. Who has no credit loses its place first.
@@ -14,7 +15,7 @@
  * each admission takes at most one plan.
  *
  * Each of the R that ran, and of the M admitted, has at most L tokens, prompt and answer, replayed or not
- * (a victim that comes back is an admission again). So 1 and 3 take at most L / min(k, B - R + 1) plans for
+ * (a victim that comes back is an admission again). So 1 and 3 take at most L / min(k, Q) plans for
  * each, and 2 one.
  *
  * Thread: one owner.  Memory: none. */
@@ -60,7 +61,8 @@ static uint64_t bound_of(const krs_sched *sched, uint64_t patience, uint64_t n_b
 {
     const krs_sched_limits *l = &sched->limits;
     const uint64_t n_admissions = KRS_SCHED_ELDER_TURN * (n_before + 1);
-    const uint64_t n_rows = l->max_step_tokens - l->max_running + 1;
+    const uint64_t n_free = l->max_step_tokens - l->max_running + 1;
+    const uint64_t n_rows = n_free < sched->fewest_prompt_rows ? n_free : sched->fewest_prompt_rows;
     const uint64_t k = min_parallel(sched);
     const uint64_t slowest = k < n_rows ? k : n_rows;
     const uint64_t each = (l->max_seq_tokens + slowest - 1) / slowest + 1;

@@ -99,10 +99,12 @@ static bool fits(const krs_sched *sched, const krs_sched_seq *seq, const krs_sch
 
 static void add_prompt_rows(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
 {
-    const uint32_t budget = sched->limits.max_step_tokens - out->n_rows;
+    const uint32_t max_rows = seq->is_whole ? sched->limits.max_step_tokens : sched->plan_rows;
+    const uint32_t budget = max_rows - out->n_rows;
     const uint32_t missing = seq->n_tokens - seq->n_computed;
     const uint32_t n_rows =
         krs_sched_rows_to_checkpoint(sched, seq, missing < budget ? missing : budget);
+    out->n_prompt_rows += n_rows;
     charge(sched, seq, n_rows, KRS_SCHED_PREFILL_COST);
     announce(sched, seq, n_rows);
     add_item(sched, seq, n_rows, out);
@@ -201,11 +203,19 @@ static bool try_next(krs_sched *sched, krs_sched_seq *seq, krs_sched_step *out)
     return admission == SCHED_HELD && ++sched->n_held < KRS_SCHED_MAX_HELD;
 }
 
+static uint32_t rows_beside(const krs_sched *sched, uint32_t n_decode_rows)
+{
+    const uint32_t max_rows = sched->limits.max_step_tokens;
+    const bool is_limited = n_decode_rows > 0 && sched->prompt_rows < max_rows - n_decode_rows;
+    return is_limited ? n_decode_rows + sched->prompt_rows : max_rows;
+}
+
 static void plan_prompts(krs_sched *sched, krs_sched_step *out)
 {
     bool is_open = true;
     sched->n_held = 0;
-    while (out->n_rows < sched->limits.max_step_tokens) {
+    sched->plan_rows = rows_beside(sched, out->n_rows);
+    while (out->n_rows < sched->plan_rows) {
         uint64_t rank = 0;
         krs_sched_seq *begun = first_prompt(sched, &rank);
         krs_sched_seq *next = is_open ? krs_sched_next(sched) : NULL;

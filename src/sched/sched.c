@@ -100,6 +100,7 @@ krs_status krs_sched_new(const krs_sched_limits *limits, krs_kv_pool *pool, krs_
     sched->pool = pool;
     sched->prefix = prefix;
     sched->next_deadline_ns = UINT64_MAX;
+    sched->prompt_rows = sched->fewest_prompt_rows = UINT32_MAX;
     status = take_batch(sched);
     if (status == KRS_OK) {
         status = take_tenants(sched);
@@ -269,6 +270,15 @@ void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit)
     } else if (seq->state == KRS_SCHED_WAITING) {
         krs_sched_dequeue(sched, seq);
         krs_sched_park(sched, seq);
+    }
+}
+
+void krs_sched_set_prompt_rows(krs_sched *sched, uint32_t n_rows)
+{
+    const uint32_t floor = KRS_SCHED_MIN_PROMPT_ROWS;
+    sched->prompt_rows = n_rows > floor ? n_rows : floor;
+    if (sched->prompt_rows < sched->fewest_prompt_rows) {
+        sched->fewest_prompt_rows = sched->prompt_rows;
     }
 }
 

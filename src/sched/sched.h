@@ -18,7 +18,8 @@
  *     behind what is cached of its prompt, when all its known tokens' blocks fit. One that does not fit is
  *     not overtaken by another that waits; it may take the place of sequences without credit, and of
  *     running ones of a lower priority that have had KRS_SCHED_QUANTUM_TOKENS new tokens since they were
- *     admitted.
+ *     admitted. Beside decodes prompts get no more than the rows that krs_sched_set_prompt_rows grants, for
+ *     those who read their answers wait for the whole step.
  *  4. Elders: of the sequences that have waited longer than their class's patience, the one whose patience
  *     ended first gets at least every KRS_SCHED_ELDER_TURN-th admission, whatever its priority or tenant.
  *  5. A waiting sequence whose next block is being computed in this step for another waits for it, but no
@@ -63,6 +64,7 @@
 #define KRS_SCHED_PATIENCE_BACK   512u
 #define KRS_SCHED_THAW_CREDIT     16u /* tokens of a parked reader's credit worth a block's rows */
 #define KRS_SCHED_THAW_PLANS      32u /* plans after which any credit is */
+#define KRS_SCHED_MIN_PROMPT_ROWS 32u /* beside decodes: fewer would read all weights for little */
 #define KRS_SCHED_MAX_HELD        32u /* sequences rule 5 makes wait in a plan: bounds its cost */
 
 typedef struct krs_sched krs_sched;
@@ -152,11 +154,12 @@ typedef struct krs_sched_step {
     const krs_sched_item *items; /* [n_items], valid until the next plan */
     uint32_t n_items;
     uint32_t n_rows;
-    uint32_t n_drafts;    /* of them, proposed tokens */
-    uint32_t n_wanted;    /* of all items */
-    uint32_t n_samples;   /* items with is_last_known of sequences that sample */
-    uint32_t n_preempted; /* by this plan */
-    krs_sched_seq *ended; /* list through next: out of the queues, blocks given back */
+    uint32_t n_prompt_rows; /* of them, prompts' */
+    uint32_t n_drafts;      /* of them, proposed tokens */
+    uint32_t n_wanted;      /* of all items */
+    uint32_t n_samples;     /* items with is_last_known of sequences that sample */
+    uint32_t n_preempted;   /* by this plan */
+    krs_sched_seq *ended;   /* list through next: out of the queues, blocks given back */
     const krs_sched_copy
         *copies; /* [n_copies], valid until the next plan; see krs_sched_use_states */
     uint32_t n_copies;
@@ -204,6 +207,10 @@ void krs_sched_set_credit(krs_sched *sched, krs_sched_seq *seq, uint32_t credit)
 /* End it with the next plan. OUT sequences are ignored; a second call is nothing. */
 void krs_sched_cancel(krs_sched *sched, krs_sched_seq *seq);
 
+/* From the next plan on prompts get at most n_rows (raised to KRS_SCHED_MIN_PROMPT_ROWS) in a step that has
+ * decodes; a whole sequence gets all of its rows. At first there is no such limit. */
+void krs_sched_set_prompt_rows(krs_sched *sched, uint32_t n_rows);
+
 /* Decide the next step. Nothing to do is a step without rows. Items count as computed from now on: a
  * step that is planned is run, or krs_sched_revert is called, before any other call. */
 void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out);
@@ -227,10 +234,11 @@ uint64_t krs_sched_next_deadline(const krs_sched *sched);
 
 /* After how many plans at most does seq get its next row, if it keeps its credit? With
  *   R, B, L, N  sequences and rows of a step, longest sequence, sequences in the house
+ *   Q           B - R + 1, or the fewest rows ever granted to prompts beside decodes when those are fewer
  *   k           sequences that fit the pool at full length, at most R; never less than 1
  *   A           others whose patience ends no later: counted, or N - 1 while its own has not ended
  *   P           plans until its own patience ends
- * a waiting one:   P + (R + KRS_SCHED_ELDER_TURN * (A + 1)) * (ceil(L / min(k, B - R + 1)) + 1) + 1
+ * a waiting one:   P + (R + KRS_SCHED_ELDER_TURN * (A + 1)) * (ceil(L / min(k, Q)) + 1) + 1
  * a parked one: as one that begins to wait, after the rest of KRS_SCHED_THAW_PLANS
  * a running one in its prompt: patience of its class + R; one that decodes: 1 (a victim starts anew).
  * UINT64_MAX for one without credit. Cost: O(waiting). */

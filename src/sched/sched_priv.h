@@ -56,6 +56,10 @@ struct krs_sched {
     krs_kv_prefix *prefix; /* or NULL */
     krs_kv_state *states;  /* or NULL: the model has none */
 
+    uint32_t prompt_rows;        /* of a step with decodes, at most */
+    uint32_t fewest_prompt_rows; /* it ever was */
+    uint32_t plan_rows;          /* of this plan, but for whole sequences, at most */
+
     uint64_t step; /* plans so far */
     uint64_t next_arrival;
     uint64_t next_deadline_ns; /* of the earliest, or earlier */

@@ -282,6 +282,8 @@ static void check_plan(world *w, const krs_sched_step *plan)
         n_wanted += plan->items[i].n_wanted;
     }
     assert_int_equal(n_rows, plan->n_rows);
+    assert_true(plan->n_prompt_rows <= n_rows);
+    assert_true(plan->n_prompt_rows == n_rows || plan->n_prompt_rows <= w->prompt_rows);
     assert_int_equal(n_samples, plan->n_samples);
     assert_int_equal(n_wanted, plan->n_wanted);
     assert_int_equal(n_drafts, plan->n_drafts);
@@ -309,6 +311,10 @@ static void run_step(world *w, tally *sum)
 {
     krs_sched_step plan;
     w->step++;
+    if (w->seed % 3 == 0 && draw(w, 8) == 0) {
+        w->prompt_rows = KRS_SCHED_MIN_PROMPT_ROWS + (uint32_t)draw(w, 12);
+        krs_sched_set_prompt_rows(w->sched, w->prompt_rows);
+    }
     note_promises(w);
     const uint64_t n_takes = w->oom.n_takes;
     krs_sched_plan(w->sched, w->now, &plan);

@@ -36,7 +36,8 @@ typedef struct world {
     uint64_t now;
     uint64_t step;
     krs_sched_limits limits;
-    krs_oom oom; /* counts */
+    uint32_t prompt_rows; /* granted beside decodes */
+    krs_oom oom;          /* counts */
     krs_kv_pool *pool;
     krs_kv_prefix *prefix;
     krs_sched *sched;
@@ -103,6 +104,7 @@ static inline void world_init(world *w, uint64_t seed)
     sched_device_init(&w->device, seed % 2);
     w->seed = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     krs_oom_init(&w->oom, 0);
+    w->prompt_rows = UINT32_MAX;
     const uint32_t max_running = 1 + (uint32_t)draw(w, 6);
     w->limits = (krs_sched_limits){.max_running = max_running,
                                    .max_waiting = 1 + (uint32_t)draw(w, 20),

@@ -122,13 +122,17 @@ static void close_cpu(krs_backend *base)
     krs_alloc_free(base->alloc, backend);
 }
 
-static uint32_t n_threads_of(const krs_backend_options *options)
+/* As many threads as wanted, or one for each core, and pinned to the cores when that is wanted. */
+static krs_status start_team(const krs_backend_options *options, krs_cpu_backend *backend,
+                             bool *is_pinned, krs_error *err)
 {
-    if (options->n_threads > 0) {
-        return (uint32_t)options->n_threads;
-    }
-    const uint32_t n = krs_os_cpu_count();
-    return n < KRS_BACKEND_MAX_THREADS ? n : KRS_BACKEND_MAX_THREADS;
+    uint32_t cores[KRS_BACKEND_MAX_THREADS];
+    const uint32_t n_cores = krs_os_core_cpus(cores, KRS_BACKEND_MAX_THREADS);
+    const uint32_t n = options->n_threads > 0 ? (uint32_t)options->n_threads : n_cores;
+    const krs_status status = krs_cpu_team_new(n, backend->base.alloc, &backend->team, err);
+    *is_pinned =
+        status == KRS_OK && options->is_pinned && krs_cpu_team_pin(backend->team, cores, n_cores);
+    return status;
 }
 
 krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *alloc,
@@ -146,10 +150,11 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
     if (!backend) {
         return krs_fail(err, KRS_ENOMEM, "backend cpu: out of memory");
     }
-    const uint32_t n_threads = n_threads_of(options);
+    backend->base.alloc = alloc;
+    bool is_pinned = false;
     krs_status status = krs_cpu_isa_kernels(options->isa, &backend->kernels, &backend->exact, err);
     if (status == KRS_OK) {
-        status = krs_cpu_team_new(n_threads, alloc, &backend->team, err);
+        status = start_team(options, backend, &is_pinned, err);
     }
     if (status != KRS_OK) {
         krs_alloc_free(alloc, backend);
@@ -158,11 +163,11 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
     backend->kernels.n_terms =
         options->is_exact ? backend->exact.n_terms : backend->kernels.n_terms;
     backend->base.ops = &table;
-    backend->base.alloc = alloc;
     backend->base.kv_dtype = backend->kernels.kv_dtype;
+    const uint32_t n_threads = krs_cpu_team_n_threads(backend->team);
     (void)snprintf(backend->base.description, sizeof(backend->base.description),
-                   "cpu: %u thread%s, %s", n_threads, n_threads == 1 ? "" : "s",
-                   backend->kernels.isa);
+                   "cpu: %u thread%s%s, %s", n_threads, n_threads == 1 ? "" : "s",
+                   is_pinned ? " pinned" : "", backend->kernels.isa);
     *out = &backend->base;
     return KRS_OK;
 }

@@ -267,6 +267,18 @@ void krs_cpu_team_run(krs_cpu_team *team, krs_cpu_task task, void *arg)
     krs_cpu_team_run_shares(team, team->n_threads, task, arg);
 }
 
+bool krs_cpu_team_pin(krs_cpu_team *team, const uint32_t *cpus, uint32_t n_cpus)
+{
+    if (n_cpus < team->n_threads) {
+        return false;
+    }
+    for (uint32_t i = 1; i < team->n_threads; i++) {
+        const krs_status status = krs_os_thread_pin(team->members[i - 1].thread, cpus[i]);
+        (void)status; /* a CPU that was taken away since is no reason not to compute */
+    }
+    return true;
+}
+
 uint32_t krs_cpu_team_n_threads(const krs_cpu_team *team)
 {
     return team->n_threads;

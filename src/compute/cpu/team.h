@@ -29,6 +29,11 @@ KRS_MUST_USE krs_status krs_cpu_team_new(uint32_t n_threads, const krs_alloc *al
                                          krs_cpu_team **out, krs_error *err);
 void krs_cpu_team_free(krs_cpu_team *team);
 
+/* Keep each worker on a CPU of its own, worker i on cpus[i], so that it goes on reading from the node where
+ * it wrote; the owner, which cpus[0] is left for, stays where the system puts it. False, with nothing
+ * changed, when there are fewer CPUs than threads. One that refuses leaves its thread free. */
+bool krs_cpu_team_pin(krs_cpu_team *team, const uint32_t *cpus, uint32_t n_cpus);
+
 uint32_t krs_cpu_team_n_threads(const krs_cpu_team *team);
 
 /* Run task in one share per thread and return when all are done. */

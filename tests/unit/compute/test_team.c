@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "os/clock.h"
+#include "os/cpu.h"
 #include "support/cmocka.h"
 
 #include <stdatomic.h>
@@ -219,6 +220,29 @@ static void shares_cover_everything_once_in_whole_grains(void **state)
     }
 }
 
+static void a_pinned_team_works_and_a_short_list_pins_nobody(void **state)
+{
+    (void)state;
+    uint32_t cpus[KRS_OS_MAX_CPUS];
+    const uint32_t n = krs_os_allowed_cpus(cpus, KRS_OS_MAX_CPUS);
+    krs_cpu_team *team;
+    tally t = {0};
+    assert_int_equal(krs_cpu_team_new(n + 1 > 5 ? 5 : n + 1, NULL, &team, NULL), KRS_OK);
+    assert_false(krs_cpu_team_pin(team, cpus, krs_cpu_team_n_threads(team) - 1));
+    uint32_t last[5]; /* more threads than CPUs, perhaps: all on the last one */
+    for (uint32_t i = 0; i < 5; i++) {
+        last[i] = cpus[n - 1];
+    }
+    assert_true(krs_cpu_team_pin(team, last, 5));
+    for (uint32_t run = 1; run <= 20; run++) {
+        krs_cpu_team_run(team, count_run, &t);
+        for (uint32_t i = 0; i < krs_cpu_team_n_threads(team); i++) {
+            assert_int_equal(t.n_runs[i], run);
+        }
+    }
+    krs_cpu_team_free(team);
+}
+
 static void a_thread_that_cannot_start_fails_the_team(void **state)
 {
     (void)state;
@@ -243,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_thread_held_up_holds_up_only_the_share_it_began),
         cmocka_unit_test(random_forks_lose_and_repeat_nothing),
         cmocka_unit_test(shares_cover_everything_once_in_whole_grains),
+        cmocka_unit_test(a_pinned_team_works_and_a_short_list_pins_nobody),
         cmocka_unit_test(a_thread_that_cannot_start_fails_the_team),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

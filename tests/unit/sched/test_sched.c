@@ -70,6 +70,51 @@ static krs_sched_step step(fixture *f)
     return plan;
 }
 
+static void prompts_get_the_rows_granted_beside_decodes_and_all_without(void **state)
+{
+    (void)state;
+    fixture f;
+    krs_sched_limits limits = limits_of(4, 64);
+    limits.max_seq_tokens = 256;
+    fixture_init(&f, &limits, 256);
+    krs_sched_set_prompt_rows(f.sched, 1); /* raised to KRS_SCHED_MIN_PROMPT_ROWS */
+    assert_int_equal(add(&f, 0, 70), KRS_OK);
+    assert_int_equal(step(&f).n_rows, 64); /* nobody waits between tokens */
+    assert_int_equal(step(&f).n_rows, 6);
+    assert_int_equal(add(&f, 1, 90), KRS_OK);
+    assert_int_equal(add(&f, 2, 90), KRS_OK);
+    krs_sched_step plan = step(&f);
+    assert_int_equal(plan.n_rows, 1 + KRS_SCHED_MIN_PROMPT_ROWS);
+    assert_int_equal(plan.n_prompt_rows, KRS_SCHED_MIN_PROMPT_ROWS);
+    krs_sched_set_prompt_rows(f.sched, 40);
+    plan = step(&f);
+    assert_int_equal(plan.n_prompt_rows, 40);
+    krs_sched_set_prompt_rows(f.sched, 1000);
+    plan = step(&f); /* the end of one prompt and more of the other, up to the step's limit */
+    assert_int_equal(plan.n_rows, 64);
+    assert_int_equal(plan.n_items, 3);
+    krs_sched_finish(f.sched, &f.seqs[0]);
+    krs_sched_finish(f.sched, &f.seqs[1]);
+    krs_sched_set_prompt_rows(f.sched, 32);
+    assert_int_equal(step(&f).n_rows, 90 - (64 - 1 - 18)); /* no decode beside it */
+    fixture_end(&f);
+}
+
+static void fewer_rows_for_prompts_make_the_promised_wait_longer(void **state)
+{
+    (void)state;
+    fixture f;
+    krs_sched_limits limits = limits_of(1, 200);
+    limits.max_seq_tokens = 256;
+    fixture_init(&f, &limits, 256);
+    assert_int_equal(add(&f, 0, 100), KRS_OK);
+    const uint64_t before = krs_sched_wait_bound(f.sched, &f.seqs[0]);
+    krs_sched_set_prompt_rows(f.sched, 32);
+    krs_sched_set_prompt_rows(f.sched, 1000); /* it was low once */
+    assert_true(krs_sched_wait_bound(f.sched, &f.seqs[0]) >= before);
+    fixture_end(&f);
+}
+
 static void a_prompt_is_read_in_chunks_then_decoded(void **state)
 {
     (void)state;
@@ -287,6 +332,8 @@ static void new_refuses_limits_that_could_get_stuck(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prompts_get_the_rows_granted_beside_decodes_and_all_without),
+        cmocka_unit_test(fewer_rows_for_prompts_make_the_promised_wait_longer),
         cmocka_unit_test(a_prompt_is_read_in_chunks_then_decoded),
         cmocka_unit_test(decodes_come_before_prefill),
         cmocka_unit_test(one_that_does_not_fit_is_not_overtaken),
