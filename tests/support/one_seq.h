@@ -32,15 +32,14 @@ static inline void krs_one_seq_must(krs_status status, const krs_error *err)
     }
 }
 
-/* isa: of the cpu device; NULL: the best one here. kv_dtype: KRS_DTYPE_COUNT: the device's choice. */
-static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const char *isa,
-                                    krs_dtype kv_dtype, const krs_program *program)
+/* kv_dtype: KRS_DTYPE_COUNT: the device's choice. */
+static inline void krs_one_seq_open_as(krs_one_seq *seq, const char *device,
+                                       const krs_backend_options *options, krs_dtype kv_dtype,
+                                       const krs_program *program)
 {
     krs_error err = KRS_ERROR_INIT;
-    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
-    options.isa = isa;
     memset(seq, 0, sizeof(*seq));
-    krs_one_seq_must(krs_backend_open(device, &options, NULL, &seq->backend, &err), &err);
+    krs_one_seq_must(krs_backend_open(device, options, NULL, &seq->backend, &err), &err);
     const krs_exec_limits limits = {
         .max_rows = KRS_ONE_SEQ_MAX_TOKENS,
         .max_seqs = 1,
@@ -54,6 +53,15 @@ static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const 
     for (uint32_t i = 0; i < KRS_ONE_SEQ_BLOCKS; i++) {
         seq->blocks[i] = (i * KRS_ONE_SEQ_STRIDE + 3) % KRS_ONE_SEQ_BLOCKS;
     }
+}
+
+/* isa: of the cpu device; NULL: the best one here. */
+static inline void krs_one_seq_open(krs_one_seq *seq, const char *device, const char *isa,
+                                    krs_dtype kv_dtype, const krs_program *program)
+{
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.isa = isa;
+    krs_one_seq_open_as(seq, device, &options, kv_dtype, program);
 }
 
 static inline void krs_one_seq_close(krs_one_seq *seq)

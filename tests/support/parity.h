@@ -5,10 +5,10 @@
  * same bytes alone, in the batch, in smaller steps and with 1, 2 or 3 threads.
  *
  * Tolerances: f32 sums differ from the reference's double ones by rounding only (1e-6 and a margin);
- * avx512bf16 rounds x to bf16 for bf16 and affine weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per
- * element, and so of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. An int8
- * code is off by half a step of 1/127 of its head's largest element: 1 / (127 sqrt 12) of that, which
- * is two to three times the rms. Against ref with int8 KV nothing is left but rounding, and the rare
+ * avx512bf16 rounds x to bf16 for bf16 weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per element, and so
+ * of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. Every instruction set takes
+ * x in bytes where weights are codes. An int8 code is off by half a step of 1/127 of the largest element
+ * of its group or head: 1 / (127 sqrt 12) of that, which is two to three times the rms. Against ref with int8 KV nothing is left but rounding, and the rare
  * code that it tips over to its neighbour. */
 #pragma once
 
@@ -138,15 +138,15 @@ static inline void parity_check_rows(const krs_program *program, parity_machine 
     krs_alloc_free(NULL, other);
 }
 
-static inline double parity_tolerance(const char *isa, double exact, double rounded)
+static inline double parity_tolerance(const char *isa, double plain, double bf16)
 {
-    return strcmp(isa, "avx512bf16") == 0 ? rounded : exact;
+    return strcmp(isa, "avx512bf16") == 0 ? bf16 : plain;
 }
 
 /* The parity_tolerance against ref with the KV of want_dtype. */
 typedef struct parity_tolerances {
-    double exact;   /* where x stays f32 */
-    double rounded; /* where avx512bf16 rounds it */
+    double plain; /* all but avx512bf16 */
+    double bf16;  /* avx512bf16, which rounds x for bf16 weights */
 } parity_tolerances;
 
 static inline void parity_check_against(const krs_program *program, krs_dtype want_dtype,
@@ -168,7 +168,7 @@ static inline void parity_check_against(const krs_program *program, krs_dtype wa
         parity_step(&run, PARITY_ROWS, 0, PARITY_ROWS, got);
         parity_close(&run);
         const double rms = parity_rms(got, want, (size_t)(PARITY_ROWS * width));
-        const double limit = parity_tolerance(on.isa, tol.exact, tol.rounded);
+        const double limit = parity_tolerance(on.isa, tol.plain, tol.bf16);
         if (!(rms <= limit)) { /* NaN fails too */
             fail_msg("%s on %s: relative RMS error %.3g, want %.3g", name, on.isa, rms, limit);
         }
@@ -178,11 +178,10 @@ static inline void parity_check_against(const krs_program *program, krs_dtype wa
     krs_alloc_free(NULL, got);
 }
 
-static inline void parity_check(const krs_program *program, krs_dtype kv_dtype, double exact,
-                                double rounded, const char *name)
+static inline void parity_check(const krs_program *program, krs_dtype kv_dtype, double plain,
+                                double bf16, const char *name)
 {
-    parity_check_against(program, KRS_DTYPE_F32, kv_dtype, (parity_tolerances){exact, rounded},
-                         name);
+    parity_check_against(program, KRS_DTYPE_F32, kv_dtype, (parity_tolerances){plain, bf16}, name);
 }
 
 /* A program whose rows are PARITY_ROWS random vectors of `width` in slot 0. */

@@ -38,7 +38,7 @@ typedef struct krs_quant_pair {
     krs_quant_side quantised;
     krs_quant_side dense;
     uint64_t random;
-    const char *isa; /* of the cpu device; NULL: the best */
+    bool is_exact; /* the cpu device takes rows in two terms */
 } krs_quant_pair;
 
 static inline uint32_t krs_quant_pair_random(krs_quant_pair *p)
@@ -115,9 +115,9 @@ static inline bool krs_quant_pair_open(krs_quant_pair *p, const char *folder)
     p->dir = *krs_safetensors_dir(p->source);
     assert_int_equal(krs_os_path_join(folder, "config.json", path, sizeof(path)), KRS_OK);
     p->config = krs_quant_pair_json(path);
-    /* Rows rounded to bf16 now and then tip a near tie between experts of random weights, and then that
-     * row is another; kernels that keep them in f32 do not come near one. */
-    p->isa = krs_quant_pair_has_experts(p->config) ? "portable" : NULL;
+    /* Rows in bytes now and then tip a near tie between experts of random weights, and then that row is
+     * another; rows of two terms do not come near one. */
+    p->is_exact = krs_quant_pair_has_experts(p->config);
     krs_arena_init(&p->arena, NULL, 1u << 20, QUANT_PAIR_MAX_BYTES);
     return true;
 }
@@ -179,11 +179,13 @@ static inline krs_model *krs_quant_side_open(krs_quant_pair *p, const krs_quant_
 }
 
 /* Logits of a fixed prompt; free(). */
-static inline float *krs_quant_side_run(const krs_model *model, const char *device, const char *isa)
+static inline float *krs_quant_side_run(const krs_model *model, const char *device, bool is_exact)
 {
     krs_one_seq seq;
     uint32_t tokens[QUANT_PAIR_TOKENS];
-    krs_one_seq_open(&seq, device, isa, KRS_DTYPE_COUNT, krs_model_program(model));
+    krs_backend_options options = KRS_BACKEND_OPTIONS_INIT;
+    options.is_exact = is_exact;
+    krs_one_seq_open_as(&seq, device, &options, KRS_DTYPE_COUNT, krs_model_program(model));
     float *out = calloc(QUANT_PAIR_TOKENS * (size_t)seq.vocab, sizeof(*out));
     assert_non_null(out);
     for (uint32_t i = 0; i < QUANT_PAIR_TOKENS; i++) {
@@ -219,9 +221,9 @@ static inline krs_model_stats krs_quant_pair_check(krs_quant_pair *p, const char
     krs_model *dense = krs_quant_side_open(p, &p->dense, NULL, NULL);
     const krs_program *program = krs_model_program(dense);
     const size_t n = QUANT_PAIR_TOKENS * (size_t)program->slots[program->logits].width;
-    float *want = krs_quant_side_run(dense, "ref", NULL);
-    float *ref = krs_quant_side_run(quantised, "ref", NULL);
-    float *cpu = krs_quant_side_run(quantised, "cpu", p->isa);
+    float *want = krs_quant_side_run(dense, "ref", false);
+    float *ref = krs_quant_side_run(quantised, "ref", false);
+    float *cpu = krs_quant_side_run(quantised, "cpu", p->is_exact);
     krs_quant_pair_compare(what, "ref", ref, want, n, tolerances[0]);
     krs_quant_pair_compare(what, "cpu", cpu, want, n, tolerances[1]);
     const krs_model_stats stats = krs_model_stats_of(quantised);

@@ -45,22 +45,27 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
+static bool has_avx512vnni(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
 static bool has_avx512bf16(void)
 {
-    return has_avx512() && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512vnni");
+    return has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
 }
 
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, NULL, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL, NULL, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL, NULL, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, krs_cpu_portable_codes, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL, krs_cpu_avx2_codes, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL, krs_cpu_avx512_codes, NULL},
+    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, NULL, krs_cpu_avx512vnni_codes, NULL},
     {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear,
      krs_cpu_avx512bf16_dot, krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles},
 };
 #else
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, NULL, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, krs_cpu_portable_codes, NULL},
 };
 #endif
 
@@ -101,8 +106,9 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
 {
     const isa *chosen = name ? find(name) : best();
     if (!chosen) {
-        return krs_fail_field(err, KRS_EINVAL, "isa",
-                              "isa: \"%.40s\", want avx512bf16, avx512, avx2 or portable", name);
+        return krs_fail_field(
+            err, KRS_EINVAL, "isa",
+            "isa: \"%.40s\", want avx512bf16, avx512vnni, avx512, avx2 or portable", name);
     }
     if (!chosen->is_here()) {
         return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",

@@ -1,6 +1,6 @@
 /* compute/cpu/kernels.h - the inner loops of the cpu backend, one table per instruction set.
  *
- *   portable -> avx2 -> avx512 -> avx512bf16        each a superset of the one before
+ *   portable -> avx2 -> avx512 -> avx512vnni -> avx512bf16        each a superset of the one before
  *
  * Kernels see rows and pointers, never programs or steps; the C files beside this one cut the work and call them. They are
  * written once in template/ over a small vector type (<isa>/vec.h) and compiled once per instruction
@@ -203,7 +203,13 @@ static inline size_t krs_cpu_scale_floats(int64_t n_groups)
 extern const krs_cpu_kernels krs_cpu_portable;
 extern const krs_cpu_kernels krs_cpu_avx2;
 extern const krs_cpu_kernels krs_cpu_avx512;
-/* Tiles on VPDPBUSD and on VDPBF16PS. */
+/* Tiles of codes, and of bf16. */
+void krs_cpu_portable_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                            int64_t n_tiles);
+void krs_cpu_avx2_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                        int64_t n_tiles);
+void krs_cpu_avx512_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                          int64_t n_tiles);
 void krs_cpu_avx512vnni_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
                               int64_t n_tiles);
 void krs_cpu_avx512bf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,

@@ -1,105 +1,30 @@
 /* compute/cpu/avx512vnni/dot.h - dot products of bytes on AVX-512 VNNI: one instruction.
- *
- * Every <isa>/dot.h defines the same names: TILE_MAX_ROWS, the rows whose sums its registers hold; vc, a
- * vector of LANES words of 4 codes; and the functions below.
+ * See avx2/dot.h for what each function means.
  *
  * Thread: pure.  Source: Intel Architecture Instruction Set Extensions reference, VPDPBUSD. */
 #pragma once
 
-#include "compute/cpu/avx512/vec.h"
-
-#include <string.h>
+#include "compute/cpu/avx512/codes.h"
 
 enum { TILE_MAX_ROWS = 6 }; /* x 2 vectors x (sum, total) = 24 of 32 registers */
 
-typedef __m512i vc;
-
-KRS_CPU_INLINE vc vc_load(const unsigned char *p)
+KRS_CPU_INLINE vi vi_begin(bool is_wide, vi sum)
 {
-    return _mm512_loadu_si512(p);
+    (void)is_wide;
+    return sum;
 }
 
-KRS_CPU_INLINE void vc_store(unsigned char *p, vc x)
-{
-    _mm512_storeu_si512(p, x);
-}
-
-KRS_CPU_INLINE vc vc_set(int byte)
-{
-    return _mm512_set1_epi8((char)byte);
-}
-
-KRS_CPU_INLINE vc vc_and(vc a, vc b)
-{
-    return _mm512_and_si512(a, b);
-}
-
-KRS_CPU_INLINE vc vc_or(vc a, vc b)
-{
-    return _mm512_or_si512(a, b);
-}
-
-/* Halves shifted right by n, left by -n; bits that cross into a neighbour are for the caller to mask.
- * Literal counts, because without optimisation a function's parameter is no constant. */
-KRS_CPU_INLINE vc vc_shift(vc a, int n)
-{
-    switch (n) {
-    case -5:
-        return _mm512_slli_epi16(a, 5);
-    case -4:
-        return _mm512_slli_epi16(a, 4);
-    case -3:
-        return _mm512_slli_epi16(a, 3);
-    case -2:
-        return _mm512_slli_epi16(a, 2);
-    case -1:
-        return _mm512_slli_epi16(a, 1);
-    case 1:
-        return _mm512_srli_epi16(a, 1);
-    case 2:
-        return _mm512_srli_epi16(a, 2);
-    case 3:
-        return _mm512_srli_epi16(a, 3);
-    case 4:
-        return _mm512_srli_epi16(a, 4);
-    case 5:
-        return _mm512_srli_epi16(a, 5);
-    case 6:
-        return _mm512_srli_epi16(a, 6);
-    case 7:
-        return _mm512_srli_epi16(a, 7);
-    default:
-        return a;
-    }
-}
-
-/* 16 values for vc_lookup, whose indices are below 16. */
-KRS_CPU_INLINE vc vc_table(const uint8_t *values)
-{
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)values));
-}
-
-KRS_CPU_INLINE vc vc_lookup(vc table, vc indices)
-{
-    return _mm512_shuffle_epi8(table, indices);
-}
-
-KRS_CPU_INLINE vi vi_set(int32_t x)
-{
-    return _mm512_set1_epi32(x);
-}
-
-KRS_CPU_INLINE vf vf_of_vi(vi x)
-{
-    return _mm512_cvtepi32_ps(x);
-}
-
-/* Each word: sum + code 0 * x[0] + ... + code 3 * x[3]; codes unsigned, below 16 unless is_wide; x signed,
- * -127 .. 127. */
-KRS_CPU_INLINE vi vi_dot(bool is_wide, vi sum, vc codes, const unsigned char *x)
+KRS_CPU_INLINE vi vi_dot(bool is_wide, vi part, vc codes, const unsigned char *x)
 {
     int32_t four;
     (void)is_wide;
     memcpy(&four, x, sizeof(four));
-    return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+    return _mm512_dpbusd_epi32(part, codes, _mm512_set1_epi32(four));
+}
+
+KRS_CPU_INLINE vi vi_end(bool is_wide, vi sum, vi part)
+{
+    (void)is_wide;
+    (void)sum;
+    return part;
 }

@@ -11,7 +11,7 @@
  *
  * Before it come <isa>/vec.h and <isa>/dot.h, which defines vc, a vector of LANES words of 4 codes, with
  * vc_load, vc_store, vc_set, vc_and, vc_or, vc_shift (right; negative: left), vc_table and vc_lookup; and
- * vi_dot(sum, codes, x), vi_set, vf_of_vi, TILE_MAX_ROWS.
+ * vi_begin, vi_dot, vi_end, vi_set, vf_of_vi, TILE_MAX_ROWS: see avx2/dot.h.
  *
  * Thread: pure.  Source: the layout is tile.h's. */
 
@@ -140,15 +140,27 @@ KRS_CPU_INLINE void add_operands(code_source source, int n_rows, const unsigned 
                                  const unsigned char *const *x, int first, int n,
                                  vi sums[][N_VECTORS])
 {
+    const bool is_wide = source != NIBBLES;
+    vi parts[TILE_MAX_ROWS][N_VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        parts[r][0] = vi_begin(is_wide, sums[r][0]);
+        parts[r][1] = vi_begin(is_wide, sums[r][1]);
+    }
 #pragma GCC unroll 8
     for (int j = first; j < first + n; j++) {
         const vc w0 = operand_at(source, p, j, 0);
         const vc w1 = operand_at(source, p, j, 1);
 #pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++) {
-            sums[r][0] = vi_dot(source != NIBBLES, sums[r][0], w0, x[r] + 4 * j);
-            sums[r][1] = vi_dot(source != NIBBLES, sums[r][1], w1, x[r] + 4 * j);
+            parts[r][0] = vi_dot(is_wide, parts[r][0], w0, x[r] + 4 * j);
+            parts[r][1] = vi_dot(is_wide, parts[r][1], w1, x[r] + 4 * j);
         }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        sums[r][0] = vi_end(is_wide, sums[r][0], parts[r][0]);
+        sums[r][1] = vi_end(is_wide, sums[r][1], parts[r][1]);
     }
 }
 
@@ -366,29 +378,22 @@ KRS_CPU_INLINE void tile_rows_of(const krs_cpu_tile_op *op, tile_code c, int n_r
     }
 }
 
-/* n_rows at once, as a constant. */
+/* n_rows at once, as a constant: 1 .. TILE_MAX_ROWS, which is 2, 4 or 6. */
 KRS_CPU_INLINE void few_rows(const krs_cpu_tile_op *op, tile_code c, int n_rows, int64_t row,
                              int64_t tile)
 {
-    switch (n_rows) {
-    case 1:
+    if (n_rows == 1) {
         tile_rows_of(op, c, 1, row, tile);
-        break;
-    case 2:
+    } else if (n_rows == 2) {
         tile_rows_of(op, c, 2, row, tile);
-        break;
-    case 3:
+    } else if (TILE_MAX_ROWS >= 4 && n_rows == 3) {
         tile_rows_of(op, c, 3, row, tile);
-        break;
-    case 4:
+    } else if (TILE_MAX_ROWS >= 4 && n_rows == 4) {
         tile_rows_of(op, c, 4, row, tile);
-        break;
-    case 5:
+    } else if (TILE_MAX_ROWS >= 6 && n_rows == 5) {
         tile_rows_of(op, c, 5, row, tile);
-        break;
-    default:
+    } else if (TILE_MAX_ROWS >= 6) {
         tile_rows_of(op, c, 6, row, tile);
-        break;
     }
 }
 
