@@ -3,9 +3,8 @@
  *   scratch:  [K, V of the step's rows, as in kv_layout.h, f32 | block numbers | bias by distance]
  *
  * K and V are laid out as one layer of a paged cache that lives for this op, so the kernel is the one that
- * decoders use and has been tested with them. Where decoders let the heads of a group share the loads of K
- * and V, here neighbouring rows do: without a window all rows of a text see the same keys, and row i + 1
- * reads the bias by distance one element earlier than row i, which is a stride of -1.
+ * decoders use and has been tested with them. A tile's queries are neighbouring rows of one head; row i + 1
+ * reads the bias by distance one element earlier than row i.
  *
  * Sequence s of the step has the blocks from row_begin / 16 + s on: disjoint, since rounding a text up to
  * whole blocks costs it less than one more.
@@ -13,7 +12,10 @@
  * Thread: the exec's owner and its team.  Memory: the exec's scratch. */
 #include "compute/cpu/attend_rows.h"
 
+#include "compute/cpu/attention.h"
 #include "compute/relative.h"
+
+#define UNITS_PER_THREAD 4 /* texts of a step differ in length; units are dealt out in turn */
 
 typedef struct attend_task {
     const krs_cpu_exec *exec;
@@ -26,6 +28,7 @@ typedef struct attend_task {
         *bias; /* [n_heads][bias_stride]; of a key at the query's place at `reach`; or NULL */
     int64_t bias_stride;
     int64_t reach;
+    int64_t tile; /* rows that share a pass over K and V */
 } attend_task;
 
 static int64_t n_blocks_of(const krs_exec_limits *limits)
@@ -68,6 +71,12 @@ size_t krs_cpu_attend_rows_bytes(const krs_exec_limits *limits, const krs_op *op
     return (n_kv + n_bias) * sizeof(float) + (size_t)kv.n_blocks * sizeof(uint32_t);
 }
 
+int64_t krs_cpu_attend_rows_floats(const krs_exec_limits *limits, const krs_op *op)
+{
+    const krs_kv_layout kv = layout_of(limits, op);
+    return krs_cpu_attention_floats(&kv);
+}
+
 static int64_t first_block(const krs_step_seq *seqs, uint32_t s)
 {
     return seqs[s].row_begin / KRS_KV_BLOCK_TOKENS + s;
@@ -105,48 +114,44 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     }
 }
 
-/* Rows [p, p + n) of sequence s, one head; without a window they see all of it, with one n is 1. */
-static void attend(const attend_task *t, uint32_t s, int64_t p, int32_t n, int64_t head)
+/* Row p of sequence s, one head: with a window it sees the rows about it, without one all of them. */
+static krs_cpu_query query_at(const attend_task *t, uint32_t s, int64_t p, int64_t head)
 {
     const krs_host_exec *host = &t->exec->host;
     const krs_step_seq *seq = &host->step->seqs[s];
-    const int32_t group = t->op->attention.n_heads / t->op->attention.n_kv_heads;
     const int64_t window = t->op->attention.window;
     const int64_t at = head * t->kv.head_dim;
-    const int64_t last = window > 0 && p + window + 1 < seq->n_rows ? p + window + 1 : seq->n_rows;
+    return (krs_cpu_query){
+        .q = krs_host_row(host, t->op->in, seq->row_begin + p) + at,
+        .out = krs_host_row(host, t->op->out, seq->row_begin + p) + at,
+        .begin = window > 0 && p > window ? p - window : 0,
+        .end = window > 0 && p + window + 1 < seq->n_rows ? p + window + 1 : seq->n_rows,
+        .bias = t->bias ? t->bias + head * t->bias_stride + t->reach - p : NULL,
+    };
+}
+
+/* A unit of work: up to a tile of rows of one sequence, one head. */
+static void attend_unit(const attend_task *t, uint32_t s, int64_t p, int64_t head, float *scratch)
+{
+    const krs_host_exec *host = &t->exec->host;
+    const int64_t left = host->step->seqs[s].n_rows - p;
+    const int32_t n = (int32_t)(left < t->tile ? left : t->tile);
+    krs_cpu_query queries[KRS_CPU_MAX_TILE_QUERIES];
+    for (int32_t i = 0; i < n; i++) {
+        queries[i] = query_at(t, s, p + i, head);
+    }
     const krs_cpu_attention unit = {
         .kv = &t->kv,
         .kv_dtype = KRS_DTYPE_F32,
         .k = (const unsigned char *)t->k,
         .v = (const unsigned char *)t->v,
-        .kv_head = head / group,
+        .kv_head = head / (t->op->attention.n_heads / t->op->attention.n_kv_heads),
         .blocks = t->blocks + first_block(host->step->seqs, s),
-        .begin = window > 0 && p > window ? p - window : 0,
-        .end = last,
         .scale = t->op->attention.scale,
-        .n_heads = n,
-        .q = krs_host_row(host, t->op->in, seq->row_begin + p) + at,
-        .q_stride = host->program->slots[t->op->in].width,
-        .out = krs_host_row(host, t->op->out, seq->row_begin + p) + at,
-        .out_stride = host->program->slots[t->op->out].width,
-        .bias = t->bias ? t->bias + head * t->bias_stride + t->reach - p : NULL,
-        .bias_stride = -1,
+        .n_queries = n,
+        .queries = queries,
     };
-    t->exec->kernels->attention(&unit);
-}
-
-/* A unit of work: up to a block of rows of one sequence, one head. */
-static void attend_unit(const attend_task *t, uint32_t s, int64_t p, int64_t head)
-{
-    const int64_t n_rows = t->exec->host.step->seqs[s].n_rows;
-    const int64_t end = p + KRS_KV_BLOCK_TOKENS < n_rows ? p + KRS_KV_BLOCK_TOKENS : n_rows;
-    if (t->op->attention.window == 0) {
-        attend(t, s, p, (int32_t)(end - p), head);
-        return;
-    }
-    for (; p < end; p++) {
-        attend(t, s, p, 1, head);
-    }
+    krs_cpu_attend(&t->exec->exact->attention, &unit, scratch);
 }
 
 static void attend_share(void *arg, uint32_t index, uint32_t n_threads)
@@ -154,13 +159,13 @@ static void attend_share(void *arg, uint32_t index, uint32_t n_threads)
     const attend_task *t = arg;
     const krs_step *step = t->exec->host.step;
     const int64_t n_heads = t->op->attention.n_heads;
+    float *scratch = t->exec->thread_scratch + index * t->exec->thread_floats;
     int64_t unit = 0;
     for (uint32_t s = 0; s < step->n_seqs; s++) {
-        const int64_t n_parts =
-            (step->seqs[s].n_rows + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS;
-        for (int64_t i = 0; i < n_parts * n_heads; i++, unit++) {
+        const int64_t n_tiles = (step->seqs[s].n_rows + t->tile - 1) / t->tile;
+        for (int64_t i = 0; i < n_tiles * n_heads; i++, unit++) {
             if (unit % n_threads == index) {
-                attend_unit(t, s, i / n_heads * KRS_KV_BLOCK_TOKENS, i % n_heads);
+                attend_unit(t, s, i / n_heads * t->tile, i % n_heads, scratch);
             }
         }
     }
@@ -216,10 +221,22 @@ static int64_t n_products_of(const krs_host_exec *host, const krs_op *op)
     return 2 * n_pairs * host->program->slots[op->in].width;
 }
 
+/* Tiles as large as they may be, but some for every thread. */
+static int64_t tile_of(const attend_task *t)
+{
+    const int64_t most = krs_cpu_tile_queries(&t->kv);
+    const int64_t n_units = UNITS_PER_THREAD * (int64_t)krs_cpu_team_n_threads(t->exec->team);
+    const int64_t n_queries = t->exec->host.step->n_rows * (int64_t)t->op->attention.n_heads;
+    const int64_t tile = (n_queries / n_units + 1 + KRS_KV_BLOCK_TOKENS - 1) / KRS_KV_BLOCK_TOKENS *
+                         KRS_KV_BLOCK_TOKENS;
+    return tile < most ? tile : most;
+}
+
 void krs_cpu_attend_rows(krs_cpu_exec *exec, const krs_op *op)
 {
     const krs_host_exec *host = &exec->host;
     attend_task task = {.exec = exec, .op = op, .kv = layout_of(&host->limits, op)};
+    task.tile = tile_of(&task);
     cut_scratch(&task);
     krs_cpu_fork(exec, host->step->n_rows * host->program->slots[op->in2].width, pack_share, &task);
     krs_cpu_fork(exec, n_products_of(host, op) / KRS_CPU_PRODUCTS_PER_ELEMENT, attend_share, &task);

@@ -8,4 +8,7 @@
 /* Scratch of one such op. */
 size_t krs_cpu_attend_rows_bytes(const krs_exec_limits *limits, const krs_op *op);
 
+/* Floats of a thread's scratch. */
+int64_t krs_cpu_attend_rows_floats(const krs_exec_limits *limits, const krs_op *op);
+
 void krs_cpu_attend_rows(krs_cpu_exec *exec, const krs_op *op);

@@ -56,7 +56,7 @@ typedef struct krs_cpu_exec {
     unsigned char *experts; /* scratch of experts.c */
     float *thread_scratch;  /* [n_threads][thread_floats] */
     size_t thread_floats;
-    float *attend;            /* scratch of ATTEND_ROWS: attend_rows.h */
+    float *attend;            /* scratch of ATTENTION and ATTEND_ROWS: attention.h, attend_rows.h */
     krs_tiles *tiles;         /* [n_matrices]; kind NONE: the matrix is read as it lies */
     krs_os_pages *tile_pages; /* their bytes; NULL: none */
     bool has_packed; /* packed holds the first packed_rows rows of packed_slot in packed_form */

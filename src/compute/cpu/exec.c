@@ -8,6 +8,7 @@
 #include "compute/cpu/exec.h"
 
 #include "compute/cpu/attend_rows.h"
+#include "compute/cpu/attention.h"
 #include "compute/cpu/experts.h"
 #include "compute/cpu/vectors.h"
 #include "compute/cpu/weights.h"
@@ -23,7 +24,7 @@ typedef struct sizes {
     size_t ropes;
     size_t thread_floats;
     size_t threads;
-    size_t attend;  /* of the ATTEND_ROWS op that takes most */
+    size_t attend;  /* of the ATTENTION or ATTEND_ROWS op that takes most */
     size_t experts; /* of the EXPERTS op that takes most */
     size_t vectors; /* bytes of vector values, an allocation of its own; 0: none */
     size_t weights; /* bytes of tiles, likewise */
@@ -64,6 +65,16 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
     if (tiles.kind == KRS_TILE_NONE) {
         add_thread_scratch(matrix, s);
     }
+}
+
+static void add_attention(const krs_cpu_backend *backend, const krs_program *program,
+                          const krs_exec_limits *limits, sizes *s)
+{
+    const krs_kv_layout kv = krs_kv_layout_of(program, limits);
+    const uint32_t n_threads = krs_cpu_team_n_threads(backend->team);
+    const size_t n_shared = (size_t)krs_cpu_attention_shared_floats(&kv, n_threads);
+    s->thread_floats = larger(s->thread_floats, (size_t)krs_cpu_attention_floats(&kv));
+    s->attend = larger(s->attend, n_shared * sizeof(float));
 }
 
 /* The matrices of a list have one layout: the first speaks for all. */
@@ -123,8 +134,11 @@ static void add_op(const krs_cpu_backend *backend, const krs_program *program,
                     s);
     } else if (op->kind == KRS_OP_ADD_POSITION) {
         s->thread_floats = larger(s->thread_floats, (size_t)program->slots[op->in].width);
+    } else if (op->kind == KRS_OP_ATTENTION) {
+        add_attention(backend, program, limits, s);
     } else if (op->kind == KRS_OP_ATTEND_ROWS) {
         s->attend = larger(s->attend, krs_cpu_attend_rows_bytes(limits, op));
+        s->thread_floats = larger(s->thread_floats, (size_t)krs_cpu_attend_rows_floats(limits, op));
     }
 }
 
@@ -155,6 +169,8 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     out->packed_sums = padded(out->packed_sums);
     out->attend = padded(out->attend);
     out->ropes = padded(limits->max_rows * out->rope_row_floats * sizeof(float));
+    /* Each thread's share begins on a cache line. */
+    out->thread_floats = padded(out->thread_floats * sizeof(float)) / sizeof(float);
     out->threads =
         padded(out->thread_floats * sizeof(float) * krs_cpu_team_n_threads(backend->team));
     return KRS_OK;

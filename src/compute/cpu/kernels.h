@@ -13,16 +13,13 @@
  * Thread: pure functions; tables are immutable. */
 #pragma once
 
-#include "compute/kv_int8.h"
-#include "compute/kv_layout.h"
+#include "compute/cpu/attend.h"
 #include "tensor/codes.h"
 
 #define KRS_CPU_INLINE       static inline __attribute__((always_inline))
 #define KRS_CPU_VECTOR_BYTES 64 /* of the widest instruction set: scratch is padded to this */
 #define KRS_CPU_MAX_LANES    (KRS_CPU_VECTOR_BYTES / 4)
 #define KRS_CPU_MAX_TILE     8 /* outputs a linear kernel handles at once, at most */
-#define KRS_CPU_PART_TOKENS                                                                        \
-    256 /* attention sums inside parts of this many positions, then over parts */
 
 /* What a matrix looks like to a linear kernel. */
 typedef enum krs_cpu_layout {
@@ -95,32 +92,6 @@ typedef struct krs_cpu_tile_op {
 typedef void (*krs_cpu_tile_fn)(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows,
                                 int64_t tile, int64_t n_tiles);
 
-/* Attention of the heads of one row that share a KV head; or of neighbouring rows of an encoder's text, one
- * head each, that see the same positions. */
-typedef struct krs_cpu_attention {
-    const krs_kv_layout *kv;
-    krs_dtype kv_dtype;
-    const unsigned char *k; /* whole caches */
-    const unsigned char *v;
-    int64_t layer;
-    int64_t kv_head;
-    const uint32_t *blocks; /* of the row's sequence */
-    int64_t begin;          /* positions [begin, end) are seen */
-    int64_t end;
-    float scale;
-    float softcap;   /* 0: none */
-    int32_t n_heads; /* query heads of this KV head */
-    const float *q;  /* [n_heads, head_dim], heads q_stride elements apart */
-    int64_t q_stride;
-    const float *sinks; /* [n_heads], NULL: none */
-    float *out;         /* [n_heads, value_dim], likewise */
-    int64_t out_stride;
-    /* Added to the score of head h at position p: bias[h * bias_stride + p]; NULL: nothing is. Readable for
-     * the whole blocks of the positions seen. Without a softcap. */
-    const float *bias;
-    int64_t bias_stride;
-} krs_cpu_attention;
-
 /* What a norm does after dividing. */
 typedef struct krs_cpu_norm {
     const float *weight; /* NULL: 1, whatever the offset */
@@ -181,7 +152,7 @@ typedef struct krs_cpu_kernels {
     /* x[n] as F32, F16 or BF16, rounded to nearest even. */
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
     float (*quantise)(const float *x, int64_t n, int8_t *codes); /* krs_kv_quantise */
-    void (*attention)(const krs_cpu_attention *op);
+    krs_cpu_attention_kernel attention;
     /* e^(x - top); out may be x. */
     void (*exps)(const float *x, float top, int64_t n, float *out);
     void (*conv)(const krs_cpu_conv *op, int64_t n, float *out);

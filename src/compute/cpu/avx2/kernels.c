@@ -13,6 +13,10 @@
 #include "compute/cpu/template/table.h"
 
 #include "compute/cpu/template/activation.h"
+#include "compute/cpu/template/attend_jobs.h"
+
+#include "compute/cpu/template/attend_f32.h"
+
 #include "compute/cpu/template/attention.h"
 #include "compute/cpu/template/recurrent.h"
 #include "compute/cpu/template/rows.h"
@@ -39,7 +43,7 @@ const krs_cpu_kernels krs_cpu_avx2 = {
     .scale = scale,
     .narrow = narrow,
     .quantise = quantise,
-    .attention = attention,
+    .attention = {attend_part, merge_part, finish_queries},
     .exps = exps,
     .conv = conv,
     .delta = delta,

@@ -1,264 +1,479 @@
-/* compute/cpu/template/attention.h - softmax attention of one row over the paged cache.
+/* compute/cpu/template/attention.h - a part of softmax attention for a tile of queries: see cpu/attend.h.
  *
- *   for each part of 256 positions, counted from position 0:
- *     scores   16 positions to a run of lanes (K is transposed inside a block), no horizontal sums
- *     weights  exp(score - top of the part), their sum
- *     values   weighted sum of V rows
- *     in int8, sums run over codes: a score is multiplied by its position's K scale, a weight by V's
- *   parts are merged in order: whichever top is larger rescales the other's sums; a sink comes last,
- *   as a part of one position whose value is zero
+ *   scores   q K^T of the part's blocks, in int8 of codes
+ *   weights  exp(score - top of the part), their sum; in int8 a score is multiplied by its position's K
+ *            scale first, and a weight by V's afterwards
+ *   values   weighted sum of V rows
  *
- * A decoded token and a row of a long prefill take the same path with the same parts, so they agree to
- * the last bit; parts outside the window are skipped in both. Heads that share a KV head run
- * together, up to 4, to share the loads of K and V.
+ * A few queries (decode) read K and V as they lie, and ask for what comes next: blocks lie anywhere, so
+ * hardware sees the next one too late. Many (prefill) have a chunk widened once and share it.
  *
- * Included after <isa>/vec.h and template/math.h.  Thread: pure.
- * Source: Milakov & Gimelshein 2018 (online softmax); Dao et al. 2022, FlashAttention. */
+ * Queries of a tile see different positions. Scores are computed for whole blocks and those outside
+ * become weights of 0; but a sum of values never meets a position its query does not see, since 0 times
+ * what may lie there (nothing, or an infinity) is no 0. So a run sums what all its queries see together, and
+ * each its own ends alone.
+ *
+ * Included after template/math.h and the products (attend_f32.h).  Thread: pure. */
 
-enum { BLOCK = KRS_KV_BLOCK_TOKENS, PART = KRS_CPU_PART_TOKENS, MAX_HEADS = 4 };
-enum { SCORE_VECTORS = BLOCK / LANES };
+enum { DIRECT_QUERIES = 8 }; /* so few read the cache as it lies */
 
-_Static_assert(BLOCK % LANES == 0 && PART % BLOCK == 0, "parts are whole blocks of whole vectors");
+/* One part, as a tile sees it. */
+typedef struct part_view {
+    const krs_cpu_attention *op;
+    int64_t origin; /* first position */
+    int first;      /* queries [first, last) see something of it */
+    int last;
+    int first_block; /* of the part's blocks, those that are seen */
+    int last_block;
+    const unsigned char *k[PART_BLOCKS];
+    const unsigned char *v[PART_BLOCKS];
+    const unsigned char *next_k[PART_BLOCKS]; /* of the next part; NULL: not seen */
+    bool is_wide;                             /* read chunks widened beforehand */
+    score_job scores;
+    value_job values;
+    float *k_chunk;
+    float *v_chunk;
+    float *k_scales; /* [PART], in int8 */
+    float *v_scales;
+} part_view;
 
-/* What is known of some heads after some positions: sums relative to the largest score seen. */
-typedef struct softmax_state {
-    float top[MAX_HEADS];
-    float weight[MAX_HEADS];
-    float values[MAX_HEADS][KRS_PROGRAM_MAX_HEAD_DIM];
-} softmax_state;
-
-KRS_CPU_INLINE vf load_kv(krs_dtype dtype, const unsigned char *memory, int64_t index)
+/* Positions of the part that a query sees, from its first one. */
+KRS_CPU_INLINE int64_t seen_from(const part_view *p, int query)
 {
-    return dtype == KRS_DTYPE_F32   ? vf_load(memory + index * 4)
-           : dtype == KRS_DTYPE_F16 ? vf_load_f16(memory + index * 2)
-           : dtype == KRS_DTYPE_I8  ? vf_load_i8(memory + index)
-                                    : vf_load_bf16(memory + index * 2);
+    const int64_t from = p->op->queries[query].begin - p->origin;
+    return from > 0 ? from : 0;
 }
 
-/* Ask for one head of a block, `elements` of it from index at. Blocks lie anywhere, so hardware sees the
- * next one too late; asked for while this one is computed, it is there. */
-KRS_CPU_INLINE void prefetch_head(const krs_cpu_attention *op, const unsigned char *memory,
-                                  int64_t at, int64_t elements)
+KRS_CPU_INLINE int64_t seen_to(const part_view *p, int query)
 {
+    const int64_t to = p->op->queries[query].end - p->origin;
+    return to < PART ? to : PART;
+}
+
+KRS_CPU_INLINE bool is_seen(const part_view *p, int query)
+{
+    return seen_from(p, query) < seen_to(p, query);
+}
+
+/* The queries from `at` on that go together. */
+KRS_CPU_INLINE int run_length(int at, int last)
+{
+    int n = MAX_RUN;
+    while (n > last - at) {
+        n /= 2;
+    }
+    return n;
+}
+
+static void find_queries(part_view *p)
+{
+    p->first = 0;
+    p->last = p->op->n_queries;
+    while (p->first < p->last && !is_seen(p, p->first)) {
+        p->first++;
+    }
+    while (p->last > p->first && !is_seen(p, p->last - 1)) {
+        p->last--;
+    }
+    if (p->first < p->last) {
+        p->first_block = (int)(seen_from(p, p->first) / BLOCK);
+        p->last_block = (int)((seen_to(p, p->last - 1) + BLOCK - 1) / BLOCK);
+    }
+}
+
+static void find_blocks(part_view *p)
+{
+    const krs_cpu_attention *op = p->op;
     const size_t size = op->kv->element_bytes;
-    const unsigned char *from = memory + (size_t)(at - op->kv->scale_elements) * size;
-    for (size_t i = 0; i < (size_t)elements * size; i += KRS_CPU_VECTOR_BYTES) {
-        __builtin_prefetch(from + i);
-    }
-}
-
-typedef struct score_sums {
-    vf even[MAX_HEADS][SCORE_VECTORS]; /* over even elements of the head, and odd ones */
-    vf odd[MAX_HEADS][SCORE_VECTORS];
-} score_sums;
-
-KRS_CPU_INLINE void add_element(krs_dtype dtype, const unsigned char *k, int64_t k_at,
-                                const float *q, int64_t stride, int n_heads,
-                                vf sums[][SCORE_VECTORS])
-{
-#pragma GCC unroll 8
-    for (int i = 0; i < SCORE_VECTORS; i++) {
-        const vf column = load_kv(dtype, k, k_at + i * LANES);
-#pragma GCC unroll 8
-        for (int h = 0; h < n_heads; h++) {
-            sums[h][i] = vf_fma(vf_set(q[h * stride]), column, sums[h][i]);
+    const int64_t last_seen = (op->queries[p->last - 1].end - 1) / BLOCK;
+    for (int b = 0; b < PART_BLOCKS; b++) {
+        p->k[b] = p->v[b] = p->next_k[b] = NULL;
+        const int64_t at = p->origin / BLOCK + b;
+        if (b >= p->first_block && b < p->last_block) {
+            const int64_t k_at = krs_kv_layout_k(op->kv, op->layer, op->blocks[at], op->kv_head);
+            const int64_t v_at = krs_kv_layout_v(op->kv, op->layer, op->blocks[at], op->kv_head);
+            p->k[b] = op->k + (size_t)k_at * size;
+            p->v[b] = op->v + (size_t)v_at * size;
+        }
+        if (at + PART_BLOCKS <= last_seen) {
+            const uint32_t block = op->blocks[at + PART_BLOCKS];
+            p->next_k[b] =
+                op->k + (size_t)krs_kv_layout_k(op->kv, op->layer, block, op->kv_head) * size;
         }
     }
 }
 
-/* scores[h][0 .. BLOCK) of one block; even and odd elements of a head run in two sums. */
-KRS_CPU_INLINE void score_block(krs_dtype dtype, const krs_cpu_attention *op, const float *q,
-                                int64_t k_at, int n_heads, float scores[][PART], int64_t at)
+/* Ask for one head of a block, its scales included. */
+KRS_CPU_INLINE void prefetch_head(const krs_kv_layout *kv, const unsigned char *head,
+                                  int64_t n_elements)
 {
-    const int64_t dim = op->kv->head_dim;
-    const int64_t stride = op->q_stride;
-    const int64_t scales_at = k_at;
-    score_sums sums;
-#pragma GCC unroll 8
-    for (int h = 0; h < n_heads; h++) {
-#pragma GCC unroll 8
-        for (int i = 0; i < SCORE_VECTORS; i++) {
-            sums.even[h][i] = sums.odd[h][i] = vf_set(0);
-        }
+    const unsigned char *from = head - (size_t)kv->scale_elements * kv->element_bytes;
+    for (size_t i = 0; i < (size_t)n_elements * kv->element_bytes; i += KRS_CPU_VECTOR_BYTES) {
+        __builtin_prefetch(from + i, 0, 2);
     }
-    int64_t d = 0;
-    for (; d + 1 < dim; d += 2, k_at += 2 * BLOCK) {
-        add_element(dtype, op->k, k_at, q + d, stride, n_heads, sums.even);
-        add_element(dtype, op->k, k_at + BLOCK, q + d + 1, stride, n_heads, sums.odd);
+}
+
+/* Cut scratch and pack q. */
+static void start_part(part_view *p, const krs_cpu_softmax *state, float *scratch)
+{
+    const krs_cpu_attention *op = p->op;
+    const krs_kv_layout *kv = op->kv;
+    const int64_t q_stride = krs_cpu_padded_floats(kv->head_dim);
+    float *scores = scratch + op->n_queries * q_stride;
+    p->scores = (score_job){scratch, q_stride, kv->head_dim, op->scale, scores};
+    p->k_chunk = scores + (int64_t)op->n_queries * PART;
+    p->v_chunk = p->k_chunk + q_stride * CHUNK_BLOCKS * BLOCK;
+    p->k_scales = p->v_chunk + PART * CHUNK_VALUES;
+    p->v_scales = p->k_scales + PART;
+    p->is_wide = op->kv_dtype != wide_dtype && p->last - p->first > DIRECT_QUERIES;
+    p->values = (value_job){scores, p->v, kv->padded_dim, 0, state->values, kv->padded_dim};
+    for (int q = p->first; q < p->last;) {
+        const int n = run_length(q, p->last);
+        pack_run(op->queries + q, n, &p->scores, scratch + q * q_stride);
+        q += n;
     }
-    if (d < dim) {
-        add_element(dtype, op->k, k_at, q + d, stride, n_heads, sums.even);
+}
+
+/* Scores of a run for the blocks [from, to) of a chunk. */
+KRS_CPU_INLINE void score_blocks(krs_dtype dtype, int n, const score_job *job, int first, int from,
+                                 int to, const unsigned char *const *k)
+{
+    int b = from;
+    for (; b + blocks_of(n) <= to; b += blocks_of(n)) {
+        score_tile(dtype, n, blocks_of(n), job, first, b * BLOCK, k + b);
     }
-#pragma GCC unroll 8
-    for (int h = 0; h < n_heads; h++) {
-#pragma GCC unroll 8
-        for (int i = 0; i < SCORE_VECTORS; i++) {
-            vf score = (sums.even[h][i] + sums.odd[h][i]) * vf_set(op->scale);
-            if (dtype == KRS_DTYPE_I8) {
-                score = score * vf_load(op->k + krs_kv_layout_scale(scales_at, i * LANES));
+    for (; b < to; b++) {
+        score_tile(dtype, n, 1, job, first, b * BLOCK, k + b);
+    }
+}
+
+/* n of a run as a constant. */
+KRS_CPU_INLINE void score_run(krs_dtype dtype, const part_view *p, int first, int n, int from,
+                              int to, const unsigned char *const *k)
+{
+    const int seen_first = (int)(seen_from(p, first) / BLOCK);
+    const int seen_last = (int)((seen_to(p, first + n - 1) + BLOCK - 1) / BLOCK);
+    from = from > seen_first ? from : seen_first;
+    to = to < seen_last ? to : seen_last;
+    if (n == MAX_RUN) {
+        score_blocks(dtype, MAX_RUN, &p->scores, first, from, to, k);
+    } else if (n == 4) {
+        score_blocks(dtype, MAX_RUN > 4 ? 4 : 1, &p->scores, first, from, to, k);
+    } else if (n == 2) {
+        score_blocks(dtype, MAX_RUN > 2 ? 2 : 1, &p->scores, first, from, to, k);
+    } else {
+        score_blocks(dtype, 1, &p->scores, first, from, to, k);
+    }
+}
+
+/* All scores of a part, a chunk of blocks for all queries at a time. dtype: of what is read. */
+KRS_CPU_INLINE void score_part(krs_dtype dtype, part_view *p)
+{
+    const krs_kv_layout *kv = p->op->kv;
+    const int64_t wide_floats = p->scores.q_stride * BLOCK;
+    for (int c = p->first_block; c < p->last_block; c += CHUNK_BLOCKS) {
+        const int end = c + CHUNK_BLOCKS < p->last_block ? c + CHUNK_BLOCKS : p->last_block;
+        const unsigned char *k[PART_BLOCKS];
+        for (int b = c; b < end; b++) {
+            k[b] = p->k[b];
+            if (p->is_wide) {
+                float *wide = p->k_chunk + (b - c) * wide_floats;
+                widen_k(p->op->kv_dtype, p->k[b], kv->head_dim, wide);
+                k[b] = (const unsigned char *)wide;
             }
-            vf_store(&scores[h][at + i * LANES], score);
+            prefetch_head(kv, p->v[b], kv->v_head_elements);
+        }
+        for (int q = p->first; q < p->last;) {
+            const int n = run_length(q, p->last);
+            score_run(dtype, p, q, n, c, end, k);
+            q += n;
         }
     }
 }
 
-/* scores[h][p - origin] += bias of position p, for the blocks from `first` to end. */
-KRS_CPU_INLINE void add_bias(const krs_cpu_attention *op, int first_head, int64_t first,
-                             int64_t end, int n_heads, float scores[][PART])
+/* The scales of the part's positions, of K or V. */
+static void load_scales(const part_view *p, const unsigned char *const *heads, float *scales)
 {
-    for (int h = 0; h < n_heads; h++) {
-        const float *bias = op->bias + (first_head + h) * op->bias_stride;
-        for (int64_t p = first; p < end; p += LANES) {
-            float *score = &scores[h][p % PART];
-            vf_store(score, vf_load(score) + vf_load(bias + p));
-        }
+    const size_t n_bytes = BLOCK * sizeof(float);
+    for (int b = p->first_block; b < p->last_block; b++) {
+        memcpy(scales + b * BLOCK, heads[b] - n_bytes, n_bytes);
     }
 }
 
-/* scores[0 .. n), n whole blocks, become weights; those outside [first, last) become 0. */
-static void weigh_part(float *scores, int64_t n, int64_t first, int64_t last, float *top,
-                       float *weight)
+/* What a score goes through before its exponential. */
+KRS_CPU_INLINE void finish_scores(const part_view *p, int query, int64_t from, int64_t to)
 {
-    for (int64_t i = 0; i < first; i++) {
+    float *scores = p->scores.scores + query * PART;
+    const float *bias = p->op->queries[query].bias;
+    for (int64_t i = from; p->op->kv_dtype == KRS_DTYPE_I8 && i < to; i += LANES) {
+        vf_store(scores + i, vf_load(scores + i) * vf_load(p->k_scales + i));
+    }
+    for (int64_t i = from; bias && i < to; i += LANES) {
+        vf_store(scores + i, vf_load(scores + i) + vf_load(bias + p->origin + i));
+    }
+    for (int64_t i = from; p->op->softcap > 0 && i < to; i += LANES) {
+        vf_store(scores + i, vf_softcap(vf_load(scores + i), vf_set(p->op->softcap)));
+    }
+}
+
+/* Scores of a query become weights; those of positions it does not see become 0. */
+KRS_CPU_INLINE void weigh_query(const part_view *p, int query, const krs_cpu_softmax *state)
+{
+    float *scores = p->scores.scores + query * PART;
+    const int64_t seen = seen_from(p, query);
+    const int64_t end = seen_to(p, query);
+    const int64_t from = seen / BLOCK * BLOCK;
+    const int64_t to = (end + BLOCK - 1) / BLOCK * BLOCK;
+    finish_scores(p, query, from, to);
+    for (int64_t i = from; i < seen; i++) {
         scores[i] = -INFINITY;
     }
-    for (int64_t i = last; i < n; i++) {
+    for (int64_t i = end; i < to; i++) {
         scores[i] = -INFINITY;
     }
-    vf tops = vf_load(scores);
-    for (int64_t i = LANES; i < n; i += LANES) {
+    vf tops = vf_load(scores + from);
+    for (int64_t i = from + LANES; i < to; i += LANES) {
         tops = vf_max(tops, vf_load(scores + i));
     }
-    *top = vf_top(tops);
+    const float top = vf_top(tops);
     vf sum = vf_set(0);
-    for (int64_t i = 0; i < n; i += LANES) {
-        const vf w = vf_exp(vf_load(scores + i) - vf_set(*top));
-        vf_store(scores + i, w);
+    for (int64_t i = from; i < to; i += LANES) {
+        vf w = vf_exp(vf_load(scores + i) - vf_set(top));
         sum = sum + w;
+        if (p->op->kv_dtype == KRS_DTYPE_I8) {
+            w = w * vf_load(p->v_scales + i);
+        }
+        put_weights(scores, i, w);
     }
-    *weight = vf_sum(sum);
+    state->top[query] = top;
+    state->weight[query] = vf_sum(sum);
 }
 
-/* What sum_values sums; dtype and the counts are constants at every call. */
-typedef struct value_sum {
-    krs_dtype dtype;
-    int n_heads;
-    int n_vectors;
-    int64_t d; /* first element of the head */
-} value_sum;
-
-/* sums[h][i] += weight * V of the positions [from, to) of one block, at v_at. */
-KRS_CPU_INLINE void add_values(value_sum s, const krs_cpu_attention *op, int64_t v_at, int64_t from,
-                               int64_t to, float weights[][PART], vf sums[][VALUE_VECTORS])
+/* The positions [from, to) of a span for a run of n: in tiles of vectors, then vector by vector. */
+KRS_CPU_INLINE void value_vectors(krs_dtype dtype, int n, const value_span *s, int first,
+                                  int64_t from, int64_t to)
 {
-    for (int64_t p = from; p < to; p++) {
-        const int64_t row = v_at + p % BLOCK * op->kv->padded_dim;
-#pragma GCC unroll 8
-        for (int i = 0; i < s.n_vectors; i++) {
-            const vf v = load_kv(s.dtype, op->v, row + i * LANES);
-#pragma GCC unroll 8
-            for (int h = 0; h < s.n_heads; h++) {
-                sums[h][i] = vf_fma(vf_set(weights[h][p % PART]), v, sums[h][i]);
+    const int step = vectors_of(n) * LANES;
+    int64_t d = s->d;
+    for (; d + step <= s->d_end; d += step) {
+        value_tile(dtype, n, vectors_of(n), s->job, first, d, from, to);
+    }
+    for (; d < s->d_end; d += LANES) {
+        value_tile(dtype, n, 1, s->job, first, d, from, to);
+    }
+}
+
+/* n of a run as a constant. */
+KRS_CPU_INLINE void value_run(krs_dtype dtype, const value_span *s, int first, int n, int64_t from,
+                              int64_t to)
+{
+    if (n == MAX_RUN) {
+        value_vectors(dtype, MAX_RUN, s, first, from, to);
+    } else if (n == 4) {
+        value_vectors(dtype, MAX_RUN > 4 ? 4 : 1, s, first, from, to);
+    } else if (n == 2) {
+        value_vectors(dtype, MAX_RUN > 2 ? 2 : 1, s, first, from, to);
+    } else {
+        value_vectors(dtype, 1, s, first, from, to);
+    }
+}
+
+static int64_t larger_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Some queries and the positions they are given at once. */
+typedef struct value_piece {
+    int first;
+    int n;
+    int64_t from;
+    int64_t to;
+} value_piece;
+
+/* The positions of a span for a run of n come in 2 n + 1 pieces, in this order: of each query alone what
+ * comes before all see it, what all see together, of each alone what comes after. Many are empty. */
+static value_piece piece_of(const part_view *p, const value_span *s, int first, int n, int index)
+{
+    const int64_t all_from = whole_pairs_from(seen_from(p, first + n - 1));
+    const int64_t all_to = whole_pairs_to(seen_to(p, first));
+    const int64_t together = larger_of(s->from, all_from);
+    const int64_t apart = larger_of(together, smaller_of(s->to, all_to));
+    if (index == n) {
+        return (value_piece){first, n, together, apart};
+    }
+    const int query = first + (index < n ? index : index - n - 1);
+    const int64_t from = larger_of(s->from, seen_from(p, query));
+    const int64_t to = smaller_of(s->to, seen_to(p, query));
+    return index < n ? (value_piece){query, 1, from, smaller_of(together, to)}
+                     : (value_piece){query, 1, larger_of(apart, from), to};
+}
+
+/* One call of value_run for all pieces: each is a copy of every tile there is. */
+KRS_CPU_INLINE void value_queries(krs_dtype dtype, const part_view *p, const value_span *s,
+                                  int first, int n)
+{
+    for (int i = 0; i <= 2 * n; i++) {
+        const value_piece piece = piece_of(p, s, first, n, i);
+        if (piece.from < piece.to) {
+            value_run(dtype, s, piece.first, piece.n, piece.from, piece.to);
+        }
+    }
+}
+
+KRS_CPU_INLINE void value_runs(krs_dtype dtype, const part_view *p, const value_span *s)
+{
+    for (int q = p->first; q < p->last;) {
+        const int n = run_length(q, p->last);
+        value_queries(dtype, p, s, q, n);
+        q += n;
+    }
+}
+
+/* All elements, some blocks at a time, as they lie; K of the next part is asked for on the way. */
+KRS_CPU_INLINE void value_part_direct(krs_dtype dtype, const part_view *p)
+{
+    const krs_kv_layout *kv = p->op->kv;
+    for (int c = 0; c < PART_BLOCKS; c += CHUNK_BLOCKS) {
+        for (int b = c; b < c + CHUNK_BLOCKS; b++) {
+            if (p->next_k[b]) {
+                prefetch_head(kv, p->next_k[b], kv->k_head_elements);
             }
         }
+        const value_span span = {&p->values, 0, kv->padded_dim, c * BLOCK,
+                                 (c + CHUNK_BLOCKS) * BLOCK};
+        value_runs(dtype, p, &span);
     }
 }
 
-/* values[h][d ..] = sum over positions [begin, end) of one part of weight * V. */
-KRS_CPU_INLINE void sum_values(value_sum s, const krs_cpu_attention *op, int64_t begin, int64_t end,
-                               float weights[][PART], softmax_state *part)
+/* All positions, some elements at a time, widened. */
+KRS_CPU_INLINE void value_part_wide(krs_dtype dtype, const part_view *p)
 {
-    vf sums[MAX_HEADS][VALUE_VECTORS];
-#pragma GCC unroll 8
-    for (int h = 0; h < s.n_heads; h++) {
-#pragma GCC unroll 8
-        for (int i = 0; i < s.n_vectors; i++) {
-            sums[h][i] = vf_set(0);
-        }
-    }
-    for (int64_t p = begin; p < end; p = p / BLOCK * BLOCK + BLOCK) {
-        const int64_t v_at =
-            krs_kv_layout_v(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head) + s.d;
-        const int64_t block_end = p / BLOCK * BLOCK + BLOCK;
-        if (s.d == 0 && block_end < end) { /* all of it: the later elements' turn comes soon */
-            const uint32_t next = op->blocks[block_end / BLOCK];
-            prefetch_head(op, op->v, krs_kv_layout_v(op->kv, op->layer, next, op->kv_head),
-                          op->kv->v_head_elements);
-        }
-        add_values(s, op, v_at, p, block_end < end ? block_end : end, weights, sums);
-    }
-#pragma GCC unroll 8
-    for (int h = 0; h < s.n_heads; h++) {
-#pragma GCC unroll 8
-        for (int i = 0; i < s.n_vectors; i++) {
-            vf_store(&part->values[h][s.d + i * LANES], sums[h][i]);
-        }
-    }
-}
-
-/* weights[h][p - origin] *= V's scale of position p, for the blocks from `first` to end. Positions
- * outside of what is seen get nonsense, which nobody reads. */
-KRS_CPU_INLINE void scale_weights(const krs_cpu_attention *op, int64_t first, int64_t end,
-                                  int n_heads, float weights[][PART])
-{
-    for (int64_t p = first; p < end; p += BLOCK) {
-        const int64_t v_at = krs_kv_layout_v(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head);
-        for (int i = 0; i < BLOCK; i += LANES) {
-            const vf scales = vf_load(op->v + krs_kv_layout_scale(v_at, i));
-            for (int h = 0; h < n_heads; h++) {
-                float *weight = &weights[h][p % PART + i];
-                vf_store(weight, vf_load(weight) * scales);
+    const krs_kv_layout *kv = p->op->kv;
+    const unsigned char *v[PART_BLOCKS] = {0};
+    value_job job = p->values;
+    job.v = v;
+    for (int64_t d = 0; d < kv->padded_dim; d += CHUNK_VALUES) {
+        const int64_t d_end = smaller_of(d + CHUNK_VALUES, kv->padded_dim);
+        job.v_stride = d_end - d;
+        for (int b = p->first_block; b < p->last_block; b++) {
+            if (d == 0 && p->next_k[b]) {
+                prefetch_head(kv, p->next_k[b], kv->k_head_elements);
             }
+            float *wide = p->v_chunk + b * BLOCK * CHUNK_VALUES;
+            widen_v(p->op->kv_dtype, p->v[b] + (size_t)d * kv->element_bytes, kv->padded_dim,
+                    d_end - d, wide);
+            v[b] = (const unsigned char *)wide;
         }
+        job.v_from = d;
+        const value_span span = {&job, d, d_end, 0, PART};
+        value_runs(dtype, p, &span);
     }
 }
 
-/* scores[0 .. n), n whole blocks: cap * tanh(score / cap). */
-static void cap_scores(float *scores, int64_t n, float cap)
+/* dtype: of what is read. */
+KRS_CPU_INLINE void attend_part_of(krs_dtype dtype, part_view *p, const krs_cpu_softmax *state)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        vf_store(scores + i, vf_softcap(vf_load(scores + i), vf_set(cap)));
+    const int64_t dim = p->op->kv->padded_dim;
+    score_part(dtype, p);
+    if (p->op->kv_dtype == KRS_DTYPE_I8) {
+        load_scales(p, p->k, p->k_scales);
+        load_scales(p, p->v, p->v_scales);
+    }
+    for (int q = p->first; q < p->last; q++) {
+        weigh_query(p, q, state);
+    }
+    memset(state->values + p->first * dim, 0,
+           (size_t)(p->last - p->first) * (size_t)dim * sizeof(float));
+    if (dtype == wide_dtype && p->is_wide) {
+        value_part_wide(wide_dtype, p);
+    } else {
+        value_part_direct(dtype, p);
     }
 }
 
-/* The positions [begin, end) of one part, as if they were all there is. */
-KRS_CPU_INLINE void attend_part(krs_dtype dtype, const krs_cpu_attention *op, int first_head,
-                                int64_t begin, int64_t end, int n_heads, softmax_state *part)
+static void attend_part_as(krs_dtype dtype, part_view *p, const krs_cpu_softmax *state)
 {
-    const float *q = op->q + first_head * op->q_stride;
-    float scores[MAX_HEADS][PART];
-    const int64_t origin = begin / PART * PART;
-    const int64_t first_block = begin / BLOCK * BLOCK;
-    for (int64_t p = first_block; p < end; p += BLOCK) {
-        const int64_t k_at = krs_kv_layout_k(op->kv, op->layer, op->blocks[p / BLOCK], op->kv_head);
-        if (p + BLOCK < end) {
-            const uint32_t next = op->blocks[p / BLOCK + 1];
-            prefetch_head(op, op->k, krs_kv_layout_k(op->kv, op->layer, next, op->kv_head),
-                          op->kv->k_head_elements);
+    switch (dtype) {
+    case KRS_DTYPE_F32:
+        attend_part_of(KRS_DTYPE_F32, p, state);
+        break;
+    case KRS_DTYPE_F16:
+        attend_part_of(KRS_DTYPE_F16, p, state);
+        break;
+    case KRS_DTYPE_I8:
+        attend_part_of(KRS_DTYPE_I8, p, state);
+        break;
+    default:
+        attend_part_of(KRS_DTYPE_BF16, p, state);
+        break;
+    }
+}
+
+static void attend_part(const krs_cpu_attention *op, int64_t part, const krs_cpu_softmax *state,
+                        float *scratch)
+{
+    part_view p = {.op = op, .origin = part * PART};
+    find_queries(&p);
+    if (p.first == p.last) {
+        return;
+    }
+    find_blocks(&p);
+    start_part(&p, state, scratch);
+    attend_part_as(p.is_wide ? wide_dtype : op->kv_dtype, &p, state);
+}
+
+/* factors[i] of all and of state, for the LANES queries from q on; top of all becomes that of both. */
+static void merge_tops(const krs_cpu_softmax *state, const krs_cpu_softmax *all, int q, float *old,
+                       float *new)
+{
+    const vf a = vf_load(all->top + q);
+    const vf b = vf_load(state->top + q);
+    const vf top = vf_max(a, b);
+    vf_store(old, vf_exp(a - top));
+    vf_store(new, vf_exp(b - top));
+}
+
+static void merge_query(const krs_cpu_softmax *state, const krs_cpu_softmax *all, int64_t dim,
+                        int q, float old, float new)
+{
+    float *sums = all->values + q * dim;
+    const float *more = state->values + q * dim;
+    all->top[q] = all->top[q] > state->top[q] ? all->top[q] : state->top[q];
+    all->weight[q] = all->weight[q] * old + state->weight[q] * new;
+    for (int64_t d = 0; d < dim; d += LANES) {
+        vf_store(sums + d, vf_load(sums + d) * vf_set(old) + vf_load(more + d) * vf_set(new));
+    }
+}
+
+static void copy_query(const krs_cpu_softmax *state, const krs_cpu_softmax *all, int64_t dim, int q)
+{
+    all->top[q] = state->top[q];
+    all->weight[q] = state->weight[q];
+    memcpy(all->values + q * dim, state->values + q * dim, (size_t)dim * sizeof(float));
+}
+
+static void merge_part(const krs_cpu_attention *op, int64_t part, const krs_cpu_softmax *state,
+                       const krs_cpu_softmax *all)
+{
+    const int64_t dim = op->kv->padded_dim;
+    float old[LANES];
+    float new[LANES];
+    for (int q = 0; q < op->n_queries; q++) {
+        if (q % LANES == 0) {
+            merge_tops(state, all, q, old, new);
         }
-        score_block(dtype, op, q, k_at, n_heads, scores, p - origin);
-    }
-    const int64_t n = (end - first_block + BLOCK - 1) / BLOCK * BLOCK;
-    if (op->bias) {
-        add_bias(op, first_head, first_block, first_block + n, n_heads, scores);
-    }
-    for (int h = 0; h < n_heads; h++) {
-        if (op->softcap > 0) {
-            cap_scores(&scores[h][first_block - origin], n, op->softcap);
+        const krs_cpu_query *query = &op->queries[q];
+        if (query->begin / PART == part) {
+            copy_query(state, all, dim, q);
+        } else if (query->begin / PART < part && part * PART < query->end) {
+            merge_query(state, all, dim, q, old[q % LANES], new[q % LANES]);
         }
-        weigh_part(&scores[h][first_block - origin], n, begin - first_block, end - first_block,
-                   &part->top[h], &part->weight[h]);
-    }
-    if (dtype == KRS_DTYPE_I8) {
-        scale_weights(op, first_block, end, n_heads, scores);
-    }
-    value_sum s = {dtype, n_heads, VALUE_VECTORS, 0};
-    for (; s.d + VALUE_VECTORS * LANES <= op->kv->padded_dim; s.d += VALUE_VECTORS * LANES) {
-        sum_values(s, op, begin, end, scores, part);
-    }
-    value_sum one = {dtype, n_heads, 1, s.d};
-    for (; one.d < op->kv->padded_dim; one.d += LANES) {
-        sum_values(one, op, begin, end, scores, part);
     }
 }
 
@@ -269,94 +484,27 @@ static float exp_of(float x)
     return lanes[0];
 }
 
-/* all becomes what all and part know together. */
-static void merge_part(softmax_state *all, const softmax_state *part, int n_heads, int64_t dim)
+/* What the values are multiplied with: 1 / weight, once a sink is in it. */
+static float last_factor(float top, float weight, const float *sink)
 {
-    for (int h = 0; h < n_heads; h++) {
-        const float top = all->top[h] > part->top[h] ? all->top[h] : part->top[h];
-        const float old_factor = exp_of(all->top[h] - top);
-        const float new_factor = exp_of(part->top[h] - top);
-        all->top[h] = top;
-        all->weight[h] = all->weight[h] * old_factor + part->weight[h] * new_factor;
-        for (int64_t d = 0; d < dim; d++) {
-            all->values[h][d] = all->values[h][d] * old_factor + part->values[h][d] * new_factor;
+    if (!sink) {
+        return 1 / weight;
+    }
+    const float both = top > *sink ? top : *sink;
+    const float factor = exp_of(top - both);
+    return factor / (weight * factor + exp_of(*sink - both));
+}
+
+static void finish_queries(const krs_cpu_attention *op, const krs_cpu_softmax *all)
+{
+    const krs_kv_layout *kv = op->kv;
+    for (int q = 0; q < op->n_queries; q++) {
+        const krs_cpu_query *query = &op->queries[q];
+        const float *values = all->values + q * kv->padded_dim;
+        const float factor =
+            last_factor(all->top[q], all->weight[q], op->has_sinks ? &query->sink : NULL);
+        for (int64_t d = 0; d < kv->value_dim; d++) {
+            query->out[d] = values[d] * factor;
         }
-    }
-}
-
-/* The weight of all, once a sink is in it; *factor: what the values have shrunk by. */
-static float weight_with_sink(const softmax_state *all, int h, float sink, float *factor)
-{
-    const float top = all->top[h] > sink ? all->top[h] : sink;
-    *factor = exp_of(all->top[h] - top);
-    return all->weight[h] * *factor + exp_of(sink - top);
-}
-
-/* out = what `all` has come to. */
-KRS_CPU_INLINE void write_heads(const krs_cpu_attention *op, const softmax_state *all,
-                                int first_head, int n_heads)
-{
-    const int64_t dim = op->kv->value_dim;
-    for (int h = 0; h < n_heads; h++) {
-        float *out = op->out + (first_head + h) * op->out_stride;
-        float factor = 1;
-        const float weight = op->sinks
-                                 ? weight_with_sink(all, h, op->sinks[first_head + h], &factor)
-                                 : all->weight[h];
-        for (int64_t d = 0; d < dim; d++) {
-            out[d] = all->values[h][d] * factor / weight;
-        }
-    }
-}
-
-KRS_CPU_INLINE void attend(krs_dtype dtype, const krs_cpu_attention *op, int first_head,
-                           int n_heads)
-{
-    const int64_t dim = op->kv->value_dim;
-    softmax_state all;
-    softmax_state part;
-    for (int h = 0; h < n_heads; h++) {
-        all.top[h] = -INFINITY;
-        all.weight[h] = 0;
-        memset(all.values[h], 0, (size_t)dim * sizeof(float));
-    }
-    for (int64_t p = op->begin; p < op->end; p = p / PART * PART + PART) {
-        const int64_t part_end = p / PART * PART + PART;
-        attend_part(dtype, op, first_head, p, part_end < op->end ? part_end : op->end, n_heads,
-                    &part);
-        merge_part(&all, &part, n_heads, dim);
-    }
-    write_heads(op, &all, first_head, n_heads);
-}
-
-KRS_CPU_INLINE void attention_of(krs_dtype dtype, const krs_cpu_attention *op)
-{
-    int h = 0;
-    for (; h + 4 <= op->n_heads; h += 4) {
-        attend(dtype, op, h, 4);
-    }
-    for (; h + 2 <= op->n_heads; h += 2) {
-        attend(dtype, op, h, 2);
-    }
-    for (; h < op->n_heads; h++) {
-        attend(dtype, op, h, 1);
-    }
-}
-
-static void attention(const krs_cpu_attention *op)
-{
-    switch (op->kv_dtype) {
-    case KRS_DTYPE_F32:
-        attention_of(KRS_DTYPE_F32, op);
-        break;
-    case KRS_DTYPE_F16:
-        attention_of(KRS_DTYPE_F16, op);
-        break;
-    case KRS_DTYPE_I8:
-        attention_of(KRS_DTYPE_I8, op);
-        break;
-    default:
-        attention_of(KRS_DTYPE_BF16, op);
-        break;
     }
 }

@@ -2,21 +2,21 @@
  * that every instruction set computes them the same way up to fused rounding.
  * Errors (measured by tests/parity/test_ops.c through the ops): a few units in the last place. */
 
-/* e^x. 2^n e^r with |r| <= ln(2) / 2, e^r by its Taylor series: the first term left out, r^8 / 8!, is
- * below 6e-9. Below -87.3 (where f32 turns subnormal) the result is 0, above 88 it stays at e^88. */
+/* e^x. 2^n e^r with |r| <= ln(2) / 2; e^r = 1 + r + r^2 p(r), where p has the least relative error that a
+ * polynomial of its degree can have there (by Remez' exchange): 1.1e-7. Below -87.3 (where f32 turns
+ * subnormal) the result is 0, above 88 it stays at e^88. Adding 1.5 2^23 rounds to a whole number. */
 KRS_CPU_INLINE vf vf_exp(vf x)
 {
     const vf low = vf_set(-87.3f);
+    const vf magic = vf_set(0x1.8p23f);
     const vf clamped = vf_min(vf_set(88.0f), vf_max(low, x));
-    const vf n = vf_round(clamped * vf_set(0x1.715476p+0f)); /* log2 e */
+    const vf n = vf_fma(clamped, vf_set(0x1.715476p+0f), magic) - magic; /* log2 e */
     /* ln 2 in two pieces, the first with zeros at its end: n times it is exact. */
     const vf part = vf_fma(n, vf_set(-0x1.62e4p-1f), clamped);
     const vf r = vf_fma(n, vf_set(-0x1.7f7d1cp-20f), part);
-    vf p = vf_fma(r, vf_set(1.0f / 5040), vf_set(1.0f / 720));
-    p = vf_fma(p, r, vf_set(1.0f / 120));
-    p = vf_fma(p, r, vf_set(1.0f / 24));
-    p = vf_fma(p, r, vf_set(1.0f / 6));
-    p = vf_fma(p, r, vf_set(0.5f));
+    vf p = vf_fma(r, vf_set(0x1.10621ep-7f), vf_set(0x1.572adap-5f));
+    p = vf_fma(p, r, vf_set(0x1.5557bp-3f));
+    p = vf_fma(p, r, vf_set(0x1.fffdfap-2f));
     p = vf_fma(p, r, vf_set(1.0f));
     p = vf_fma(p, r, vf_set(1.0f));
     return vf_keep_above(x, low, p * vf_pow2(n));
