@@ -44,8 +44,9 @@ typedef struct krs_exec_limits {
 
 /* What an exec will take, before it takes it. */
 typedef struct krs_exec_plan {
-    uint64_t
-        weight_bytes; /* bytes the program's matrices occupy in files: read through the mapping */
+    /* Of the program's matrices that are read where they lie, through the mapping of their files; those a
+     * backend has made its own of are not counted again. */
+    uint64_t weight_bytes;
     uint64_t copied_bytes; /* of device copies or repacked weights, beyond the mapping */
     uint64_t kv_bytes;
     uint64_t state_bytes;   /* of all state slots; 0 when the program has no state */

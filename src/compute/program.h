@@ -256,6 +256,10 @@ typedef struct krs_program {
     krs_matrix *matrices;
     uint32_t n_matrices;
     uint32_t cap_matrices;
+    /* Mapped files that matrices may lie in, borrowed like their bytes: a backend that has made its own of
+     * one may forget its pages (os/file.h). NULL: none are known. */
+    const struct krs_os_map *maps;
+    uint32_t n_maps;
     float *floats; /* small constant tables (inverse frequencies) */
     uint32_t n_floats;
     int32_t n_kv_layers; /* layers that keep KV; attention.layer is below it */

@@ -34,7 +34,11 @@ static krs_status finish(krs_gguf *gguf, const gguf_part *part, uint64_t file_by
                             GGUF_NAME_ARGS(gguf->tensors[i].name));
         }
     }
-    gguf->dir = (krs_tensor_dir){gguf->tensors, gguf->n_tensors, file_bytes};
+    gguf->dir = (krs_tensor_dir){.tensors = gguf->tensors,
+                                 .n_tensors = gguf->n_tensors,
+                                 .file_bytes = file_bytes,
+                                 .maps = gguf->maps,
+                                 .n_maps = gguf->n_maps};
     return KRS_OK;
 }
 

@@ -194,6 +194,8 @@ static krs_status fill(krs_gguf_weights *w, const gguf_arch *arch, const krs_ten
     }
     w->dir.tensors = w->tensors;
     w->dir.file_bytes = dir->file_bytes;
+    w->dir.maps = dir->maps;
+    w->dir.n_maps = dir->n_maps;
     return status == KRS_OK ? sort(w, err) : status;
 }
 

@@ -191,7 +191,10 @@ krs_status krs_safetensors_open(const char *path, krs_os_map_mode mode, const kr
         krs_safetensors_close(st);
         return status;
     }
-    st->dir = (krs_tensor_dir){.tensors = st->table.tensors, .n_tensors = st->table.n_tensors};
+    st->dir = (krs_tensor_dir){.tensors = st->table.tensors,
+                               .n_tensors = st->table.n_tensors,
+                               .maps = st->maps,
+                               .n_maps = st->n_maps};
     for (uint32_t i = 0; i < st->n_maps; i++) {
         st->dir.file_bytes += st->maps[i].n_bytes;
     }

@@ -66,6 +66,8 @@ static krs_status build(krs_model *model, const krs_family *family, int64_t cont
     krs_binder binder;
     krs_binder_init(&binder, family, &model->config, krs_model_tensors(model), &model->program,
                     &model->stats, &model->copies);
+    model->program.maps = krs_model_tensors(model)->maps;
+    model->program.n_maps = krs_model_tensors(model)->n_maps;
     const krs_status status = krs_decoder_build(&binder, context, err);
     model->stats.file_bytes = krs_model_tensors(model)->file_bytes;
     model->stats.kv_bytes_per_token_f16 = kv_bytes_per_token(&model->config);

@@ -104,6 +104,29 @@ void krs_os_map_close(krs_os_map *map)
     *map = (krs_os_map){NULL, 0, false};
 }
 
+/* Does the map hold all of it? Addresses, not pointers: `at` may be of another object. */
+static bool holds(const krs_os_map *map, uintptr_t at, size_t n_bytes)
+{
+    const uintptr_t begin = (uintptr_t)map->data;
+    return map->data && !map->is_copy && at >= begin && n_bytes <= map->n_bytes &&
+           at - begin <= map->n_bytes - n_bytes;
+}
+
+void krs_os_map_forget(const krs_os_map *maps, size_t n_maps, const void *at, size_t n_bytes)
+{
+    size_t i = 0;
+    while (i < n_maps && !holds(&maps[i], (uintptr_t)at, n_bytes)) {
+        i++;
+    }
+    if (i == n_maps || n_bytes == 0) {
+        return;
+    }
+    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t misfit = (uintptr_t)at % page_bytes; /* maps begin with a page */
+    /* A refusal leaves the pages where they are: memory is not saved, nothing else is wrong. */
+    (void)madvise((void *)((uintptr_t)at - misfit), n_bytes + misfit, MADV_DONTNEED);
+}
+
 /* Room for another read: at least a byte, at most what the ceiling leaves. Memory is doubled and may
  * exceed the ceiling; the read must not. */
 static krs_status make_room(krs_buf *out, size_t *room)

@@ -30,6 +30,12 @@ KRS_MUST_USE krs_status krs_os_map_open(const char *path, krs_os_map_mode mode, 
                                         krs_error *err);
 void krs_os_map_close(krs_os_map *map);
 
+/* [at, at + n_bytes) will not be read for a while: if it lies in one of maps, the pages it touches leave this
+ * process's memory. They stay in the system's file cache and come back, unchanged, when they are next read
+ * (by any thread). Memory that is no mapping of a file, a copy above all, is left alone.
+ * maps: [n_maps], NULL with 0. Cost: O(n_maps + pages). */
+void krs_os_map_forget(const krs_os_map *maps, size_t n_maps, const void *at, size_t n_bytes);
+
 /* Append a whole file to out (its ceiling bounds the size). path "-" is standard input.
  * Errors: as krs_os_map_open, and KRS_ETOOLARGE. */
 KRS_MUST_USE krs_status krs_os_file_read(const char *path, krs_buf *out, krs_error *err);

@@ -11,10 +11,14 @@
 
 #include "tensor/tensor.h"
 
+struct krs_os_map; /* os/file.h: passed on, never looked into here */
+
 typedef struct krs_tensor_dir {
     const krs_tensor *tensors; /* [n_tensors] by name, each name once */
     uint32_t n_tensors;
-    uint64_t file_bytes; /* of all files together */
+    uint64_t file_bytes;           /* of all files together */
+    const struct krs_os_map *maps; /* [n_maps] the files; NULL when they are none */
+    uint32_t n_maps;
 } krs_tensor_dir;
 
 /* Order of two names by their bytes: < 0, 0, > 0. A directory is sorted by it. */

@@ -196,7 +196,9 @@ krs_status krs_cpu_exec_plan(const krs_cpu_backend *backend, const krs_program *
     krs_host_layout layout;
     const krs_status status = layout_of(backend, program, limits, &s, &layout, err);
     if (status == KRS_OK) {
+        const uint64_t replaced = krs_cpu_weights_replaced(&backend->kernels, program);
         *out = krs_host_plan_of(program, &layout);
+        out->weight_bytes -= replaced < out->weight_bytes ? replaced : out->weight_bytes;
         out->copied_bytes = s.vectors + s.weights;
     }
     return status;

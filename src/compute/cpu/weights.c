@@ -1,6 +1,8 @@
 /* compute/cpu/weights.c - see weights.h. */
 #include "compute/cpu/weights.h"
 
+#include "os/file.h"
+
 krs_tiles krs_cpu_tiles_for(const krs_cpu_kernels *kernels, const krs_program *program,
                             const krs_op *op, uint32_t index)
 {
@@ -61,6 +63,45 @@ size_t krs_cpu_weights_bytes(const krs_cpu_kernels *kernels, const krs_program *
     return task.n_bytes;
 }
 
+static bool is_embedding(const krs_program *program, uint32_t index)
+{
+    for (uint32_t i = 0; i < program->n_ops; i++) {
+        if (program->ops[i].kind == KRS_OP_EMBED && program->ops[i].matrix == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A stack of experts is no embedding: not asked, since there are thousands. */
+static void add_replaced(void *arg, const krs_op *op, uint32_t index)
+{
+    sum_task *t = arg;
+    const krs_matrix *m = &t->program->matrices[index];
+    const krs_tiles tiles = krs_cpu_tiles_for(t->kernels, t->program, op, index);
+    const bool is_read = op->kind != KRS_OP_EXPERTS && is_embedding(t->program, index);
+    if (tiles.kind != KRS_TILE_NONE && !is_read) {
+        t->n_bytes += krs_matrix_data_bytes(m) + krs_matrix_scale_bytes(m);
+    }
+}
+
+size_t krs_cpu_weights_replaced(const krs_cpu_kernels *kernels, const krs_program *program)
+{
+    sum_task task = {kernels, program, 0};
+    visit_matrices(program, add_replaced, &task);
+    return task.n_bytes;
+}
+
+/* The file's bytes of a matrix that has become tiles. An embedding's come back row by row. */
+static void forget_matrix(const krs_program *program, const krs_matrix *m)
+{
+    const size_t table_bytes =
+        krs_matrix_scale_bytes(m) / (krs_quant_has_biases(m->quant.kind) ? 2 : 1);
+    krs_os_map_forget(program->maps, program->n_maps, m->data, krs_matrix_data_bytes(m));
+    krs_os_map_forget(program->maps, program->n_maps, m->scales, table_bytes);
+    krs_os_map_forget(program->maps, program->n_maps, m->biases, table_bytes);
+}
+
 typedef struct fill_task {
     krs_cpu_backend *backend;
     const krs_program *program;
@@ -96,6 +137,7 @@ static void fill_matrix(void *arg, const krs_op *op, uint32_t index)
     t->data = t->at;
     krs_cpu_team_run(t->backend->team, fill_share, t);
     tiles->data = t->data;
+    forget_matrix(t->program, &t->program->matrices[index]);
     t->at += padded(krs_tiles_bytes(tiles));
 }
 

@@ -18,6 +18,11 @@ krs_tiles krs_cpu_tiles_for(const krs_cpu_kernels *kernels, const krs_program *p
 /* Bytes of all tiles of a program; a matrix that two ops use counts twice. */
 size_t krs_cpu_weights_bytes(const krs_cpu_kernels *kernels, const krs_program *program);
 
-/* tiles: [n_matrices] zeros. *pages: NULL when there are none. Errors: KRS_ENOMEM. */
+/* Bytes of the file's matrices that nothing reads once they are tiles: all but embeddings. One that two
+ * ops use counts twice, as its tiles do above. */
+size_t krs_cpu_weights_replaced(const krs_cpu_kernels *kernels, const krs_program *program);
+
+/* Each matrix's pages of a mapped file are forgotten as soon as it is tiles, so that memory never holds the
+ * model twice. tiles: [n_matrices] zeros. *pages: NULL when there are none. Errors: KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_cpu_weights_new(krs_cpu_backend *backend, const krs_program *program,
                                             krs_tiles *tiles, krs_os_pages **pages, krs_error *err);

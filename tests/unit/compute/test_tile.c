@@ -32,7 +32,7 @@ static unsigned bit_at(const unsigned char *lines, int bits, int bit, int column
             const int per_line = 8 / width;
             const unsigned char *word =
                 lines + (line + operand / per_line) * KRS_TILE_LINE_BYTES + o * 4;
-            return word[column % 4] >> (operand % per_line * width + bit) & 1u;
+            return (unsigned)word[column % 4] >> (operand % per_line * width + bit) & 1u;
         }
         bit -= width;
         line += width;

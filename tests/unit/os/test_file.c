@@ -5,6 +5,8 @@
 #include "support/cmocka.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -223,6 +225,61 @@ static void paths_join_with_one_slash_and_a_limit(void **state)
     assert_int_equal(krs_os_path_join("abc", "efg", path, sizeof(path)), KRS_OK);
 }
 
+/* "Rss:" of the mapping that begins at `at`, in KiB, as the kernel counts it; -1: no such mapping. */
+static long resident_kib(const void *at)
+{
+    char range[32];
+    krs_buf text;
+    long kib = -1;
+    krs_buf_init(&text, NULL, 8u << 20);
+    assert_int_equal(krs_os_file_read("/proc/self/smaps", &text, NULL), KRS_OK);
+    assert_int_equal(krs_buf_append(&text, "", 1), KRS_OK);
+    (void)snprintf(range, sizeof(range), "%lx-", (unsigned long)(uintptr_t)at);
+    const char *entry = strstr((const char *)text.data, range);
+    const char *rss = entry ? strstr(entry, "\nRss:") : NULL;
+    if (rss) {
+        kib = strtol(rss + sizeof("\nRss:") - 1, NULL, 10);
+    }
+    krs_buf_deinit(&text);
+    return kib;
+}
+
+static bool all_are(const unsigned char *bytes, size_t n, unsigned char value)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i] != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* doc: forgotten pages leave this process and come back unchanged; copies and strangers are left alone. */
+static void forgotten_pages_come_back(void **state)
+{
+    enum { KIB = 256, N_BYTES = KIB * 1024 };
+    const scratch *s = *state;
+    static unsigned char bytes[N_BYTES];
+    krs_os_map maps[2];
+    memset(bytes, 7, sizeof(bytes));
+    assert_int_equal(krs_os_file_write(s->file, bytes, sizeof(bytes), NULL), KRS_OK);
+    assert_int_equal(krs_os_map_open(s->file, KRS_OS_MAP_COPY, &maps[0], NULL), KRS_OK);
+    assert_int_equal(krs_os_map_open(s->file, KRS_OS_MAP_SHARED_PAGES, &maps[1], NULL), KRS_OK);
+    assert_true(all_are(maps[1].data, N_BYTES, 7));
+    assert_int_equal(resident_kib(maps[1].data), KIB);
+    krs_os_map_forget(maps, 2, maps[1].data + 5000, N_BYTES); /* not inside: nothing happens */
+    krs_os_map_forget(maps, 2, bytes, sizeof(bytes));
+    krs_os_map_forget(maps, 2, maps[0].data, N_BYTES);
+    krs_os_map_forget(NULL, 0, maps[1].data, N_BYTES);
+    assert_int_equal(resident_kib(maps[1].data), KIB);
+    krs_os_map_forget(maps, 2, maps[1].data + 5000, N_BYTES - 5000); /* from the second page on */
+    assert_true(resident_kib(maps[1].data) <= 4);
+    assert_true(all_are(maps[0].data, N_BYTES, 7) && all_are(maps[1].data, N_BYTES, 7));
+    assert_true(all_are(bytes, N_BYTES, 7));
+    krs_os_map_close(&maps[0]);
+    krs_os_map_close(&maps[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +287,7 @@ int main(void)
                                         drop_scratch),
         cmocka_unit_test_setup_teardown(a_ceiling_is_exact_however_memory_grows, make_scratch,
                                         drop_scratch),
+        cmocka_unit_test_setup_teardown(forgotten_pages_come_back, make_scratch, drop_scratch),
         cmocka_unit_test_setup_teardown(large_files_come_whole, make_scratch, drop_scratch),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused_by_kind, make_scratch,
                                         drop_scratch),
