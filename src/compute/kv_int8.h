@@ -25,7 +25,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define KRS_KV_INT8_MAX  127.0f
+#define KRS_KV_INT8_MAX 127.0f
+#define KRS_KV_INT8_MAGIC                                                                          \
+    0x1.8p23f /* pushes the fraction out: the low bits of a sum are the whole number */
 #define KRS_KV_INT8_TINY 1e-30f /* 127 / top and top / 127 are normal numbers from here on */
 
 /* Largest |x| of n, as bits: they order as the numbers do, and NaN above infinity above the rest. */
@@ -44,7 +46,7 @@ static inline uint32_t krs_kv_top_bits(const float *x, int64_t n)
 /* codes[n] of x[n]; returns the scale. */
 static inline float krs_kv_quantise(const float *x, int64_t n, int8_t *codes)
 {
-    const float magic = 0x1.8p23f; /* pushes the fraction out: the low bits are the whole number */
+    const float magic = KRS_KV_INT8_MAGIC;
     const uint32_t top_bits = krs_kv_top_bits(x, n);
     float top;
     int32_t magic_bits;

@@ -127,6 +127,8 @@ typedef float (*krs_cpu_dot_fn)(int64_t n, float x);
 
 #define KRS_CPU_DOT_CHAINS 12 /* latency times throughput of the machines we know, with room */
 
+typedef struct krs_tile_rows krs_tile_rows; /* tile.h */
+
 typedef struct krs_cpu_kernels {
     const char *isa;
     krs_dtype kv_dtype; /* what the attention kernel likes best */
@@ -152,6 +154,10 @@ typedef struct krs_cpu_kernels {
     /* x[n] as F32, F16 or BF16, rounded to nearest even. */
     void (*narrow)(krs_dtype dtype, const float *x, int64_t n, void *out);
     float (*quantise)(const float *x, int64_t n, int8_t *codes); /* krs_kv_quantise */
+    /* Groups [begin, end) of a row into out, where the whole row lies; x begins with group begin. All
+     * terms. */
+    void (*code_row)(const krs_tile_rows *rows, const float *x, int64_t begin, int64_t end,
+                     unsigned char *out);
     krs_cpu_attention_kernel attention;
     /* e^(x - top); out may be x. */
     void (*exps)(const float *x, float top, int64_t n, float *out);

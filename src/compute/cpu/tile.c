@@ -79,50 +79,18 @@ bool krs_tile_rows_are(const krs_tile_rows *a, const krs_tile_rows *b)
                          a->codes.has_bias == b->codes.has_bias && a->codes.zero == b->codes.zero));
 }
 
-static int32_t sum_of(const int8_t *codes, int32_t n)
-{
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i++) {
-        sum += codes[i];
-    }
-    return sum;
-}
-
-/* One group of x as codes, its scale and its sum; x becomes what is left of it. */
-static void fill_group(const krs_cpu_kernels *kernels, const krs_tile_rows *rows, int64_t g,
-                       float *x, unsigned char *out)
-{
-    const int32_t group = rows->codes.group;
-    int8_t *codes = (int8_t *)(out + g * group);
-    const float scale = kernels->quantise(x, group, codes);
-    const int32_t sum = sum_of(codes, group);
-    const float scaled = scale * (float)sum;
-    const int32_t minus = -rows->codes.zero * sum;
-    memcpy(out + rows->scales_at + (size_t)g * sizeof(scale), &scale, sizeof(scale));
-    if (rows->codes.has_bias) {
-        memcpy(out + rows->sums_at + (size_t)g * sizeof(scaled), &scaled, sizeof(scaled));
-    } else {
-        memcpy(out + rows->sums_at + (size_t)g * sizeof(minus), &minus, sizeof(minus));
-    }
-    for (int32_t i = 0; rows->n_terms > 1 && i < group; i++) {
-        x[i] -= scale * (float)codes[i];
-    }
-}
-
+/* What lies past the row's end counts as zero. */
 static void fill_codes(const krs_cpu_kernels *kernels, const krs_tile_rows *rows, const float *x,
                        unsigned char *out)
 {
-    enum { MAX_GROUP = 128 };
-    float left[MAX_GROUP];
     const int32_t group = rows->codes.group;
-    for (int64_t g = 0; g < rows->n_steps; g++) {
+    const int64_t n_whole = rows->n_in / group;
+    kernels->code_row(rows, x, 0, n_whole, out);
+    for (int64_t g = n_whole; g < rows->n_steps; g++) {
+        float padded[KRS_TILE_MAX_GROUP] = {0};
         const int64_t n_left = rows->n_in - g * group;
-        const int64_t n = n_left < 0 ? 0 : n_left < group ? n_left : group;
-        memset(left + n, 0, (size_t)(group - n) * sizeof(*left));
-        memcpy(left, x + g * group, (size_t)n * sizeof(*left));
-        for (int32_t term = 0; term < rows->n_terms; term++) {
-            fill_group(kernels, rows, g, left, out + (size_t)term * rows->term_bytes);
-        }
+        memcpy(padded, x + g * group, (size_t)(n_left > 0 ? n_left : 0) * sizeof(*x));
+        kernels->code_row(rows, padded, g, g + 1, out);
     }
 }
 

@@ -32,6 +32,7 @@
 
 #define KRS_TILE_OUTS       32
 #define KRS_TILE_LINE_BYTES (4 * KRS_TILE_OUTS) /* a word for each output */
+#define KRS_TILE_MAX_GROUP  128                 /* columns under one scale: krs_codes.group */
 #define KRS_TILE_ROW_ALIGN  64                  /* rows of x start on cache lines */
 
 typedef enum krs_tile_kind { KRS_TILE_NONE, KRS_TILE_BF16, KRS_TILE_CODES } krs_tile_kind;
@@ -82,7 +83,7 @@ static inline krs_tile_sums krs_tile_sums_of(const krs_codes *codes)
  *   [i8 x n_groups * group | f32 scales x n_groups | sums x n_groups]; bf16: [bf16 x n_in, even].
  * Two terms: the second holds what the first left, in a scale of its own, so that x is kept to 15 bits
  * (codes) or 16 (bf16) instead of 7 or 8. */
-typedef struct krs_tile_rows {
+struct krs_tile_rows {
     krs_tile_kind kind;
     krs_codes codes;
     int64_t n_in;
@@ -91,7 +92,7 @@ typedef struct krs_tile_rows {
     size_t scales_at;
     size_t sums_at;
     size_t term_bytes;
-} krs_tile_rows;
+};
 
 krs_tile_rows krs_tile_rows_of(const krs_tiles *tiles, int32_t n_terms);
 /* May rows made for one be read as the other? */

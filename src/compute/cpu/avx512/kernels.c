@@ -19,6 +19,7 @@
 
 #include "compute/cpu/template/attention.h"
 #include "compute/cpu/template/recurrent.h"
+#include "compute/cpu/template/row_codes.h"
 #include "compute/cpu/template/rows.h"
 
 const krs_cpu_kernels krs_cpu_avx512 = {
@@ -43,6 +44,7 @@ const krs_cpu_kernels krs_cpu_avx512 = {
     .scale = scale,
     .narrow = narrow,
     .quantise = quantise,
+    .code_row = code_row,
     .attention = {attend_part, merge_part, finish_queries},
     .exps = exps,
     .conv = conv,
