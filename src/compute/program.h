@@ -155,8 +155,8 @@ typedef struct krs_op {
     krs_slot out;
     uint32_t matrix; /* index into krs_program.matrices, or KRS_NO_MATRIX */
     uint32_t bias;   /* the same, a vector (n_out = 1), or KRS_NO_MATRIX */
-    /* LINEAR, HEAD_LINEAR, EXPERTS: rows are multiplied as they are, in f32, also where a backend would
-     * round them to half the bits: for what later steps amplify (a router's choice, a state). */
+    /* LINEAR, HEAD_LINEAR, EXPERTS: rows keep twice the bits where a backend would round them before they
+     * meet the matrix: for what later steps amplify (a router's choice, a state). */
     bool is_exact;
     union {
         struct {

@@ -179,8 +179,8 @@ typedef struct krs_family {
     /* [KRS_ROLE_COUNT] traits of a layer with which the role has a bias: KRS_TRAIT_ALWAYS, or 0: never */
     krs_traits bias[KRS_ROLE_COUNT];
     float norm_offset; /* added to every norm's weight (gemma: 1) */
-    /* Rows stay f32 where a backend would round them (krs_op.is_exact): in all linears, and in experts,
-     * which are most of the work. A rounding that tips a router's choice, or lives on in a state, is not
+    /* Rows keep twice the bits where a backend would round them (krs_op.is_exact): in all linears, and in
+     * experts, which are most of the work. A rounding that tips a router's choice, or lives on in a state, is not
      * small any more. */
     bool is_exact;
     bool has_exact_experts;

@@ -120,6 +120,7 @@ expect "serve refuses an environment without a file" 2 "want --config too" "$krs
 sum="12 + 7 = 19."
 equal "run" "$sum" "$("$krs" run models/demo "What is 12 + 7?")"
 equal "run on the reference device" "$sum" "$("$krs" run models/demo "What is 12 + 7?" --device ref)"
+equal "run with exact activations" "$sum" "$("$krs" run models/demo "What is 12 + 7?" --activations exact)"
 equal "run with a prompt from standard input" "$sum" "$(printf 'What is 12 + 7?' | "$krs" run models/demo)"
 expect "run --json" 0 '"text":"12 \+ 7 = 19\.".*"finish_reason":"stop"' "$krs" run models/demo "What is 12 + 7?" --json
 equal "run --max-tokens" "length" "$("$krs" run models/demo "Tell me a story about a fox." --max-tokens 3 --json | jq -r .finish_reason)"
@@ -235,6 +236,8 @@ expect "quantize keeps a file that is there" 4 "exists already" "$krs" quantize 
 expect "quantize with bits that are none" 2 "7 bits, want 2, 3, 4, 5, 6 or 8" "$krs" quantize "$scratch/m4" "$scratch/q6" --bits 7
 expect "quantize onto itself" 2 "SRC and OUT are the same" "$krs" quantize "$scratch/m4" "$scratch/m4" --force
 expect "bench" 0 '"decode_tokens_per_s": *[0-9]' "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --json
+expect "bench of exact activations says so" 0 "cpu: .*, exact rows" "$krs" bench models/demo --prompt-tokens 32 --gen-tokens 4 --repeat 1 --activations exact
+expect "activations are fast or exact" 2 "want one of fast.exact" env KRS_ACTIVATIONS=quick "$krs" bench models/demo
 
 # Bad models: one line, what and where, the code of the table.
 expect "a file is not a folder" 3 "^krs: models/demo/config.json: neither a folder nor a .gguf file" "$krs" run models/demo/config.json hi

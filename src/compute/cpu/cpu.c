@@ -166,8 +166,9 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
     backend->base.kv_dtype = backend->kernels.kv_dtype;
     const uint32_t n_threads = krs_cpu_team_n_threads(backend->team);
     (void)snprintf(backend->base.description, sizeof(backend->base.description),
-                   "cpu: %u thread%s%s, %s", n_threads, n_threads == 1 ? "" : "s",
-                   is_pinned ? " pinned" : "", backend->kernels.isa);
+                   "cpu: %u thread%s%s, %s%s", n_threads, n_threads == 1 ? "" : "s",
+                   is_pinned ? " pinned" : "", backend->kernels.isa,
+                   options->is_exact ? ", exact rows" : "");
     *out = &backend->base;
     return KRS_OK;
 }
