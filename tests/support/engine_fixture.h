@@ -127,6 +127,14 @@ static inline krs_engine_options fixture_options(void)
     return options;
 }
 
+/* The demo's small sister, a tenth of the work: for tests that do not say what is answered. */
+static inline krs_engine_options fixture_draft_options(void)
+{
+    krs_engine_options options = fixture_options();
+    options.model_dir = KRS_SOURCE_DIR "/models/demo-draft";
+    return options;
+}
+
 static inline engine_fixture fixture_open(const krs_engine_options *options)
 {
     engine_fixture f = {0};

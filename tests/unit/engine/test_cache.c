@@ -41,7 +41,7 @@ static void wait_parked(engine_fixture *f, uint32_t n_parked)
 static void the_same_prompt_is_found_and_answered_the_same(void **state)
 {
     (void)state;
-    const krs_engine_options options = fixture_options();
+    const krs_engine_options options = fixture_draft_options();
     engine_fixture f = fixture_open(&options);
     static heard h[4];
     memset(h, 0, sizeof(h));
@@ -66,7 +66,7 @@ static void the_same_prompt_is_found_and_answered_the_same(void **state)
 static void nothing_is_found_where_nothing_is_shared(void **state)
 {
     (void)state;
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     static heard h[2];
     memset(h, 0, sizeof(h));
     options.has_no_prefix_cache = true;
@@ -83,7 +83,7 @@ static void nothing_is_found_where_nothing_is_shared(void **state)
 static void an_embedding_reads_the_cache_if_its_pooling_can(void **state)
 {
     (void)state;
-    const krs_engine_options options = fixture_options();
+    const krs_engine_options options = fixture_draft_options();
     engine_fixture f = fixture_open(&options);
     static heard h[4];
     memset(h, 0, sizeof(h));
@@ -104,7 +104,7 @@ static void an_embedding_reads_the_cache_if_its_pooling_can(void **state)
 static void a_cancelled_answer_is_there_for_its_retry(void **state)
 {
     (void)state;
-    const krs_engine_options options = fixture_options();
+    const krs_engine_options options = fixture_draft_options();
     engine_fixture f = fixture_open(&options);
     const uint32_t n_blocks = krs_engine_plan_of(f.runtime)->n_kv_blocks;
     static heard h;
@@ -136,7 +136,7 @@ static void a_cancelled_answer_is_there_for_its_retry(void **state)
 static void a_parked_stream_loses_its_blocks_and_no_word(void **state)
 {
     (void)state;
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.kv_tokens = 512; /* two and a half long prompts */
     engine_fixture f = fixture_open(&options);
     static heard alone[3];

@@ -31,7 +31,7 @@ static krs_request *crowd_request(int i)
 /* Every question alone, one after the other, in an engine with room for all of it. */
 static void answer_alone(heard *h)
 {
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.max_seqs = 1;
     engine_fixture f = fixture_open(&options);
     for (int i = 0; i < CROWD; i++) {
@@ -71,7 +71,7 @@ static void a_crowd_gets_the_bytes_each_would_get_alone(void **state)
     static heard together[CROWD];
     static heard preempted[CROWD];
     answer_alone(alone);
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.max_step_tokens = 9; /* prompts are read in odd pieces between decodes */
     options.n_prep_threads = 2;
     answer_together(&options, together);
@@ -376,7 +376,7 @@ static void a_lost_device_ends_who_is_there_and_is_opened_anew_once(void **state
 static void a_lost_device_leaves_alone_who_has_its_end_already(void **state)
 {
     (void)state;
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.n_prep_threads = 1; /* in the order of opening */
     engine_fixture f = fixture_open(&options);
     static heard h[3];
@@ -403,7 +403,7 @@ static void a_lost_device_leaves_alone_who_has_its_end_already(void **state)
 static void free_ends_every_stream_once(void **state)
 {
     (void)state;
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.max_seqs = 2;
     engine_fixture f = fixture_open(&options);
     static heard h[12];
@@ -423,7 +423,7 @@ static void a_token_allocates_nothing(void **state)
     (void)state;
     krs_oom oom;
     krs_oom_init(&oom, 0);
-    krs_engine_options options = fixture_options();
+    krs_engine_options options = fixture_draft_options();
     options.alloc = krs_oom_alloc(&oom);
     engine_fixture f = fixture_open(&options);
     static heard h;

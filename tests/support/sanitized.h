@@ -1,0 +1,17 @@
+/* support/sanitized.h - whether this build is instrumented, where everything takes ten times as long: a test then
+ * leaves out what repeats the same code over the same memory and only computes something else. */
+#pragma once
+
+#include <stdbool.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define KRS_IS_TSAN true
+#else
+#define KRS_IS_TSAN false
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KRS_IS_SANITIZED true
+#else
+#define KRS_IS_SANITIZED false
+#endif
