@@ -5,13 +5,9 @@
 #include <stdbool.h>
 
 #if defined(__SANITIZE_THREAD__)
-#define KRS_IS_TSAN true
+enum { KRS_IS_TSAN = true, KRS_IS_SANITIZED = true };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { KRS_IS_TSAN = false, KRS_IS_SANITIZED = true };
 #else
-#define KRS_IS_TSAN false
-#endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KRS_IS_SANITIZED true
-#else
-#define KRS_IS_SANITIZED false
+enum { KRS_IS_TSAN = false, KRS_IS_SANITIZED = false };
 #endif
