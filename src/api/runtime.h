@@ -57,14 +57,14 @@ typedef struct krs_model_info {
     uint64_t n_parameters;
     uint64_t file_bytes;
     uint64_t created_unix_s; /* when it was loaded */
+    uint64_t tokens_hash;    /* equal for models that mean the same by every id */
+    uint64_t specials_hash;  /* of the special ids alone */
     uint32_t context_tokens; /* longest sequence */
     uint32_t vocab;
-    uint32_t hidden;        /* elements of an embedding; 0: it gives none */
-    uint32_t bos;           /* first id of a sequence; UINT32_MAX: none */
-    uint32_t eos;           /* the first of its end tokens; UINT32_MAX: none */
-    uint64_t tokens_hash;   /* equal for models that mean the same by every id */
-    uint64_t specials_hash; /* of the special ids alone */
-    bool has_draft;         /* it was loaded with a draft model */
+    uint32_t hidden; /* elements of an embedding; 0: it gives none */
+    uint32_t bos;    /* first id of a sequence; UINT32_MAX: none */
+    uint32_t eos;    /* the first of its end tokens; UINT32_MAX: none */
+    bool has_draft;  /* it was loaded with a draft model */
     bool has_chat_template;
     bool can_generate; /* it has a vocabulary projection; false: embeddings are all it gives */
     /* The model's own defaults (generation_config.json) over KRS_SAMPLING_INIT: start requests here. */

@@ -12,6 +12,8 @@
  * Thread: the exec's owner and its team.  Memory: the exec's scratch. */
 #include "compute/cpu/attention.h"
 
+#include "base/check.h"
+
 #include <stdatomic.h>
 
 #define UNITS_PER_THREAD 3  /* fewer leave threads idle while the last ones are at work */
@@ -88,6 +90,7 @@ static krs_cpu_attention unit_at(const attention_task *t, int64_t u, cursor *at,
     const int64_t first = (n_tiles - 1 - (u - at->begin) % n_tiles) * t->tile;
     const int64_t left = (int64_t)seq->n_rows * t->group - first;
     const int32_t n = (int32_t)(left < t->tile ? left : t->tile);
+    KRS_DCHECK(n > 0);
     for (int32_t i = 0; i < n; i++) {
         queries[i] = query_at(t, seq, kv_head, first + i);
     }
@@ -248,7 +251,7 @@ static void set_tile(attention_task *t, int64_t n_wanted)
 {
     t->tile = krs_cpu_tile_queries(&t->exec->host.kv);
     t->n_units = n_units_of(t);
-    if (t->n_units < n_wanted) {
+    if (t->n_units < n_wanted && n_wanted > 0) {
         const int64_t n_queries = t->exec->host.step->n_rows * (int64_t)t->op->attention.n_heads;
         const int64_t share = (n_queries / n_wanted + MIN_TILE_QUERIES - 1) / MIN_TILE_QUERIES;
         const int64_t tile = (share > 0 ? share : 1) * MIN_TILE_QUERIES;

@@ -123,10 +123,10 @@ krs_status krs_cpu_read_rate(uint32_t n_threads, const void *bytes, uint64_t n_b
         return krs_fail_field(err, KRS_EINVAL, "n_bytes", "n_bytes: %llu, want at least %llu",
                               (unsigned long long)n_bytes, (unsigned long long)MIN_BYTES);
     }
-    krs_cpu_team *team;
-    pass *p;
+    krs_cpu_team *team = NULL;
+    pass *p = NULL;
     const krs_status status = open_team(n_threads, alloc, &team, &p, err);
-    if (status == KRS_OK) {
+    if (status == KRS_OK && p) {
         *out = read_windows(team, p, bytes, n_bytes);
         krs_alloc_free(alloc, p);
         krs_cpu_team_free(team);
@@ -137,10 +137,10 @@ krs_status krs_cpu_read_rate(uint32_t n_threads, const void *bytes, uint64_t n_b
 krs_status krs_cpu_read_bandwidth(uint32_t n_threads, const krs_alloc *alloc,
                                   krs_cpu_read_rates *out, krs_error *err)
 {
-    krs_cpu_team *team;
-    pass *p;
+    krs_cpu_team *team = NULL;
+    pass *p = NULL;
     krs_status status = open_team(n_threads, alloc, &team, &p, err);
-    if (status != KRS_OK) {
+    if (status != KRS_OK || !p) {
         return status;
     }
     krs_os_pages *pages;
@@ -188,10 +188,10 @@ krs_status krs_cpu_dot_rate(uint32_t n_threads, const char *isa, krs_cpu_dot dot
     if (!run) {
         return status;
     }
-    krs_cpu_team *team;
-    pass *p;
+    krs_cpu_team *team = NULL;
+    pass *p = NULL;
     status = open_team(n_threads, alloc, &team, &p, err);
-    if (status != KRS_OK) {
+    if (status != KRS_OK || !p) {
         return status;
     }
     p->dot = run;

@@ -123,6 +123,25 @@ KRS_CPU_INLINE void score_tile(krs_dtype dtype, int n, int n_blocks, const score
     }
 }
 
+/* One position: sums[h] += weights[h] * the vectors of V from element `at` of v on. */
+KRS_CPU_INLINE void add_value(krs_dtype dtype, int n, int n_vectors, const unsigned char *v,
+                              int64_t at, const float *weights, vf sums[][4])
+{
+    vf row[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < n_vectors; i++) {
+        row[i] = load_kv(dtype, v, at + i * LANES);
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < n; h++) {
+        const vf weight = vf_set(weights[h * PART]);
+#pragma GCC unroll 4
+        for (int i = 0; i < n_vectors; i++) {
+            sums[h][i] = vf_fma(weight, row[i], sums[h][i]);
+        }
+    }
+}
+
 /* sums[h][d ..] += weights[h][p] * V[p][d ..] for the positions [from, to) of the part. */
 KRS_CPU_INLINE void value_tile(krs_dtype dtype, int n, int n_vectors, const value_job *job,
                                int first, int64_t d, int64_t from, int64_t to)
@@ -143,19 +162,7 @@ KRS_CPU_INLINE void value_tile(krs_dtype dtype, int n, int n_vectors, const valu
         const int64_t end = block_end < to ? block_end : to;
         int64_t at = p % BLOCK * job->v_stride + d - job->v_from;
         for (; p < end; p++, at += job->v_stride) {
-            vf row[4];
-#pragma GCC unroll 4
-            for (int i = 0; i < n_vectors; i++) {
-                row[i] = load_kv(dtype, v, at + i * LANES);
-            }
-#pragma GCC unroll 8
-            for (int h = 0; h < n; h++) {
-                const vf weight = vf_set(weights[h * PART + p]);
-#pragma GCC unroll 4
-                for (int i = 0; i < n_vectors; i++) {
-                    sums[h][i] = vf_fma(weight, row[i], sums[h][i]);
-                }
-            }
+            add_value(dtype, n, n_vectors, v, at, weights + p, sums);
         }
     }
 #pragma GCC unroll 8

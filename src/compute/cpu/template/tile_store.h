@@ -21,6 +21,21 @@ KRS_CPU_INLINE void store_some(vf y, const float *bias, int64_t n, float *out)
     }
 }
 
+/* y of outputs [out, out + LANES), as far as there are such. */
+KRS_CPU_INLINE void store_vector(const krs_cpu_tile_op *op, vf y, int64_t out, float *to)
+{
+    const int64_t left = op->n_outs - out;
+    const float *bias = op->bias ? op->bias + out : NULL;
+    if (left >= LANES) {
+        if (bias) {
+            y = y + vf_load(bias);
+        }
+        vf_store(to, y);
+    } else if (left > 0) {
+        store_some(y, bias, left, to);
+    }
+}
+
 /* totals of n_rows rows of x, those of a row of out together, to outputs from out on. */
 KRS_CPU_INLINE void store_rows(const krs_cpu_tile_op *op, int n_rows, int64_t row, int64_t out,
                                vf totals[][N_VECTORS])
@@ -34,20 +49,11 @@ KRS_CPU_INLINE void store_rows(const krs_cpu_tile_op *op, int n_rows, int64_t ro
         float *to = op->out + (row + r) / terms * op->out_stride + out;
 #pragma GCC unroll 2
         for (int v = 0; v < N_VECTORS; v++) {
-            const int64_t left = op->n_outs - out - v * LANES;
-            const float *bias = op->bias ? op->bias + out + v * LANES : NULL;
             vf y = totals[r][v];
             if (terms == 2 && r + 1 < n_rows) {
                 y = y + totals[r + 1][v];
             }
-            if (left >= LANES) {
-                if (bias) {
-                    y = y + vf_load(bias);
-                }
-                vf_store(to + v * LANES, y);
-            } else if (left > 0) {
-                store_some(y, bias, left, to + v * LANES);
-            }
+            store_vector(op, y, out + v * LANES, to + v * LANES);
         }
     }
 }
