@@ -256,10 +256,10 @@ KRS_CPU_INLINE void value_vectors(krs_dtype dtype, int n, const value_span *s, i
     const int step = vectors_of(n) * LANES;
     int64_t d = s->d;
     for (; d + step <= s->d_end; d += step) {
-        value_tile(dtype, n, vectors_of(n), s->job, first, d, from, to);
+        value_tile(dtype, (tile_of_values){n, vectors_of(n), first}, s->job, d, from, to);
     }
     for (; d < s->d_end; d += LANES) {
-        value_tile(dtype, n, 1, s->job, first, d, from, to);
+        value_tile(dtype, (tile_of_values){n, 1, first}, s->job, d, from, to);
     }
 }
 
