@@ -70,7 +70,7 @@ async function chatCases(chat) {
     const details = plain.usage.completion_tokens_details;
     equal(details.accepted_prediction_tokens + details.rejected_prediction_tokens, 0, "proposals of off");
     check(ngram.usage.completion_tokens_details.accepted_prediction_tokens >= 0, "accepted_prediction_tokens");
-    const none = await refusal(() => ask({ mode: "draft" }));
+    const none = await refusal(ask({ mode: "draft" }));
     equal(none.param, "speculation", "param of a draft that is not there");
   });
   await test("openai: n choices, whole and streamed, one after another in text", async () => {
