@@ -52,7 +52,6 @@ typedef struct krs_cpu_exec {
     krs_cpu_rope_table ropes[KRS_CPU_MAX_ROPES];
     uint32_t n_ropes;
     unsigned char *packed;  /* rows of x as the current linear op's kernel wants them */
-    float *packed_sums;     /* their sums per group */
     unsigned char *experts; /* scratch of experts.c */
     float *thread_scratch;  /* [n_threads][thread_floats] */
     size_t thread_floats;

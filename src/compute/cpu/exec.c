@@ -1,6 +1,6 @@
 /* compute/cpu/exec.c - see exec.h: what an exec needs beyond the host's, sized once and cut once.
  *
- *   extra scratch:  [vector pointers | tiles | packed rows | group sums | rope tables | per-thread scratch |
+ *   extra scratch:  [vector pointers | tiles | packed rows | rope tables | per-thread scratch |
  *                   ATTEND_ROWS | EXPERTS]
  *   vectors:        [f32 values of every norm weight and bias the ops name]
  *
@@ -19,7 +19,6 @@ typedef struct sizes {
     size_t pointers; /* bytes of each region, padded to KRS_HOST_ALIGN_BYTES */
     size_t tiles;
     size_t packed;
-    size_t packed_sums;
     size_t rope_row_floats; /* of all tables, for one row */
     size_t ropes;
     size_t thread_floats;
@@ -40,19 +39,18 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* max_rows: of packed x, which for HEAD_LINEAR are heads of rows. */
-/* What the kernels of a matrix want of a thread. */
-static void add_thread_scratch(const krs_matrix *matrix, sizes *s)
+/* What a matrix without tiles wants of a thread. */
+static void add_thread_scratch(const krs_cpu_backend *backend, const krs_program *program,
+                               const krs_op *op, uint32_t index, sizes *s)
 {
-    if (krs_cpu_packed_sums(matrix) > 0) {
-        const int64_t n_groups = matrix->n_in / matrix->quant.group;
-        s->thread_floats = larger(s->thread_floats, krs_cpu_scale_floats(n_groups));
-    }
-    if (krs_cpu_is_widened(matrix)) {
+    const krs_matrix *matrix = &program->matrices[index];
+    const krs_tiles tiles = krs_cpu_tiles_for(&backend->kernels, program, op, index);
+    if (tiles.kind == KRS_TILE_NONE && krs_cpu_is_widened(matrix)) {
         s->thread_floats = larger(s->thread_floats, KRS_CPU_WIDENED_OUTS * (size_t)matrix->n_in);
     }
 }
 
+/* max_rows: of packed x, which for HEAD_LINEAR are heads of rows. */
 static void add_linear(const krs_cpu_backend *backend, const krs_program *program, const krs_op *op,
                        size_t max_rows, sizes *s)
 {
@@ -61,10 +59,7 @@ static void add_linear(const krs_cpu_backend *backend, const krs_program *progra
     const krs_tiles tiles = krs_cpu_tiles_for(kernels, program, op, op->matrix);
     const krs_cpu_row_form form = krs_cpu_row_form_of(kernels, matrix, &tiles);
     s->packed = larger(s->packed, max_rows * form.row_bytes);
-    s->packed_sums = larger(s->packed_sums, max_rows * form.row_sums * sizeof(float));
-    if (tiles.kind == KRS_TILE_NONE) {
-        add_thread_scratch(matrix, s);
-    }
+    add_thread_scratch(backend, program, op, op->matrix, s);
 }
 
 static void add_attention(const krs_cpu_backend *backend, const krs_program *program,
@@ -84,10 +79,10 @@ static void add_experts(const krs_cpu_backend *backend, const krs_program *progr
     const size_t n_bytes = krs_cpu_experts_bytes(op->is_exact ? &backend->exact : &backend->kernels,
                                                  program, op, max_rows);
     s->experts = larger(s->experts, n_bytes);
-    add_thread_scratch(&program->matrices[op->experts.gate], s);
-    add_thread_scratch(&program->matrices[op->experts.down], s);
+    add_thread_scratch(backend, program, op, op->experts.gate, s);
+    add_thread_scratch(backend, program, op, op->experts.down, s);
     if (op->experts.up != KRS_NO_MATRIX) {
-        add_thread_scratch(&program->matrices[op->experts.up], s);
+        add_thread_scratch(backend, program, op, op->experts.up, s);
     }
 }
 
@@ -166,7 +161,6 @@ static krs_status sizes_of(const krs_cpu_backend *backend, const krs_program *pr
     out->pointers = padded(out->pointers);
     out->tiles = padded(program->n_matrices * sizeof(krs_tiles));
     out->packed = padded(out->packed);
-    out->packed_sums = padded(out->packed_sums);
     out->attend = padded(out->attend);
     out->ropes = padded(limits->max_rows * out->rope_row_floats * sizeof(float));
     /* Each thread's share begins on a cache line. */
@@ -184,8 +178,8 @@ static krs_status layout_of(const krs_cpu_backend *backend, const krs_program *p
     if (status != KRS_OK) {
         return status;
     }
-    const size_t extra = s->pointers + s->tiles + s->packed + s->packed_sums + s->ropes +
-                         s->threads + s->attend + s->experts;
+    const size_t extra =
+        s->pointers + s->tiles + s->packed + s->ropes + s->threads + s->attend + s->experts;
     return krs_host_layout_of(program, limits, sizeof(krs_cpu_exec), extra, layout, err);
 }
 
@@ -213,8 +207,6 @@ static void cut_extra(krs_cpu_exec *exec, const sizes *s)
     at += s->tiles;
     exec->packed = at;
     at += s->packed;
-    exec->packed_sums = (float *)(void *)at;
-    at += s->packed_sums;
     float *values = (float *)(void *)at;
     for (uint32_t i = 0; i < exec->n_ropes; i++) {
         exec->ropes[i].values = values;

@@ -19,12 +19,10 @@
 
 /* Bytes of one pair's scratch, each padded to KRS_HOST_ALIGN_BYTES as a whole region is. */
 typedef struct pair_sizes {
-    size_t x; /* packed, the larger of gate's and up's form */
-    size_t x_sums;
+    size_t x;    /* packed, the larger of gate's and up's form */
     size_t gate; /* f32 [ffn], or [2 * ffn] of gate and up in turn */
     size_t up;   /* f32 [ffn] */
     size_t inner;
-    size_t inner_sums;
     size_t out; /* f32 [width] */
     size_t tables;
 } pair_sizes;
@@ -54,11 +52,9 @@ static pair_sizes sizes_of(const krs_cpu_kernels *kernels, const krs_program *pr
     const krs_cpu_row_form d = form_of(kernels, program, op, op->experts.down);
     return (pair_sizes){
         .x = larger(g.row_bytes, u.row_bytes),
-        .x_sums = larger(g.row_sums, u.row_sums) * sizeof(float),
         .gate = (size_t)gate->n_out * sizeof(float),
         .up = (size_t)down->n_in * sizeof(float),
         .inner = d.row_bytes,
-        .inner_sums = d.row_sums * sizeof(float),
         .out = (size_t)down->n_out * sizeof(float),
         .tables = 2 * sizeof(uint32_t),
     };
@@ -66,10 +62,10 @@ static pair_sizes sizes_of(const krs_cpu_kernels *kernels, const krs_program *pr
 
 static size_t pair_bytes(const pair_sizes *s)
 {
-    return s->x + s->x_sums + s->gate + s->up + s->inner + s->inner_sums + s->out + s->tables;
+    return s->x + s->gate + s->up + s->inner + s->out + s->tables;
 }
 
-enum { N_REGIONS = 9 };
+enum { N_REGIONS = 7 };
 
 /* Rows of a step that are done at once. */
 static size_t rows_at_once(const pair_sizes *s, size_t top_k, size_t max_rows)
@@ -103,11 +99,9 @@ typedef struct experts_part {
     uint32_t *rows;                             /* [n_pairs] whose pair it is, within the part */
     uint32_t *pairs;                            /* [n_rows][top_k] where a row's choices are */
     unsigned char *x;
-    float *x_sums;
     float *gate;
     float *up;
     unsigned char *inner;
-    float *inner_sums;
     float *out;
     krs_cpu_row_form x_form;
     krs_cpu_row_form inner_form;
@@ -137,11 +131,9 @@ static void cut_scratch(experts_part *p, const pair_sizes *s, size_t n_pairs)
 {
     unsigned char *at = p->exec->experts;
     p->x = cut(&at, n_pairs * s->x);
-    p->x_sums = (float *)(void *)cut(&at, n_pairs * s->x_sums);
     p->gate = (float *)(void *)cut(&at, n_pairs * s->gate);
     p->up = (float *)(void *)cut(&at, n_pairs * s->up);
     p->inner = cut(&at, n_pairs * s->inner);
-    p->inner_sums = (float *)(void *)cut(&at, n_pairs * s->inner_sums);
     p->out = (float *)(void *)cut(&at, n_pairs * s->out);
     p->rows = (uint32_t *)(void *)cut(&at, n_pairs * sizeof(uint32_t));
     p->pairs = (uint32_t *)(void *)cut(&at, n_pairs * sizeof(uint32_t));
@@ -173,9 +165,9 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     int64_t end;
     krs_cpu_team_share(p->n_pairs, 1, index, n_threads, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        krs_cpu_pack_row(
-            p->kernels, &p->x_form, krs_host_row(&p->exec->host, p->op->in, p->row + p->rows[i]),
-            p->x + (size_t)i * p->x_form.row_bytes, p->x_sums + (size_t)i * p->x_form.row_sums);
+        krs_cpu_pack_row(p->kernels, &p->x_form,
+                         krs_host_row(&p->exec->host, p->op->in, p->row + p->rows[i]),
+                         p->x + (size_t)i * p->x_form.row_bytes);
     }
 }
 
@@ -194,7 +186,6 @@ static void products_share(void *arg, uint32_t index, uint32_t n_threads)
             p->first_bias == KRS_NO_MATRIX ? NULL : p->exec->vectors[p->first_bias + e];
         const krs_cpu_product_rows rows = {
             .x = p->to.x + begin * form.row_bytes,
-            .sums = p->to.sums + begin * form.row_sums,
             .n = p->begins[e + 1] - begin,
             .out = p->to.out + begin * p->to.out_stride,
             .out_stride = p->to.out_stride,
@@ -242,8 +233,7 @@ static void gate_share(void *arg, uint32_t index, uint32_t n_threads)
         }
         p->kernels->glu(&p->op->experts.gated, gate, up, p->ffn, gate);
         krs_cpu_pack_row(p->kernels, &p->inner_form, gate,
-                         p->inner + (size_t)i * p->inner_form.row_bytes,
-                         p->inner_sums + (size_t)i * p->inner_form.row_sums);
+                         p->inner + (size_t)i * p->inner_form.row_bytes);
     }
 }
 
@@ -278,10 +268,8 @@ static void run_part(experts_part *p)
     sort_pairs(p);
     pack_for(p, op->experts.gate);
     multiply(p, op->experts.gate, op->experts.gate_bias,
-             &(krs_cpu_product_rows){.x = p->x,
-                                     .sums = p->x_sums,
-                                     .out = p->gate,
-                                     .out_stride = is_fused ? 2 * p->ffn : p->ffn});
+             &(krs_cpu_product_rows){
+                 .x = p->x, .out = p->gate, .out_stride = is_fused ? 2 * p->ffn : p->ffn});
     if (!is_fused) {
         const krs_cpu_row_form form = krs_cpu_row_form_of(p->kernels, matrix_of(p, op->experts.up),
                                                           &p->exec->tiles[op->experts.up]);
@@ -289,13 +277,11 @@ static void run_part(experts_part *p)
             pack_for(p, op->experts.up);
         }
         multiply(p, op->experts.up, op->experts.up_bias,
-                 &(krs_cpu_product_rows){
-                     .x = p->x, .sums = p->x_sums, .out = p->up, .out_stride = p->ffn});
+                 &(krs_cpu_product_rows){.x = p->x, .out = p->up, .out_stride = p->ffn});
     }
     krs_cpu_fork(p->exec, p->n_pairs > 1 ? p->n_pairs * p->ffn : 0, gate_share, p);
     multiply(p, op->experts.down, op->experts.down_bias,
-             &(krs_cpu_product_rows){
-                 .x = p->inner, .sums = p->inner_sums, .out = p->out, .out_stride = p->width});
+             &(krs_cpu_product_rows){.x = p->inner, .out = p->out, .out_stride = p->width});
     krs_cpu_fork(p->exec, p->n_rows > 1 ? p->n_pairs * p->width : 0, sum_share, p);
 }
 

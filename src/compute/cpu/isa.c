@@ -12,7 +12,6 @@ typedef struct isa {
     const char *name;
     bool (*is_here)(void);
     const krs_cpu_kernels *kernels;
-    const krs_cpu_linear_kernel *linear; /* replaces the linear kernels it names; NULL: none */
     krs_cpu_dot_fn dot_bf16;
     krs_cpu_tile_fn tile_codes; /* NULL: none */
     krs_cpu_tile_fn tile_bf16;
@@ -56,16 +55,16 @@ static bool has_avx512bf16(void)
 }
 
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, krs_cpu_portable_codes, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL, NULL, krs_cpu_avx2_codes, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL, NULL, krs_cpu_avx512_codes, NULL},
-    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, NULL, krs_cpu_avx512vnni_codes, NULL},
-    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_linear,
-     krs_cpu_avx512bf16_dot, krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL, krs_cpu_avx2_codes, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL, krs_cpu_avx512_codes, NULL},
+    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, krs_cpu_avx512vnni_codes, NULL},
+    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_dot,
+     krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles},
 };
 #else
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, NULL, krs_cpu_portable_codes, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL},
 };
 #endif
 
@@ -125,8 +124,5 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
     }
     out->dot_bf16 = chosen->dot_bf16;
     out->dot_bf16_ops = KRS_CPU_AVX512BF16_DOT_OPS;
-    for (int i = 0; chosen->linear && i < KRS_CPU_LAYOUT_COUNT; i++) {
-        out->linear[i] = chosen->linear[i].run ? chosen->linear[i] : out->linear[i];
-    }
     return KRS_OK;
 }

@@ -26,8 +26,6 @@ typedef enum krs_cpu_layout {
     KRS_CPU_F32,
     KRS_CPU_F16,
     KRS_CPU_BF16,
-    KRS_CPU_AFFINE4,
-    KRS_CPU_AFFINE8,
     KRS_CPU_LAYOUT_COUNT
 } krs_cpu_layout;
 
@@ -36,7 +34,6 @@ typedef enum krs_cpu_layout {
 typedef struct krs_cpu_packing {
     int32_t block;     /* elements */
     int32_t n_vectors; /* per block */
-    bool is_bf16;      /* elements are rounded to bf16 once; else f32 */
 } krs_cpu_packing;
 
 /* One linear op over some rows: out[r][o] = sum_i w[o][i] x[r][i] + bias[o]. */
@@ -50,20 +47,11 @@ typedef struct krs_cpu_linear {
     float *out;
     int64_t out_stride;
     const float *bias; /* NULL: none */
-    /* Affine only: */
-    const unsigned char *scales; /* [n_out, n_groups] of scale_dtype; biases the same */
-    const unsigned char *biases;
-    krs_dtype scale_dtype;
-    int64_t n_groups;
-    int32_t blocks_per_group; /* at least 1; one of these two is 1 */
-    int32_t groups_per_block;
-    const float *x_sums; /* [rows][x_sums_stride] sum of packed x per group, padded with zeros */
-    int64_t x_sums_stride;
 } krs_cpu_linear;
 
-/* A rectangle of the output. scratch: krs_cpu_scale_floats(n_groups) floats of the calling thread. */
+/* A rectangle of the output. */
 typedef void (*krs_cpu_linear_fn)(const krs_cpu_linear *op, int64_t row_begin, int64_t n_rows,
-                                  int64_t out_begin, int64_t n_outs, float *scratch);
+                                  int64_t out_begin, int64_t n_outs);
 
 typedef struct krs_cpu_linear_kernel {
     krs_cpu_packing packing;
@@ -136,9 +124,8 @@ typedef struct krs_cpu_kernels {
     krs_cpu_tile_fn tile_codes; /* NULL: codes are read as they lie in the file */
     krs_cpu_tile_fn tile_bf16;  /* the same of bf16 */
     int32_t n_terms;            /* of a row of x that meets tiles: 1, or 2 for one kept whole */
-    /* x[n] into a packed row; sums[n / group] (NULL: none wanted) get the sums of the packed values. */
-    void (*pack)(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
-                 unsigned char *out, float *sums);
+    /* x[n] into a packed row. */
+    void (*pack)(const krs_cpu_packing *packing, const float *x, int64_t n, unsigned char *out);
     /* One group of a row; out may be x. */
     void (*rms_norm)(const krs_cpu_norm *op, const float *x, int64_t n, float *out);
     void (*layer_norm)(const krs_cpu_norm *op, const float *x, int64_t n, float *out);
@@ -171,12 +158,6 @@ typedef struct krs_cpu_kernels {
     double dot_bf16_ops;
 } krs_cpu_kernels;
 
-/* Scratch of a linear kernel: scales and biases of a tile in f32, each padded by a vector. */
-static inline size_t krs_cpu_scale_floats(int64_t n_groups)
-{
-    return (size_t)(2 * KRS_CPU_MAX_TILE) * (size_t)(n_groups + 2 * KRS_CPU_MAX_LANES);
-}
-
 extern const krs_cpu_kernels krs_cpu_portable;
 extern const krs_cpu_kernels krs_cpu_avx2;
 extern const krs_cpu_kernels krs_cpu_avx512;
@@ -191,7 +172,5 @@ void krs_cpu_avx512vnni_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_
                               int64_t n_tiles);
 void krs_cpu_avx512bf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
                               int64_t n_tiles);
-/* The linear kernels of avx512bf16; the rest of its table is avx512's. */
-extern const krs_cpu_linear_kernel krs_cpu_avx512bf16_linear[KRS_CPU_LAYOUT_COUNT];
 float krs_cpu_avx512bf16_dot(int64_t n, float x);
 #define KRS_CPU_AVX512BF16_DOT_OPS (KRS_CPU_DOT_CHAINS * 64.0) /* of one round */

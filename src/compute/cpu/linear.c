@@ -23,8 +23,7 @@ static void pack_share(void *arg, uint32_t index, uint32_t n_threads)
     krs_cpu_team_share(t->n_rows, 1, index, n_threads, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         krs_cpu_pack_row(exec->kernels, t->form, exec->host.slots[t->slot] + r * t->form->n_in,
-                         exec->packed + (size_t)r * t->form->row_bytes,
-                         exec->packed_sums + (size_t)r * t->form->row_sums);
+                         exec->packed + (size_t)r * t->form->row_bytes);
     }
 }
 
@@ -52,7 +51,6 @@ typedef struct linear_task {
     krs_cpu_product product; /* with the rows of x of the first head */
     int64_t n_head_outs;
     size_t head_bytes; /* from one head of a packed row to the next */
-    size_t head_sums;
 } linear_task;
 
 /* Outputs [begin, end) of the whole op, a head at a time. */
@@ -64,7 +62,6 @@ static void linear_outs(const linear_task *t, int64_t begin, int64_t end, uint32
         krs_cpu_product product = t->product;
         product.tile.x += product.run_tile ? (size_t)head * t->head_bytes : 0;
         product.op.x += product.run_tile ? 0 : (size_t)head * t->head_bytes;
-        product.op.x_sums += product.op.x_sums ? (size_t)head * t->head_sums : 0;
         krs_cpu_product_outs(t->exec, &product, begin, head_end < end ? head_end : end, index);
         begin = head_end;
     }
@@ -114,7 +111,6 @@ static linear_task task_of(const krs_cpu_exec *exec, const krs_op *op, const krs
                                      has_bias ? exec->vectors[op->bias] : NULL};
     const krs_cpu_product_rows rows = {
         .x = exec->packed,
-        .sums = exec->packed_sums,
         .n = n_rows,
         .n_between = n_heads_of(op) - 1,
         .out = exec->host.slots[op->out],
@@ -125,7 +121,6 @@ static linear_task task_of(const krs_cpu_exec *exec, const krs_op *op, const krs
         .product = krs_cpu_product_of(kernels_of(exec, op), &weights, &rows),
         .n_head_outs = matrix->n_out / n_heads_of(op),
         .head_bytes = form->row_bytes,
-        .head_sums = form->row_sums,
     };
 }
 

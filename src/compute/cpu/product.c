@@ -2,9 +2,9 @@
  *
  * Threads take contiguous ranges of outputs, so each streams its own part of the weights; inside,
  * outputs are cut into blocks whose weights stay in the L2 cache while the rows pass by, and rows into
- * blocks whose packed form does the same while the weights of such a block pass by. Matrices that no
- * kernel reads as they lie (every quantised kind but affine of 4 and 8 bits) have a few rows at a time
- * widened to f32 in the thread's scratch, and go on as f32; all rows of x share the widening. Cuts
+ * blocks whose packed form does the same while the weights of such a block pass by. Quantised matrices
+ * without tiles (fp8, act order, heads that are no whole tiles) have a few rows at a time widened to f32
+ * in the thread's scratch, and go on as f32; all rows of x share the widening. Cuts
  * choose which sums are made when, never the order inside one. */
 #include "compute/cpu/product.h"
 
@@ -28,30 +28,13 @@ static size_t kernel_row_bytes(const krs_matrix *matrix)
                                       : krs_matrix_row_bytes(matrix);
 }
 
-/* The scales of an affine matrix. */
-static void describe_groups(const krs_matrix *matrix, const krs_cpu_row_form *form,
-                            const krs_cpu_product_rows *rows, krs_cpu_linear *out)
-{
-    const int32_t group = form->group;
-    const int32_t block = form->packing->block;
-    out->scales = matrix->scales;
-    out->biases = matrix->biases;
-    out->scale_dtype = matrix->scale_dtype;
-    out->n_groups = matrix->n_in / group;
-    out->blocks_per_group = group > block ? group / block : 1;
-    out->groups_per_block = group < block ? block / group : 1;
-    out->x_sums = rows->sums;
-    out->x_sums_stride = (rows->n_between + 1) * (int64_t)form->row_sums;
-}
-
 static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form *form,
                                const float *bias, const krs_cpu_product_rows *rows)
 {
     const int64_t n_whole = matrix->n_in / form->packing->block * form->packing->block;
     const size_t row_bytes = kernel_row_bytes(matrix);
-    const size_t whole = form->group ? (size_t)n_whole * (size_t)matrix->quant.bits / 8
-                                     : (size_t)n_whole * (row_bytes / (size_t)matrix->n_in);
-    krs_cpu_linear out = {
+    const size_t whole = (size_t)n_whole * (row_bytes / (size_t)matrix->n_in);
+    return (krs_cpu_linear){
         .w = matrix->data,
         .w_row_bytes = row_bytes,
         .n_blocks = matrix->n_in / form->packing->block,
@@ -61,13 +44,7 @@ static krs_cpu_linear describe(const krs_matrix *matrix, const krs_cpu_row_form 
         .out = rows->out,
         .out_stride = rows->out_stride,
         .bias = bias,
-        .blocks_per_group = 1,
-        .groups_per_block = 1,
     };
-    if (form->group) {
-        describe_groups(matrix, form, rows, &out);
-    }
-    return out;
 }
 
 static krs_cpu_product tile_product_of(const krs_cpu_kernels *kernels,
@@ -125,11 +102,11 @@ krs_cpu_product krs_cpu_product_of(const krs_cpu_kernels *kernels, const krs_cpu
 
 /* Outputs [out, out + n_outs) of op, all rows, a block of rows at a time. */
 static void all_rows(const krs_cpu_product *p, const krs_cpu_linear *op, int64_t out,
-                     int64_t n_outs, float *scratch)
+                     int64_t n_outs)
 {
     for (int64_t r = 0; r < p->n_rows; r += p->rows_block) {
         const int64_t n = p->n_rows - r < p->rows_block ? p->n_rows - r : p->rows_block;
-        p->run(op, r, n, out, n_outs, scratch);
+        p->run(op, r, n, out, n_outs);
     }
 }
 
@@ -144,7 +121,7 @@ static void all_rows_widened(const krs_cpu_product *p, int64_t out, int64_t n_ou
     op.w = (const unsigned char *)scratch;
     op.out += out;
     op.bias = op.bias ? op.bias + out : NULL;
-    all_rows(p, &op, 0, n_outs, NULL);
+    all_rows(p, &op, 0, n_outs);
 }
 
 /* Tiles of outputs [out, out + n_outs), all rows, a block of rows at a time. */
@@ -168,7 +145,7 @@ void krs_cpu_product_outs(const krs_cpu_exec *exec, const krs_cpu_product *p, in
         } else if (p->widened) {
             all_rows_widened(p, o, n, scratch);
         } else {
-            all_rows(p, &p->op, o, n, scratch);
+            all_rows(p, &p->op, o, n);
         }
     }
 }

@@ -17,7 +17,6 @@
 /* Packed rows and where their products go. */
 typedef struct krs_cpu_product_rows {
     const unsigned char *x;
-    const float *sums;
     int64_t n;
     int64_t n_between; /* packed rows between one and the next: 0, but for HEAD_LINEAR */
     float *out;

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-enum { LANES = 8, TILE_ROWS = 4, TILE_OUTS = 3, AFFINE_TILE_ROWS = 3, AFFINE_TILE_OUTS = 2 };
+enum { LANES = 8, TILE_ROWS = 4, TILE_OUTS = 3 };
 enum { VALUE_VECTORS = 2 };
 
 typedef __m256 vf;
@@ -116,29 +116,4 @@ KRS_CPU_INLINE vf vf_odd_bf16(const void *p)
 {
     return _mm256_castsi256_ps(
         _mm256_and_si256(_mm256_loadu_si256(p), _mm256_set1_epi32((int32_t)0xFFFF0000)));
-}
-
-KRS_CPU_INLINE vf vf_codes4(const void *p, int k)
-{
-    const vi code =
-        _mm256_and_si256(_mm256_srli_epi32(_mm256_loadu_si256(p), 4 * k), _mm256_set1_epi32(15));
-    return _mm256_cvtepi32_ps(code);
-}
-
-KRS_CPU_INLINE vf vf_codes8(const void *p, int k)
-{
-    const vi code =
-        _mm256_and_si256(_mm256_srli_epi32(_mm256_loadu_si256(p), 8 * k), _mm256_set1_epi32(255));
-    return _mm256_cvtepi32_ps(code);
-}
-
-KRS_CPU_INLINE vi vi_group_of_lane(int32_t groups_per_block)
-{
-    const vi lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_srli_epi32(_mm256_mullo_epi32(lane, _mm256_set1_epi32(groups_per_block)), 3);
-}
-
-KRS_CPU_INLINE vf vf_spread(vi group_of_lane, const float *scales)
-{
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), group_of_lane);
 }

@@ -11,7 +11,7 @@
 
 #include <immintrin.h>
 
-enum { LANES = 16, TILE_ROWS = 6, TILE_OUTS = 4, AFFINE_TILE_ROWS = 6, AFFINE_TILE_OUTS = 2 };
+enum { LANES = 16, TILE_ROWS = 6, TILE_OUTS = 4 };
 enum { VALUE_VECTORS = 4 }; /* vectors of V that attention sums at once */
 
 typedef __m512 vf;
@@ -133,56 +133,4 @@ KRS_CPU_INLINE vf vf_odd_bf16(const void *p)
 {
     return _mm512_castsi512_ps(
         _mm512_and_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32((int32_t)0xFFFF0000)));
-}
-
-/* words >> 4 k. The count is an immediate in the instruction, so it must be a literal to every compiler
- * at every level of optimisation; k is a constant at every call and the switch vanishes. */
-KRS_CPU_INLINE vi vi_nibble(vi words, int k)
-{
-    switch (k) {
-    case 1:
-        return _mm512_srli_epi32(words, 4);
-    case 2:
-        return _mm512_srli_epi32(words, 8);
-    case 3:
-        return _mm512_srli_epi32(words, 12);
-    case 4:
-        return _mm512_srli_epi32(words, 16);
-    case 5:
-        return _mm512_srli_epi32(words, 20);
-    case 6:
-        return _mm512_srli_epi32(words, 24);
-    case 7:
-        return _mm512_srli_epi32(words, 28);
-    default:
-        return words;
-    }
-}
-
-/* Code number k of each of the LANES words at p, as a number. 4 bits: a table look-up, which uses only
- * the low 4 bits of an index, saves the AND and the conversion. */
-KRS_CPU_INLINE vf vf_codes4(const void *p, int k)
-{
-    const vf table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_permutexvar_ps(vi_nibble(_mm512_loadu_si512(p), k), table);
-}
-
-KRS_CPU_INLINE vf vf_codes8(const void *p, int k)
-{
-    const vi code =
-        _mm512_and_epi32(vi_nibble(_mm512_loadu_si512(p), 2 * k), _mm512_set1_epi32(255));
-    return _mm512_cvtepi32_ps(code);
-}
-
-/* Which of a block's groups a lane's word belongs to. groups_per_block: 1, 2 or 4. */
-KRS_CPU_INLINE vi vi_group_of_lane(int32_t groups_per_block)
-{
-    const vi lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_srli_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32(groups_per_block)), 4);
-}
-
-/* scales[group_of_lane]; LANES floats are readable at scales. */
-KRS_CPU_INLINE vf vf_spread(vi group_of_lane, const float *scales)
-{
-    return _mm512_permutexvar_ps(group_of_lane, _mm512_loadu_ps(scales));
 }

@@ -1,12 +1,10 @@
 /* compute/cpu/portable/kernels.c - the templates compiled for portable: 4 lanes, any machine.
- * Weights are widened to f32 and multiplied with f32 rows: no rounding beyond f32's own.
+ * Dense weights are widened to f32 and multiplied with f32 rows: no rounding beyond f32's own.
  * See kernels.h for the contract, template/ for the loops. */
 #include "compute/cpu/portable/vec.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "compute/cpu/template/operand_f32.h"
 
 #include "compute/cpu/template/linear.h"
 #include "compute/cpu/template/math.h"
@@ -27,11 +25,9 @@ const krs_cpu_kernels krs_cpu_portable = {
     .kv_dtype = KRS_DTYPE_F16,
     .linear =
         {
-            [KRS_CPU_F32] = {{LANES, 1, false}, linear_f32},
-            [KRS_CPU_F16] = {{LANES, 1, false}, linear_f16},
-            [KRS_CPU_BF16] = {{2 * LANES, 2, false}, linear_bf16},
-            [KRS_CPU_AFFINE4] = {{8 * LANES, 8, false}, linear_affine4},
-            [KRS_CPU_AFFINE8] = {{4 * LANES, 4, false}, linear_affine8},
+            [KRS_CPU_F32] = {{LANES, 1}, linear_f32},
+            [KRS_CPU_F16] = {{LANES, 1}, linear_f16},
+            [KRS_CPU_BF16] = {{2 * LANES, 2}, linear_bf16},
         },
     .pack = pack,
     .rms_norm = rms_norm,

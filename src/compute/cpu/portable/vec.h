@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4, AFFINE_TILE_ROWS = 2, AFFINE_TILE_OUTS = 2 };
+enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4 };
 enum { VALUE_VECTORS = 2 };
 
 typedef float vf __attribute__((vector_size(16)));
@@ -139,25 +139,4 @@ KRS_CPU_INLINE vf vf_even_bf16(const void *p)
 KRS_CPU_INLINE vf vf_odd_bf16(const void *p)
 {
     return (vf)((vi)vf_load(p) & (int32_t)0xFFFF0000);
-}
-
-KRS_CPU_INLINE vf vf_codes4(const void *p, int k)
-{
-    return __builtin_convertvector(((vi)vf_load(p) >> (4 * k)) & 15, vf);
-}
-
-KRS_CPU_INLINE vf vf_codes8(const void *p, int k)
-{
-    return __builtin_convertvector(((vi)vf_load(p) >> (8 * k)) & 255, vf);
-}
-
-KRS_CPU_INLINE vi vi_group_of_lane(int32_t groups_per_block)
-{
-    return (vi){0, groups_per_block / 4, groups_per_block / 2, 3 * groups_per_block / 4};
-}
-
-KRS_CPU_INLINE vf vf_spread(vi group_of_lane, const float *scales)
-{
-    return (vf){scales[group_of_lane[0]], scales[group_of_lane[1]], scales[group_of_lane[2]],
-                scales[group_of_lane[3]]};
 }

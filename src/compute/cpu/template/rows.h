@@ -28,83 +28,27 @@ KRS_CPU_INLINE void pack_f32(const float *x, int64_t n_blocks, int n_vectors, in
     }
 }
 
-KRS_CPU_INLINE void pack_bf16(const float *x, int64_t n_blocks, int n_vectors, int lanes,
-                              uint16_t *out)
+static void pack_blocks(const krs_cpu_packing *packing, const float *x, int64_t n_blocks,
+                        float *out)
 {
-    for (int64_t b = 0; b < n_blocks; b++) {
-        for (int k = 0; k < n_vectors; k++) {
-            for (int j = 0; j < lanes; j++) {
-                out[k * lanes + j] = round_to_bf16(x[j * n_vectors + k]);
-            }
-        }
-        x += n_vectors * lanes;
-        out += n_vectors * lanes;
-    }
-}
-
-static void pack_blocks(const krs_cpu_packing *packing, const float *x, int64_t n_blocks, void *out)
-{
-    const int lanes = packing->is_bf16 ? 2 * LANES : LANES;
-    const int case_of = packing->n_vectors + (packing->is_bf16 ? 16 : 0);
-    switch (case_of) {
-    case 1:
+    if (packing->n_vectors == 1) {
         memcpy(out, x, (size_t)(n_blocks * packing->block) * sizeof(*x));
-        break;
-    case 2:
+    } else {
         pack_f32(x, n_blocks, 2, LANES, out);
-        break;
-    case 4:
-        pack_f32(x, n_blocks, 4, LANES, out);
-        break;
-    case 8:
-        pack_f32(x, n_blocks, 8, LANES, out);
-        break;
-    case 16 + 1:
-        pack_bf16(x, n_blocks, 1, 2 * LANES, out);
-        break;
-    case 16 + 2:
-        pack_bf16(x, n_blocks, 2, 2 * LANES, out);
-        break;
-    default:
-        pack_bf16(x, n_blocks, packing->n_vectors, lanes, out);
-        break;
     }
 }
 
-/* Sums of n values, a multiple of 32, in 16 running sums and a fixed tree. */
-KRS_CPU_INLINE float sum_group(const float *x, int32_t n, bool is_bf16)
+static void pack(const krs_cpu_packing *packing, const float *x, int64_t n, unsigned char *out)
 {
-    enum { RUNNING = 16 };
-    float sums[RUNNING] = {0};
-    for (int32_t i = 0; i < n; i += RUNNING) {
-        for (int j = 0; j < RUNNING; j++) {
-            sums[j] += is_bf16 ? krs_f32_of_bf16(round_to_bf16(x[i + j])) : x[i + j];
-        }
-    }
-    for (int half = RUNNING / 2; half > 0; half /= 2) {
-        for (int j = 0; j < half; j++) {
-            sums[j] += sums[j + half];
-        }
-    }
-    return sums[0];
-}
-
-static void pack(const krs_cpu_packing *packing, const float *x, int64_t n, int32_t group,
-                 unsigned char *out, float *sums)
-{
-    enum { MAX_BLOCK = 8 * KRS_CPU_MAX_LANES };
+    enum { MAX_BLOCK = 2 * KRS_CPU_MAX_LANES };
     const int64_t n_blocks = n / packing->block;
     const int64_t n_left = n - n_blocks * packing->block;
-    const size_t item_bytes = packing->is_bf16 ? sizeof(uint16_t) : sizeof(float);
-    pack_blocks(packing, x, n_blocks, out);
+    float *packed = (float *)(void *)out;
+    pack_blocks(packing, x, n_blocks, packed);
     if (n_left > 0) {
         float tail[MAX_BLOCK] = {0};
         memcpy(tail, x + n_blocks * packing->block, (size_t)n_left * sizeof(*x));
-        pack_blocks(packing, tail, 1, out + (size_t)(n_blocks * packing->block) * item_bytes);
-    }
-    for (int64_t g = 0; sums && g < n / group; g++) {
-        sums[g] = packing->is_bf16 ? sum_group(x + g * group, group, true)
-                                   : sum_group(x + g * group, group, false);
+        pack_blocks(packing, tail, 1, packed + n_blocks * packing->block);
     }
 }
 
