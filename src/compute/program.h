@@ -156,7 +156,8 @@ typedef struct krs_op {
     uint32_t matrix; /* index into krs_program.matrices, or KRS_NO_MATRIX */
     uint32_t bias;   /* the same, a vector (n_out = 1), or KRS_NO_MATRIX */
     /* LINEAR, HEAD_LINEAR, EXPERTS: rows keep twice the bits where a backend would round them before they
-     * meet the matrix: for what later steps amplify (a router's choice, a state). */
+     * meet the matrix; ATTENTION: nothing is rounded beyond the cache's type: for what later steps amplify
+     * (a router's choice, a state). */
     bool is_exact;
     union {
         struct {

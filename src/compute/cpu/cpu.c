@@ -160,8 +160,10 @@ krs_status krs_cpu_open(const krs_backend_options *options, const krs_alloc *all
         krs_alloc_free(alloc, backend);
         return status;
     }
-    backend->kernels.n_terms =
-        options->is_exact ? backend->exact.n_terms : backend->kernels.n_terms;
+    if (options->is_exact) {
+        backend->kernels.n_terms = backend->exact.n_terms;
+        backend->kernels.attention = backend->exact.attention;
+    }
     backend->base.ops = &table;
     backend->base.kv_dtype = backend->kernels.kv_dtype;
     const uint32_t n_threads = krs_cpu_team_n_threads(backend->team);

@@ -15,6 +15,7 @@ typedef struct isa {
     krs_cpu_dot_fn dot_bf16;
     krs_cpu_tile_fn tile_codes; /* NULL: none */
     krs_cpu_tile_fn tile_bf16;
+    const krs_cpu_attention_kernel *attention; /* replaces the table's; NULL: keeps it */
 } isa;
 
 static bool is_always_here(void)
@@ -55,16 +56,16 @@ static bool has_avx512bf16(void)
 }
 
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL, krs_cpu_avx2_codes, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL, krs_cpu_avx512_codes, NULL},
-    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, krs_cpu_avx512vnni_codes, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL, NULL},
+    {"avx2", has_avx2, &krs_cpu_avx2, NULL, krs_cpu_avx2_codes, NULL, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, NULL, krs_cpu_avx512_codes, NULL, NULL},
+    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, krs_cpu_avx512vnni_codes, NULL, NULL},
     {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_dot,
-     krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles},
+     krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
 };
 #else
 static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL},
+    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL, NULL},
 };
 #endif
 
@@ -122,6 +123,7 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
         *exact = *out;
         exact->n_terms = 2;
     }
+    out->attention = chosen->attention ? *chosen->attention : out->attention;
     out->dot_bf16 = chosen->dot_bf16;
     out->dot_bf16_ops = KRS_CPU_AVX512BF16_DOT_OPS;
     return KRS_OK;

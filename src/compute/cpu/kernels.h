@@ -172,5 +172,6 @@ void krs_cpu_avx512vnni_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_
                               int64_t n_tiles);
 void krs_cpu_avx512bf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
                               int64_t n_tiles);
+extern const krs_cpu_attention_kernel krs_cpu_avx512bf16_attention;
 float krs_cpu_avx512bf16_dot(int64_t n, float x);
 #define KRS_CPU_AVX512BF16_DOT_OPS (KRS_CPU_DOT_CHAINS * 64.0) /* of one round */

@@ -142,13 +142,6 @@ KRS_CPU_INLINE void add_value(krs_dtype dtype, int n, int n_vectors, const unsig
     }
 }
 
-/* Queries [first, first + n) by n_vectors vectors; constants at every call, but for first. */
-typedef struct tile_of_values {
-    int n;
-    int n_vectors;
-    int first;
-} tile_of_values;
-
 /* sums[h][d ..] += weights[h][p] * V[p][d ..] for the positions [from, to) of the part. */
 KRS_CPU_INLINE void value_tile(krs_dtype dtype, tile_of_values tile, const value_job *job,
                                int64_t d, int64_t from, int64_t to)

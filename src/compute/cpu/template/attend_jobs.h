@@ -31,6 +31,13 @@ typedef struct value_job {
     int64_t sums_stride;
 } value_job;
 
+/* Queries [first, first + n) by n_vectors vectors of V; constants at every call, but for first. */
+typedef struct tile_of_values {
+    int n;
+    int n_vectors;
+    int first;
+} tile_of_values;
+
 /* The positions [from, to) of a part, and the elements [d, d_end) of V. */
 typedef struct value_span {
     const value_job *job;
