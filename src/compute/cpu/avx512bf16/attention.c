@@ -236,19 +236,38 @@ KRS_CPU_INLINE void add_words(krs_dtype dtype, tile_of_values tile, const value_
     }
 }
 
-/* As attend_f32.h's. from and to may be odd when n is 1. */
+/* sums = what lies in out, and back. */
+KRS_CPU_INLINE void load_sums(tile_of_values tile, const float *out, int64_t stride,
+                              value_sums *sums)
+{
+#pragma GCC unroll 8
+    for (int h = 0; h < tile.n; h++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < tile.n_vectors; i++) {
+            sums->of[h][i] = vf_load(out + h * stride + i * LANES);
+        }
+    }
+}
+
+KRS_CPU_INLINE void store_sums(tile_of_values tile, const value_sums *sums, int64_t stride,
+                               float *out)
+{
+#pragma GCC unroll 8
+    for (int h = 0; h < tile.n; h++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < tile.n_vectors; i++) {
+            vf_store(out + h * stride + i * LANES, sums->of[h][i]);
+        }
+    }
+}
+
+/* As attend_f32.h's. from and to may be odd when n is 1: then the words they cut count half. */
 KRS_CPU_INLINE void value_tile(krs_dtype dtype, tile_of_values tile, const value_job *job,
                                int64_t d, int64_t from, int64_t to)
 {
     value_sums sums;
     float *const out = job->sums + tile.first * job->sums_stride + d;
-#pragma GCC unroll 8
-    for (int h = 0; h < tile.n; h++) {
-#pragma GCC unroll 4
-        for (int i = 0; i < tile.n_vectors; i++) {
-            sums.of[h][i] = vf_load(out + h * job->sums_stride + i * LANES);
-        }
-    }
+    load_sums(tile, out, job->sums_stride, &sums);
     if (tile.n == 1 && from % 2 == 1 && from < to) {
         add_words(dtype, tile, job, d, (word_span){from - 1, from, HIGH_HALVES}, &sums);
         from++;
@@ -262,13 +281,7 @@ KRS_CPU_INLINE void value_tile(krs_dtype dtype, tile_of_values tile, const value
     if (tile.n == 1 && from < to && whole_to < to) {
         add_words(dtype, tile, job, d, (word_span){whole_to, to, LOW_HALVES}, &sums);
     }
-#pragma GCC unroll 8
-    for (int h = 0; h < tile.n; h++) {
-#pragma GCC unroll 4
-        for (int i = 0; i < tile.n_vectors; i++) {
-            vf_store(out + h * job->sums_stride + i * LANES, sums.of[h][i]);
-        }
-    }
+    store_sums(tile, &sums, job->sums_stride, out);
 }
 
 #include "compute/cpu/template/attention.h"
