@@ -122,6 +122,18 @@ static krs_status check_stopping(const krs_stopping *s, krs_error *err)
     return status;
 }
 
+/* Only answers are guided. */
+static krs_status check_guidance(const krs_request *request, krs_error *err)
+{
+    const krs_guidance *g = &request->guidance;
+    if (g->kind != KRS_GUIDANCE_NONE && request->task != KRS_TASK_GENERATE) {
+        const char *field = g->field ? g->field : "guidance";
+        return krs_fail_field(err, KRS_EINVAL, field, "%s: this task has no answer to guide",
+                              field);
+    }
+    return krs_guidance_check(g, err);
+}
+
 static krs_status check_speculation(const krs_speculation *s, krs_error *err)
 {
     const krs_status status =
@@ -206,6 +218,9 @@ krs_status krs_request_check(const krs_request *request, krs_error *err)
     }
     if (status == KRS_OK) {
         status = check_stopping(&request->stopping, err);
+    }
+    if (status == KRS_OK) {
+        status = check_guidance(request, err);
     }
     return status == KRS_OK ? check_speculation(&request->speculation, err) : status;
 }

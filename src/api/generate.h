@@ -7,7 +7,7 @@
  * Thread: one owner at a time; ownership moves with the message.  Memory: krs_request owns its arena. */
 #pragma once
 
-#include "base/arena.h"
+#include "api/guidance.h"
 #include "telemetry/trace.h"
 #include "wire/json.h"
 
@@ -137,6 +137,7 @@ typedef struct krs_request {
     krs_prompt prompt;
     krs_sampling sampling;
     krs_stopping stopping;
+    krs_guidance guidance; /* what the answer must look like */
     krs_speculation speculation;
     krs_priority priority;
     uint64_t deadline_ns;   /* krs_os_now_ns time; UINT64_MAX: none */
