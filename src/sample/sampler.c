@@ -4,16 +4,31 @@
  * what underflows to 0 could not have been drawn in 2^53 tries. A whole row is only ever looked at by the
  * passes of row.h; what is done candidate by candidate is done for the few that are left.
  *
+ * What is chosen from is a pool: the whole row, or, under a mask of few tokens, only those, with the ids that
+ * they have in the row. Ids ascend in both, so ties and draws go the same way.
+ *
  * Thread: one owner.  Memory: work[vocab], weights[vocab], chosen[vocab], candidates[vocab] twice,
- * counts[vocab + 1]. */
+ * counts[vocab + 1], few[MAX_FEW] twice. */
 #include "sample/sampler.h"
 
+#include "sample/mask.h"
 #include "sample/philox.h"
 #include "sample/row.h"
 #include "sample/select.h"
 
 #include <float.h>
 #include <math.h>
+
+/* Tokens of a mask that are copied out of the row: beyond so many the passes over all of it, which are made
+ * of vectors, are as quick. */
+#define MAX_FEW 2048u
+
+/* What is chosen from. */
+typedef struct pool {
+    const float *x; /* [n] logits after penalties, bias and mask */
+    uint32_t n;
+    const uint32_t *ids; /* [n] tokens, or NULL: 0 .. n - 1 */
+} pool;
 
 struct krs_sampler {
     const krs_alloc *alloc;
@@ -25,6 +40,8 @@ struct krs_sampler {
     krs_candidate *candidates; /* [vocab] */
     krs_candidate *scratch;    /* [vocab], permuted by selection */
     uint32_t *counts;          /* [vocab + 1], all 0 between calls */
+    float *few;                /* [MAX_FEW] logits of a mask's tokens */
+    uint32_t *few_ids;         /* [MAX_FEW] */
 };
 
 krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler **out)
@@ -47,8 +64,10 @@ krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler *
     s->candidates = krs_alloc_array(alloc, vocab, sizeof(*s->candidates));
     s->scratch = krs_alloc_array(alloc, vocab, sizeof(*s->scratch));
     s->counts = krs_alloc_array(alloc, (size_t)vocab + 1, sizeof(*s->counts));
+    s->few = krs_alloc_array(alloc, MAX_FEW, sizeof(*s->few));
+    s->few_ids = krs_alloc_array(alloc, MAX_FEW, sizeof(*s->few_ids));
     const bool has_rows = s->work && s->weights && s->sums && s->chosen;
-    if (!has_rows || !s->candidates || !s->scratch || !s->counts) {
+    if (!has_rows || !s->few || !s->few_ids || !s->candidates || !s->scratch || !s->counts) {
         krs_sampler_free(s);
         return KRS_ENOMEM;
     }
@@ -59,6 +78,8 @@ krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler *
 void krs_sampler_free(krs_sampler *s)
 {
     if (s) {
+        krs_alloc_free(s->alloc, s->few_ids);
+        krs_alloc_free(s->alloc, s->few);
         krs_alloc_free(s->alloc, s->counts);
         krs_alloc_free(s->alloc, s->scratch);
         krs_alloc_free(s->alloc, s->candidates);
@@ -73,6 +94,7 @@ void krs_sampler_free(krs_sampler *s)
 uint64_t krs_sampler_bytes(uint32_t vocab)
 {
     return sizeof(krs_sampler) + krs_row_blocks(vocab) * sizeof(double) +
+           MAX_FEW * (sizeof(float) + sizeof(uint32_t)) +
            (uint64_t)vocab * (2 * sizeof(float) + 2 * sizeof(krs_candidate) + 2 * sizeof(uint32_t));
 }
 
@@ -133,10 +155,9 @@ static bool has_changes(const krs_sample_input *in)
     return has_penalties(in->sampling) || in->sampling->n_bias > 0 || in->n_banned > 0;
 }
 
-/* Fill work[]. */
-static void prepare(krs_sampler *s, const krs_sample_input *in)
+/* Penalties, bias and bans in work[], by id; entries that are no candidates may hold anything. */
+static void change(krs_sampler *s, const krs_sample_input *in)
 {
-    krs_row_clean(in->logits, s->work, s->vocab);
     const krs_sampling *p = in->sampling;
     if (has_penalties(p)) {
         apply_penalties(s, in);
@@ -153,6 +174,47 @@ static void prepare(krs_sampler *s, const krs_sample_input *in)
     }
 }
 
+/* The few tokens of a mask, n of them in few_ids. */
+static pool prepare_few(krs_sampler *s, const krs_sample_input *in, uint32_t n)
+{
+    const bool is_changed = has_changes(in);
+    for (uint32_t i = 0; i < n; i++) {
+        s->few[i] = clean(in->logits[s->few_ids[i]]);
+    }
+    if (is_changed) { /* where penalties and bias find them */
+        for (uint32_t i = 0; i < n; i++) {
+            s->work[s->few_ids[i]] = s->few[i];
+        }
+        change(s, in);
+        for (uint32_t i = 0; i < n; i++) {
+            s->few[i] = s->work[s->few_ids[i]];
+        }
+    }
+    return (pool){s->few, n, s->few_ids};
+}
+
+/* The row as the request wants it looked at. */
+static pool prepare(krs_sampler *s, const krs_sample_input *in, bool is_greedy)
+{
+    if (in->allowed) {
+        const krs_mask mask = krs_mask_of(in->allowed, in->n_allowed_words, s->vocab);
+        const uint32_t n = krs_mask_gather(&mask, MAX_FEW, s->few_ids);
+        if (n <= MAX_FEW) {
+            return prepare_few(s, in, n);
+        }
+        krs_row_clean(in->logits, s->work, s->vocab);
+        change(s, in);
+        krs_mask_apply(&mask, s->work);
+        return (pool){s->work, s->vocab, NULL};
+    }
+    if (is_greedy && !has_changes(in)) {
+        return (pool){in->logits, s->vocab, NULL};
+    }
+    krs_row_clean(in->logits, s->work, s->vocab);
+    change(s, in);
+    return (pool){s->work, s->vocab, NULL};
+}
+
 /* What a difference of logits is multiplied with. A temperature near 0 must leave the best a weight of 1,
  * and 0 times infinity would not. */
 static float scale_of(double temperature)
@@ -162,20 +224,20 @@ static float scale_of(double temperature)
 }
 
 /* The candidate of an id; its weight may be 0. */
-static krs_candidate weighed(const krs_sampler *s, uint32_t id, float max, float scale)
+static krs_candidate weighed(const pool *from, uint32_t id, float max, float scale)
 {
-    return (krs_candidate){s->work[id], krs_row_exp((s->work[id] - max) * scale), id};
+    return (krs_candidate){from->x[id], krs_row_exp((from->x[id] - max) * scale), id};
 }
 
 /* The top-k in id order with weights of the tempered distribution; returns how many. The best weighs
  * 1; one whose weight is 0 in float is left out, as it could not be drawn. */
-static uint32_t collect_best(krs_sampler *s, float max, float scale, uint32_t k)
+static uint32_t collect_best(krs_sampler *s, const pool *from, float max, float scale, uint32_t k)
 {
-    const krs_candidate last = krs_select_kth(s->work, s->vocab, k, s->scratch);
-    const uint32_t n_chosen = krs_row_gather(s->work, s->vocab, last.logit, s->chosen);
+    const krs_candidate last = krs_select_kth(from->x, from->n, k, s->scratch);
+    const uint32_t n_chosen = krs_row_gather(from->x, from->n, last.logit, s->chosen);
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_chosen; i++) {
-        const krs_candidate c = weighed(s, s->chosen[i], max, scale);
+        const krs_candidate c = weighed(from, s->chosen[i], max, scale);
         if (c.weight > 0.0f && !krs_candidate_is_before(last, c)) {
             s->candidates[n++] = c;
         }
@@ -235,18 +297,19 @@ static uint32_t keep_heavy(krs_candidate *c, uint32_t n, double floor)
     return kept;
 }
 
-/* All of the vocabulary that top-p and min-p may leave; *total: the weight of all of it. */
-static uint32_t collect_heavy(krs_sampler *s, float max, float scale, const krs_sampling *p,
+/* All of the pool that top-p and min-p may leave; *total: the weight of all of it. */
+static uint32_t collect_heavy(krs_sampler *s, const pool *from, float max, const krs_sampling *p,
                               double *total)
 {
-    *total = krs_row_weigh(s->work, s->vocab, max, scale, s->weights, s->sums);
-    const double floor = lightest(p, s->vocab, *total);
+    const float scale = scale_of(p->temperature);
+    *total = krs_row_weigh(from->x, from->n, max, scale, s->weights, s->sums);
+    const double floor = lightest(p, from->n, *total);
     /* In float, never above the floor: rounding may only let one more in. */
     const uint32_t n =
-        krs_row_gather(s->weights, s->vocab, (float)(floor * (1.0 - 1e-6)), s->chosen);
+        krs_row_gather(s->weights, from->n, (float)(floor * (1.0 - 1e-6)), s->chosen);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t id = s->chosen[i];
-        s->candidates[i] = (krs_candidate){s->work[id], s->weights[id], id};
+        s->candidates[i] = (krs_candidate){from->x[id], s->weights[id], id};
     }
     return keep_heavy(s->candidates, n, floor);
 }
@@ -265,40 +328,40 @@ static uint32_t draw(const krs_candidate *c, uint32_t n, double u)
     return c[n - 1].id;
 }
 
-/* From the whole vocabulary: block by block, then inside of one. */
-static uint32_t draw_any(krs_sampler *s, float max, float scale, double u)
+/* From the whole pool: block by block, then inside of one. */
+static uint32_t draw_any(krs_sampler *s, const pool *from, float max, float scale, double u)
 {
-    const double total = krs_row_weigh(s->work, s->vocab, max, scale, s->weights, s->sums);
+    const double total = krs_row_weigh(from->x, from->n, max, scale, s->weights, s->sums);
     const double target = u * total;
     double sum = 0.0;
     uint32_t b = 0;
-    while (b + 1 < krs_row_blocks(s->vocab) && sum + s->sums[b] <= target) {
+    while (b + 1 < krs_row_blocks(from->n) && sum + s->sums[b] <= target) {
         sum += s->sums[b++];
     }
     uint32_t id = b * KRS_ROW_BLOCK;
     uint32_t last = id; /* with a weight */
-    for (; id < s->vocab && sum <= target; id++) {
+    for (; id < from->n && sum <= target; id++) {
         sum += (double)s->weights[id];
         last = s->weights[id] > 0.0f ? id : last;
     }
     return last;
 }
 
-/* Temperature, filters and one draw over work[]. */
-static uint32_t sample(krs_sampler *s, float max, const krs_sampling *p, double u)
+/* Temperature, filters and one draw: a place in the pool. */
+static uint32_t sample(krs_sampler *s, const pool *from, float max, const krs_sampling *p, double u)
 {
     const float scale = scale_of(p->temperature);
     const bool is_cut = p->top_p < 1.0 || p->min_p > 0.0;
     uint32_t n;
     double total;
-    if (p->top_k > 0 && (uint32_t)p->top_k < s->vocab) {
-        n = collect_best(s, max, scale, (uint32_t)p->top_k);
+    if (p->top_k > 0 && (uint32_t)p->top_k < from->n) {
+        n = collect_best(s, from, max, scale, (uint32_t)p->top_k);
         total = sum_weights(s->candidates, n);
         n = is_cut ? keep_heavy(s->candidates, n, lightest(p, n, total)) : n;
     } else if (is_cut) {
-        n = collect_heavy(s, max, scale, p, &total);
+        n = collect_heavy(s, from, max, p, &total);
     } else {
-        return draw_any(s, max, scale, u);
+        return draw_any(s, from, max, scale, u);
     }
     if (p->top_p < 1.0) {
         const krs_candidate last = krs_select_mass(scratch_of(s, n), n, p->top_p * total);
@@ -350,28 +413,29 @@ static void fill_logprobs(krs_sampler *s, const float *logits, uint32_t n_wanted
     }
 }
 
+void krs_sampler_take(krs_sampler *s, const krs_sample_input *in, uint32_t token, krs_sample *out)
+{
+    out->token = token;
+    out->logprob = 0.0f;
+    out->n_top = 0;
+    if (in->sampling->n_logprobs >= 0 && token < s->vocab) {
+        fill_logprobs(s, in->logits, (uint32_t)in->sampling->n_logprobs, out);
+    }
+}
+
 krs_status krs_sampler_pick(krs_sampler *s, const krs_sample_input *in, krs_sample *out)
 {
     const krs_sampling *p = in->sampling;
     const bool is_greedy = !(p->temperature > 0.0) || p->top_k == 1;
-    const float *x = in->logits;
-    if (!is_greedy || has_changes(in)) {
-        prepare(s, in);
-        x = s->work;
-    }
-    uint32_t token = 0;
-    const float max = krs_row_max(x, s->vocab, &token);
+    const pool from = prepare(s, in, is_greedy);
+    uint32_t at = 0;
+    const float max = krs_row_max(from.x, from.n, &at);
     if (max == -INFINITY) {
         return KRS_EFORMAT;
     }
     if (!is_greedy) {
-        token = sample(s, max, p, krs_philox_real(p->seed, in->n_tokens - in->n_prompt));
+        at = sample(s, &from, max, p, krs_philox_real(p->seed, in->n_tokens - in->n_prompt));
     }
-    out->token = token;
-    out->logprob = 0.0f;
-    out->n_top = 0;
-    if (p->n_logprobs >= 0) {
-        fill_logprobs(s, in->logits, (uint32_t)p->n_logprobs, out);
-    }
+    krs_sampler_take(s, in, from.ids ? from.ids[at] : at, out);
     return KRS_OK;
 }
