@@ -67,6 +67,18 @@ krs_status krs_pool_reserve(krs_pool *pool, uint32_t n)
     return pool_grow(pool, (size_t)pool->n + n);
 }
 
+void krs_pool_shrink(krs_pool *pool)
+{
+    void *items =
+        pool->n > 0 ? krs_alloc_resize(pool->ledger->alloc, pool->items, pool->n, pool->item_bytes)
+                    : NULL;
+    if (items) {
+        pool->ledger->n_bytes -= (pool->cap - pool->n) * pool->item_bytes;
+        pool->items = items;
+        pool->cap = pool->n;
+    }
+}
+
 krs_status krs_pool_push(krs_pool *pool, const void *items, uint32_t n, uint32_t *first)
 {
     const krs_status status = krs_pool_reserve(pool, n);

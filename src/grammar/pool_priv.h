@@ -32,6 +32,9 @@ void krs_pool_deinit(krs_pool *pool);
 /* Room for n more. Errors: KRS_ETOOLARGE (the ledger's ceiling), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_pool_reserve(krs_pool *pool, uint32_t n);
 
+/* Give back what is beyond the n items there are; does nothing when that fails. */
+void krs_pool_shrink(krs_pool *pool);
+
 /* Add items[n]; *first is the id of the first. Errors: as reserve. */
 KRS_MUST_USE krs_status krs_pool_push(krs_pool *pool, const void *items, uint32_t n,
                                       uint32_t *first);
@@ -75,7 +78,7 @@ static inline uint32_t krs_intern_next(const krs_intern *table, uint64_t hash, u
 /* A hash of small numbers; the upper half is well mixed. */
 static inline uint64_t krs_mix(uint64_t seed, uint64_t value)
 {
-    uint64_t x = (seed ^ value) * 0x9E3779B97F4A7C15u;
+    uint64_t x = (seed * 0x9E3779B97F4A7C15u + 0x632BE59BD9B4E019u) ^ value;
     x ^= x >> 32;
     x *= 0xD6E8FEB86659FD93u;
     return x ^ x >> 29;

@@ -1,0 +1,154 @@
+/* grammar/mask.c - the mask of a state: one walk over the vocabulary's tree, and where it is kept.
+ *
+ * The walk is the inner loop of constrained decoding: a load of a node, a load of a row's entry, a bit. It
+ * sets a bit for every node, also for those that end no token (they have bits of their own past the mask),
+ * because asking would cost more than setting.
+ *
+ * Kept masks are in slots, found through the state. A slot that some matcher shows is not reused; of the
+ * others, a clock chooses one that was not shown lately. */
+#include "grammar/automaton_priv.h"
+
+#include <string.h>
+
+static krs_mask_slot *slot_at(const krs_automaton *a, uint32_t slot)
+{
+    return (krs_mask_slot *)a->slots.items + slot;
+}
+
+/* Walk a tree from a state, setting bits. */
+static void walk(krs_automaton *a, uint32_t state, const krs_vocab_tree *tree, uint64_t *words)
+{
+    uint32_t rows_at[KRS_GRAMMAR_MAX_TOKEN_BYTES + 2]; /* by depth, offsets of rows */
+    const uint32_t *rows = a->rows.items;
+    const uint64_t *node = tree->nodes;
+    const uint64_t *end = node + tree->n_nodes;
+    rows_at[0] = state * KRS_ROW_BYTES;
+    while (node < end) {
+        const uint64_t v = *node;
+        const uint32_t depth = (uint32_t)(v >> KRS_NODE_DEPTH_SHIFT) & 0xFF;
+        uint32_t row = rows[rows_at[depth] + (uint8_t)v];
+        if (row == KRS_ROW_UNKNOWN) {
+            row = krs_state_next(a, rows_at[depth] / KRS_ROW_BYTES, (uint8_t)v) * KRS_ROW_BYTES;
+            if (krs_automaton_status(a) != KRS_OK) {
+                return;
+            }
+            rows = a->rows.items; /* they may have moved */
+        }
+        if (row == KRS_STATE_DEAD) {
+            node += v >> KRS_NODE_SKIP_SHIFT;
+            continue;
+        }
+        rows_at[depth + 1] = row;
+        const uint32_t token = (uint32_t)(v >> KRS_NODE_TOKEN_SHIFT) & KRS_NODE_TOKEN_MASK;
+        words[token / 64] |= 1ull << token % 64;
+        node++;
+    }
+}
+
+/* The largest slice that the state takes in full, or -1. */
+static int slice_of(krs_automaton *a, uint32_t state)
+{
+    const int n_chars = krs_state_plain(a, state);
+    int slice = -1;
+    while (slice + 1 < KRS_N_SLICES && krs_slice_chars(slice + 1) <= n_chars) {
+        slice++;
+    }
+    return slice;
+}
+
+/* The mask of a state into the scratch mask. */
+static void fill(krs_automaton *a, uint32_t state)
+{
+    const krs_grammar_vocab *v = a->vocab;
+    uint64_t *words = a->scratch_mask;
+    const int slice = slice_of(a, state);
+    if (slice >= 0) {
+        memcpy(words, v->slices[slice], v->n_words * sizeof(*words));
+    } else {
+        memset(words, 0, v->n_words * sizeof(*words));
+    }
+    walk(a, state, &v->trees[slice + 1], words);
+    for (uint32_t i = 0; i < v->n_twins; i++) {
+        const krs_vocab_twin twin = v->twins[i];
+        words[twin.token / 64] |= (words[twin.first / 64] >> twin.first % 64 & 1)
+                                  << twin.token % 64;
+    }
+    if (krs_state_at(a, state)->is_accepting) {
+        for (size_t i = 0; i < v->n_words; i++) {
+            words[i] |= v->ends[i];
+        }
+    }
+}
+
+/* A slot nobody shows, chosen by the clock, or KRS_NO_ID. */
+static uint32_t reusable(krs_automaton *a)
+{
+    for (uint32_t i = 0; i < 2 * a->slots.n; i++) {
+        a->hand = (a->hand + 1) % a->slots.n;
+        krs_mask_slot *slot = slot_at(a, a->hand);
+        if (slot->n_refs == 0 && !slot->is_recent) {
+            return a->hand;
+        }
+        slot->is_recent = false;
+    }
+    return KRS_NO_ID;
+}
+
+static uint32_t new_slot(krs_automaton *a)
+{
+    const size_t n_bytes = a->vocab->n_words * sizeof(uint64_t);
+    krs_mask_slot slot = {.state = KRS_NO_ID};
+    uint32_t at = KRS_NO_ID;
+    krs_status status = krs_pool_reserve(&a->slots, 1);
+    if (status == KRS_OK) {
+        slot.words = krs_alloc_bytes(a->alloc, n_bytes);
+        status = slot.words ? krs_pool_push(&a->slots, &slot, 1, &at) : KRS_ENOMEM;
+    }
+    if (status != KRS_OK) {
+        krs_automaton_failed(a, status);
+        return KRS_NO_ID;
+    }
+    a->mask_ledger.n_bytes += n_bytes;
+    return at;
+}
+
+static uint32_t take_slot(krs_automaton *a)
+{
+    const size_t n_bytes = a->vocab->n_words * sizeof(uint64_t);
+    uint32_t slot = KRS_NO_ID;
+    if (a->mask_ledger.n_bytes + n_bytes > a->max_mask_bytes) {
+        slot = reusable(a);
+    }
+    if (slot == KRS_NO_ID) {
+        return new_slot(a);
+    }
+    if (slot_at(a, slot)->state != KRS_NO_ID) {
+        krs_state_at(a, slot_at(a, slot)->state)->mask = KRS_NO_ID;
+        slot_at(a, slot)->state = KRS_NO_ID;
+    }
+    return slot;
+}
+
+uint32_t krs_mask_of(krs_automaton *a, uint32_t state)
+{
+    if (krs_state_at(a, state)->mask != KRS_NO_ID) {
+        return krs_state_at(a, state)->mask;
+    }
+    fill(a, state);
+    const uint32_t slot = krs_automaton_status(a) == KRS_OK ? take_slot(a) : KRS_NO_ID;
+    if (slot != KRS_NO_ID) {
+        memcpy(slot_at(a, slot)->words, a->scratch_mask, a->vocab->n_words * sizeof(uint64_t));
+        slot_at(a, slot)->state = state;
+        krs_state_at(a, state)->mask = slot;
+        a->made_masks++;
+    }
+    return slot;
+}
+
+void krs_masks_free(krs_automaton *a)
+{
+    for (uint32_t i = 0; i < a->slots.n; i++) {
+        krs_alloc_free(a->alloc, slot_at(a, i)->words);
+    }
+    krs_pool_deinit(&a->slots);
+}

@@ -1,0 +1,134 @@
+/* grammar/regex_never.c - does a regex match nothing? A search for the shortest text it matches.
+ *
+ * Only AND and NOT can hide that nothing matches, and only they are searched: breadth first over
+ * derivatives, a class of bytes at a time, until one may be empty or is known to match. What was found out
+ * is kept in the nodes' flags, for every node of the way, or for all that were visited when there is no
+ * way; so following a text costs one search, not one a byte.
+ *
+ * A search that is too long ends with "matches": then a text may be led where it cannot be finished, which
+ * is found out there, and not here. All that was visited is taken for matching then, too. */
+#include "grammar/regex_priv.h"
+
+/* A node in the queue, on the scratch stack. */
+typedef struct visit {
+    uint32_t regex;
+    uint32_t from; /* index of the visit that led here; its own for the first */
+} visit;
+
+typedef struct search {
+    krs_regex_store *s;
+    uint32_t base;     /* of the queue on the scratch stack */
+    uint32_t n_visits; /* in the queue */
+} search;
+
+static visit visit_at(const search *q, uint32_t i)
+{
+    const uint32_t *pair = (const uint32_t *)q->s->scratch.items + q->base + 2 * (size_t)i;
+    return (visit){pair[0], pair[1]};
+}
+
+static krs_regex_node *node_of(krs_regex_store *s, uint32_t r)
+{
+    return (krs_regex_node *)s->nodes.items + r;
+}
+
+static bool is_known_some(const krs_regex_node *node)
+{
+    return (node->flags & (KRS_REGEX_NULLABLE | KRS_REGEX_SOME)) != 0 ||
+           ((node->flags & KRS_REGEX_HARD) == 0 && node->kind != KRS_REGEX_KIND_NONE);
+}
+
+static bool is_known_never(const krs_regex_node *node)
+{
+    return node->kind == KRS_REGEX_KIND_NONE || (node->flags & KRS_REGEX_NEVER) != 0;
+}
+
+static void enqueue(search *q, uint32_t r, uint32_t from)
+{
+    krs_regex_push(q->s, r);
+    krs_regex_push(q->s, from);
+    if (q->s->status == KRS_OK) {
+        node_of(q->s, r)->flags |= KRS_REGEX_SEEN;
+        q->n_visits++;
+    }
+}
+
+/* Look at all that may remain of visit i; true when something is known to match. */
+static bool expand(search *q, uint32_t i)
+{
+    krs_regex_store *s = q->s;
+    const uint32_t r = visit_at(q, i).regex;
+    krs_byte_set left = {{~0ull, ~0ull, ~0ull, ~0ull}};
+    for (int w = 0; w < 4; w++) {
+        while (left.bits[w] != 0 && s->status == KRS_OK) {
+            const uint8_t c = (uint8_t)(w * 64 + __builtin_ctzll(left.bits[w]));
+            krs_byte_set same = left;
+            krs_regex_narrow(s, r, c, &same);
+            for (int v = w; v < 4; v++) {
+                left.bits[v] &= ~same.bits[v];
+            }
+            const uint32_t derived = krs_regex_derive(s, r, c);
+            const krs_regex_node *node = krs_regex_at(s, derived);
+            if (is_known_some(node)) {
+                return true;
+            }
+            if (!is_known_never(node) && (node->flags & KRS_REGEX_SEEN) == 0) {
+                enqueue(q, derived, i);
+            }
+        }
+    }
+    return false;
+}
+
+/* Take the marks off, and note what was found out. */
+static void conclude(search *q, unsigned flag)
+{
+    for (uint32_t i = 0; i < q->n_visits; i++) {
+        krs_regex_node *node = node_of(q->s, visit_at(q, i).regex);
+        node->flags = (uint8_t)((node->flags & ~(unsigned)KRS_REGEX_SEEN) | flag);
+    }
+    q->s->scratch.n = q->base;
+}
+
+static void mark_way(search *q, uint32_t last)
+{
+    for (uint32_t i = last;; i = visit_at(q, i).from) {
+        node_of(q->s, visit_at(q, i).regex)->flags |= KRS_REGEX_SOME;
+        if (visit_at(q, i).from == i) {
+            break;
+        }
+    }
+}
+
+/* Look until something is found, or nothing is left, or max_visits were made; was it found out? */
+static bool run(search *q, uint32_t max_visits, bool *is_some)
+{
+    uint32_t i = 0;
+    *is_some = false;
+    while (i < q->n_visits && i < max_visits && !*is_some && q->s->status == KRS_OK) {
+        *is_some = expand(q, i++);
+    }
+    if (*is_some) {
+        mark_way(q, i - 1);
+    }
+    return q->s->status == KRS_OK && (*is_some || i == q->n_visits);
+}
+
+bool krs_regex_is_never(krs_regex_store *s, uint32_t r, uint32_t max_visits, bool *is_known)
+{
+    const krs_regex_node *node = krs_regex_at(s, r);
+    *is_known = true;
+    if (is_known_some(node) || is_known_never(node)) {
+        return is_known_never(node);
+    }
+    search q = {.s = s, .base = s->scratch.n};
+    enqueue(&q, r, 0);
+    bool is_some;
+    *is_known = run(&q, max_visits, &is_some);
+    unsigned flag = *is_known ? KRS_REGEX_NEVER : KRS_REGEX_SOME;
+    if (is_some || s->status != KRS_OK) {
+        flag = 0; /* the way has its marks, the others are not known */
+    }
+    conclude(&q, flag);
+    return *is_known && !is_some;
+}
