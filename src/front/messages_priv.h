@@ -19,6 +19,8 @@ typedef struct krs_messages_answer {
 
 KRS_MUST_USE krs_status krs_messages_read(krs_call_reader *reader);
 KRS_MUST_USE krs_status krs_messages_read_count(krs_call_reader *reader);
+/* The system prompt and the messages of the body as a chat. */
+KRS_MUST_USE krs_status krs_messages_read_chat(const krs_call_reader *reader, krs_request *request);
 void krs_messages_call_deinit(krs_call_head *head);
 
 KRS_MUST_USE krs_status krs_messages_answer_init(krs_answer *answer);

@@ -1,9 +1,9 @@
 /* front/responses_input.c - the input of a responses body, a string or items, as a chat.
  *
  * Instructions come first, as a message of the system; a system or developer message right after them is
- * joined to it, because many templates take one system message and only at the beginning. Items that are no
- * messages (tool calls and their results, reasoning, references to what a server stored) are refused by
- * their type. */
+ * joined to it, because many templates take one system message and only at the beginning. What the assistant
+ * gave in several items (reasoning, a message, calls) is one message for a template. References to what a
+ * server stored, and items of tools that run on servers, are refused by their type. */
 #include "front/responses_priv.h"
 
 #include "front/chat_builder.h"
@@ -32,24 +32,31 @@ static krs_status add_part(krs_chat_builder *builder, const json_t *part, const 
     return krs_chat_add(builder, (krs_str){json_string_value(text), json_string_length(text)});
 }
 
-static krs_status add_content(krs_chat_builder *builder, const json_t *content, size_t i)
+/* A string, or parts of text, into the message being made. */
+static krs_status add_texts(krs_chat_builder *builder, const json_t *content, const char *field)
 {
-    char field[FIELD_TEXT_BYTES];
     if (json_is_string(content)) {
         return krs_chat_add(builder,
                             (krs_str){json_string_value(content), json_string_length(content)});
     }
-    (void)snprintf(field, sizeof(field), "input[%zu].content", i);
     if (!json_is_array(content) || json_array_size(content) == 0) {
         return krs_call_refuse(builder->err, field,
                                "want a string or a non-empty array of text parts");
     }
     krs_status status = KRS_OK;
     for (size_t k = 0; status == KRS_OK && k < json_array_size(content); k++) {
-        (void)snprintf(field, sizeof(field), "input[%zu].content[%zu]", i, k);
-        status = add_part(builder, json_array_get(content, k), field);
+        char place[FIELD_TEXT_BYTES];
+        (void)snprintf(place, sizeof(place), "%.40s[%zu]", field, k);
+        status = add_part(builder, json_array_get(content, k), place);
     }
     return status;
+}
+
+static krs_status add_content(krs_chat_builder *builder, const json_t *content, size_t i)
+{
+    char field[FIELD_TEXT_BYTES];
+    (void)snprintf(field, sizeof(field), "input[%zu].content", i);
+    return add_texts(builder, content, field);
 }
 
 /* The template's word for a role, or NULL. */
@@ -67,25 +74,112 @@ static const char *role_of(const char *role)
     return NULL;
 }
 
-static krs_status add_item(krs_chat_builder *builder, const json_t *item, size_t i)
+static krs_str text_of(const json_t *string)
+{
+    return (krs_str){json_string_value(string), json_string_length(string)};
+}
+
+static krs_status add_message(krs_chat_builder *builder, const json_t *item, size_t i)
 {
     char field[FIELD_TEXT_BYTES];
-    const char *type = json_string_value(json_object_get(item, "type"));
     const char *given = json_string_value(json_object_get(item, "role"));
     const char *role = role_of(given);
-    if (type && strcmp(type, "message") != 0) {
-        (void)snprintf(field, sizeof(field), "input[%zu].type", i);
-        return krs_call_refuse(builder->err, field,
-                               "\"%.40s\" items are not supported, want \"message\"", type);
-    }
     if (!role) {
         (void)snprintf(field, sizeof(field), "input[%zu].role", i);
         return krs_call_refuse(builder->err, field,
                                "\"%.32s\", want user, assistant, system or developer",
                                given ? given : "");
     }
-    const krs_status status = krs_chat_begin(builder, role, strcmp(role, "system") == 0);
+    /* The answer behind its reasoning; else two messages of one role stay two. */
+    const bool is_joining = strcmp(role, "system") == 0 || !krs_chat_has_content(builder);
+    const krs_status status = krs_chat_begin(builder, role, is_joining);
     return status == KRS_OK ? add_content(builder, json_object_get(item, "content"), i) : status;
+}
+
+/* {"type": "function_call", "call_id": .., "name": .., "arguments": "{..}"} */
+static krs_status add_call(krs_chat_builder *builder, const json_t *item, size_t i)
+{
+    char field[FIELD_TEXT_BYTES];
+    const json_t *id = json_object_get(item, "call_id");
+    const json_t *name = json_object_get(item, "name");
+    json_t *arguments = NULL;
+    (void)snprintf(field, sizeof(field), "input[%zu]", i);
+    if (!json_is_string(id) || !json_is_string(name)) {
+        return krs_call_refuse(builder->err, field,
+                               "a function_call must hold strings `call_id` and `name`");
+    }
+    (void)snprintf(field, sizeof(field), "input[%zu].arguments", i);
+    krs_status status =
+        krs_chat_parse_arguments(builder, json_object_get(item, "arguments"), field, &arguments);
+    if (status == KRS_OK) {
+        status = krs_chat_begin(builder, "assistant", true);
+    }
+    if (status == KRS_OK) {
+        status = krs_chat_add_call(builder, text_of(id), text_of(name), arguments);
+    }
+    json_decref(arguments);
+    return status;
+}
+
+/* {"type": "function_call_output", "call_id": .., "output": a string or parts of text} */
+static krs_status add_output(krs_chat_builder *builder, const json_t *item, size_t i)
+{
+    char field[FIELD_TEXT_BYTES];
+    const json_t *id = json_object_get(item, "call_id");
+    if (!json_is_string(id)) {
+        (void)snprintf(field, sizeof(field), "input[%zu].call_id", i);
+        return krs_call_refuse(builder->err, field, "missing, want a string");
+    }
+    (void)snprintf(field, sizeof(field), "input[%zu].output", i);
+    const krs_status status = krs_chat_begin_result(builder, text_of(id));
+    return status == KRS_OK ? add_texts(builder, json_object_get(item, "output"), field) : status;
+}
+
+/* {"type": "reasoning", "content": [{"type": "reasoning_text", "text": ..}], "summary": [..]}: the text
+ * itself where there is one, else its summary; what is encrypted is not for us. */
+static krs_status add_reasoning(krs_chat_builder *builder, const json_t *item, size_t i)
+{
+    char field[FIELD_TEXT_BYTES];
+    const json_t *parts = json_object_get(item, "content");
+    parts = json_array_size(parts) > 0 ? parts : json_object_get(item, "summary");
+    krs_status status = krs_chat_begin(builder, "assistant", false);
+    for (size_t k = 0; status == KRS_OK && k < json_array_size(parts); k++) {
+        const json_t *text = json_object_get(json_array_get(parts, k), "text");
+        if (!json_is_string(text)) {
+            (void)snprintf(field, sizeof(field), "input[%zu]", i);
+            return krs_call_refuse(builder->err, field, "its parts must hold a string `text`");
+        }
+        status = krs_chat_add_reasoning(builder, text_of(text));
+    }
+    return status;
+}
+
+typedef krs_status (*add_item_fn)(krs_chat_builder *builder, const json_t *item, size_t i);
+
+static krs_status add_item(krs_chat_builder *builder, const json_t *item, size_t i)
+{
+    static const struct {
+        const char *type;
+        add_item_fn add;
+    } kinds[] = {
+        {"message", add_message},
+        {"function_call", add_call},
+        {"function_call_output", add_output},
+        {"reasoning", add_reasoning},
+    };
+    char field[FIELD_TEXT_BYTES];
+    const char *given = json_string_value(json_object_get(item, "type"));
+    const char *type = given ? given : "message";
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        if (strcmp(type, kinds[k].type) == 0) {
+            return kinds[k].add(builder, item, i);
+        }
+    }
+    (void)snprintf(field, sizeof(field), "input[%zu].type", i);
+    return krs_call_refuse(builder->err, field,
+                           "\"%.40s\" items are not supported, want message, function_call, "
+                           "function_call_output or reasoning",
+                           type);
 }
 
 static krs_status add_input(const krs_call_reader *reader, krs_chat_builder *builder)

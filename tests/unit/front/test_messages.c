@@ -21,6 +21,23 @@ static const bad_case bad[] = {
     {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"
      "\"assistant\",\"content\":\"b\"}]",
      "messages[1].role"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\""
+     ":\"tool_result\"}]}]",
+     "messages[0].content[0]"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\""
+     ":\"tool_result\",\"tool_use_id\":\"a\",\"content\":[{\"type\":\"image\"}"
+     "]}]}]",
+     "messages[0].content[0].content[0]"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\""
+     ":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":{}}]}]",
+     "messages[0].content[0]"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"assistant\",\"content\":[{\""
+     "type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\"}]},{\"role\":\"user\",\"cont"
+     "ent\":\"a\"}]",
+     "messages[0].content[0]"},
+    {"\"max_tokens\":1,\"messages\":[{\"role\":\"assistant\",\"content\":[{\""
+     "type\":\"thinking\"}]},{\"role\":\"user\",\"content\":\"a\"}]",
+     "messages[0].content[0]"},
     {"\"max_tokens\":1,\"system\":7," MSG, "system"},
     {"\"max_tokens\":1,\"system\":[{\"type\":\"image\"}]," MSG, "system[0]"},
     {"\"max_tokens\":1,\"temperature\":1.1," MSG, "temperature"},
@@ -45,7 +62,7 @@ static void every_bad_field_is_named(void **state)
 
 static void expect_chat(const char *fields, const char *messages)
 {
-    char body[2048];
+    char body[4096];
     (void)snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":1,%s}", fields);
     krs_call *call = parse_good(KRS_CALL_MESSAGES, body);
     expect_tree(json_object_get(call->requests[0]->prompt.chat, "messages"), messages);
@@ -70,6 +87,35 @@ static void turns_become_a_chat(void **state)
                 "\"content\":\"d\"}]",
                 "[{\"content\":\"a\\nb\\n\",\"role\":\"user\"},{\"content\":\"c\",\"role\":"
                 "\"assistant\"},{\"content\":\"d\",\"role\":\"user\"}]");
+}
+
+static void calls_and_their_results_become_messages(void **state)
+{
+    (void)state;
+    expect_chat("\"messages\":[{\"role\":\"user\",\"content\":\"2+3?\"},{\"role\":\"assist"
+                "ant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"sum\",\"signatu"
+                "re\":\"s\"},{\"type\":\"redacted_thinking\",\"data\":\"x\"},{\"type\":\"te"
+                "xt\",\"text\":\"I add.\"},{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"ad"
+                "d\",\"input\":{\"a\":2}},{\"type\":\"tool_use\",\"id\":\"t2\",\"name\":\"now"
+                "\",\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_resu"
+                "lt\",\"tool_use_id\":\"t1\",\"content\":\"5\"},{\"type\":\"tool_result\","
+                "\"tool_use_id\":\"t2\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"t"
+                "ype\":\"text\",\"text\":\"b\"}],\"is_error\":true},{\"type\":\"tool_resu"
+                "lt\",\"tool_use_id\":\"t9\"},{\"type\":\"text\",\"text\":\"go on\"}]},{\"r"
+                "ole\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t3\",\"na"
+                "me\":\"f\",\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"too"
+                "l_result\",\"tool_use_id\":\"t3\",\"content\":[]}]}]",
+                "[{\"content\":\"2+3?\",\"role\":\"user\"},{\"content\":\"I add.\",\"reaso"
+                "ning_content\":\"sum\",\"role\":\"assistant\",\"tool_calls\":[{\"funct"
+                "ion\":{\"arguments\":{\"a\":2},\"name\":\"add\"},\"id\":\"t1\",\"type\":\"fu"
+                "nction\"},{\"function\":{\"arguments\":{},\"name\":\"now\"},\"id\":\"t2\""
+                ",\"type\":\"function\"}]},{\"content\":\"5\",\"name\":\"add\",\"role\":\"to"
+                "ol\",\"tool_call_id\":\"t1\"},{\"content\":\"a\\nb\",\"name\":\"now\",\"rol"
+                "e\":\"tool\",\"tool_call_id\":\"t2\"},{\"content\":\"\",\"role\":\"tool\",\""
+                "tool_call_id\":\"t9\"},{\"content\":\"go on\",\"role\":\"user\"},{\"cont"
+                "ent\":null,\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"arg"
+                "uments\":{},\"name\":\"f\"},\"id\":\"t3\",\"type\":\"function\"}]},{\"cont"
+                "ent\":\"\",\"name\":\"f\",\"role\":\"tool\",\"tool_call_id\":\"t3\"}]");
 }
 
 static void given_fields_arrive(void **state)
@@ -210,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bad_field_is_named),
         cmocka_unit_test(turns_become_a_chat),
+        cmocka_unit_test(calls_and_their_results_become_messages),
         cmocka_unit_test(given_fields_arrive),
         cmocka_unit_test(a_whole_message_says_why_it_ended),
         cmocka_unit_test(a_streamed_message_is_the_full_sequence),

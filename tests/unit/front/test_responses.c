@@ -16,7 +16,13 @@ static const bad_case bad[] = {
      "input[0].content[0]"},
     {"\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\"}]}]",
      "input[0].content[0]"},
-    {"\"input\":[{\"type\":\"function_call_output\",\"output\":\"a\"}]", "input[0].type"},
+    {"\"input\":[{\"type\":\"function_call_output\",\"output\":\"a\"}]", "input[0].call_id"},
+    {"\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"c\"}]", "input[0].output"},
+    {"\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\"}]", "input[0]"},
+    {"\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{\"}"
+     "]",
+     "input[0].arguments"},
+    {"\"input\":[{\"type\":\"reasoning\",\"summary\":[7]}]", "input[0]"},
     {"\"input\":[{\"type\":\"item_reference\",\"id\":\"a\"}]", "input[0].type"},
     {"\"input\":\"a\",\"instructions\":7", "instructions"},
     {"\"input\":\"a\",\"max_output_tokens\":0", "max_output_tokens"},
@@ -48,7 +54,7 @@ static void every_bad_field_is_named(void **state)
 
 static void expect_chat(const char *fields, const char *messages)
 {
-    char body[2048];
+    char body[4096];
     (void)snprintf(body, sizeof(body), "{\"model\":\"m\",%s}", fields);
     krs_call *call = parse_good(KRS_CALL_RESPONSES, body);
     expect_tree(json_object_get(call->requests[0]->prompt.chat, "messages"), messages);
@@ -73,6 +79,34 @@ static void input_becomes_a_chat(void **state)
                 "{\"type\":\"text\"}},\"tool_choice\":\"auto\",\"include\":["
                 "\"reasoning.encrypted_content\"],\"background\":false",
                 "[{\"content\":\"hi\",\"role\":\"user\"}]");
+}
+
+static void what_the_assistant_gave_in_items_is_one_message(void **state)
+{
+    (void)state;
+    expect_chat("\"input\":[{\"role\":\"user\",\"content\":\"2+3?\"},{\"type\":\"reasoning"
+                "\",\"id\":\"r\",\"summary\":[],\"content\":[{\"type\":\"reasoning_text\","
+                "\"text\":\"sum\"}]},{\"type\":\"message\",\"role\":\"assistant\",\"conten"
+                "t\":[{\"type\":\"output_text\",\"text\":\"I add.\"}]},{\"type\":\"functi"
+                "on_call\",\"id\":\"fc\",\"call_id\":\"c1\",\"name\":\"add\",\"arguments\":\""
+                "{\\\"a\\\":2}\"},{\"type\":\"function_call\",\"call_id\":\"c2\",\"name\":\"n"
+                "ow\",\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_i"
+                "d\":\"c1\",\"output\":\"5\"},{\"type\":\"function_call_output\",\"call_i"
+                "d\":\"c2\",\"output\":[{\"type\":\"input_text\",\"text\":\"noon\"}]},{\"ty"
+                "pe\":\"reasoning\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"s\""
+                "},{\"type\":\"summary_text\",\"text\":\"t\"}]},{\"type\":\"function_cal"
+                "l\",\"call_id\":\"c3\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":\"func"
+                "tion_call_output\",\"call_id\":\"c9\",\"output\":\"\"}]",
+                "[{\"content\":\"2+3?\",\"role\":\"user\"},{\"content\":\"I add.\",\"reaso"
+                "ning_content\":\"sum\",\"role\":\"assistant\",\"tool_calls\":[{\"funct"
+                "ion\":{\"arguments\":{\"a\":2},\"name\":\"add\"},\"id\":\"c1\",\"type\":\"fu"
+                "nction\"},{\"function\":{\"arguments\":{},\"name\":\"now\"},\"id\":\"c2\""
+                ",\"type\":\"function\"}]},{\"content\":\"5\",\"name\":\"add\",\"role\":\"to"
+                "ol\",\"tool_call_id\":\"c1\"},{\"content\":\"noon\",\"name\":\"now\",\"rol"
+                "e\":\"tool\",\"tool_call_id\":\"c2\"},{\"content\":null,\"reasoning_co"
+                "ntent\":\"s\\nt\",\"role\":\"assistant\",\"tool_calls\":[{\"function\":{"
+                "\"arguments\":{},\"name\":\"f\"},\"id\":\"c3\",\"type\":\"function\"}]},{\""
+                "content\":\"\",\"role\":\"tool\",\"tool_call_id\":\"c9\"}]");
 }
 
 static void given_fields_arrive(void **state)
@@ -281,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bad_field_is_named),
         cmocka_unit_test(input_becomes_a_chat),
+        cmocka_unit_test(what_the_assistant_gave_in_items_is_one_message),
         cmocka_unit_test(given_fields_arrive),
         cmocka_unit_test(a_whole_response_is_one_object),
         cmocka_unit_test(a_streamed_response_is_the_full_sequence),
