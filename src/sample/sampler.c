@@ -40,8 +40,8 @@ struct krs_sampler {
     krs_candidate *candidates; /* [vocab] */
     krs_candidate *scratch;    /* [vocab], permuted by selection */
     uint32_t *counts;          /* [vocab + 1], all 0 between calls */
-    float *few;                /* [MAX_FEW] logits of a mask's tokens */
-    uint32_t *few_ids;         /* [MAX_FEW] */
+    float few[MAX_FEW];        /* logits of a mask's tokens */
+    uint32_t few_ids[MAX_FEW];
 };
 
 krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler **out)
@@ -64,10 +64,8 @@ krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler *
     s->candidates = krs_alloc_array(alloc, vocab, sizeof(*s->candidates));
     s->scratch = krs_alloc_array(alloc, vocab, sizeof(*s->scratch));
     s->counts = krs_alloc_array(alloc, (size_t)vocab + 1, sizeof(*s->counts));
-    s->few = krs_alloc_array(alloc, MAX_FEW, sizeof(*s->few));
-    s->few_ids = krs_alloc_array(alloc, MAX_FEW, sizeof(*s->few_ids));
     const bool has_rows = s->work && s->weights && s->sums && s->chosen;
-    if (!has_rows || !s->few || !s->few_ids || !s->candidates || !s->scratch || !s->counts) {
+    if (!has_rows || !s->candidates || !s->scratch || !s->counts) {
         krs_sampler_free(s);
         return KRS_ENOMEM;
     }
@@ -78,8 +76,6 @@ krs_status krs_sampler_new(uint32_t vocab, const krs_alloc *alloc, krs_sampler *
 void krs_sampler_free(krs_sampler *s)
 {
     if (s) {
-        krs_alloc_free(s->alloc, s->few_ids);
-        krs_alloc_free(s->alloc, s->few);
         krs_alloc_free(s->alloc, s->counts);
         krs_alloc_free(s->alloc, s->scratch);
         krs_alloc_free(s->alloc, s->candidates);
@@ -94,7 +90,6 @@ void krs_sampler_free(krs_sampler *s)
 uint64_t krs_sampler_bytes(uint32_t vocab)
 {
     return sizeof(krs_sampler) + krs_row_blocks(vocab) * sizeof(double) +
-           MAX_FEW * (sizeof(float) + sizeof(uint32_t)) +
            (uint64_t)vocab * (2 * sizeof(float) + 2 * sizeof(krs_candidate) + 2 * sizeof(uint32_t));
 }
 
