@@ -6,20 +6,20 @@
 #define WORD_BITS 64u
 _Static_assert(WORD_BITS == KRS_ROW_BLOCK, "a word of a mask is a block of a row");
 
-krs_mask krs_mask_of(const uint64_t *words, size_t n, uint32_t vocab)
+krs_row_mask krs_row_mask_of(const uint64_t *words, size_t n, uint32_t vocab)
 {
     const uint32_t n_blocks = krs_row_blocks(vocab);
-    return (krs_mask){words, n < n_blocks ? (uint32_t)n : n_blocks, vocab};
+    return (krs_row_mask){words, n < n_blocks ? (uint32_t)n : n_blocks, vocab};
 }
 
 /* Word i without the bits of tokens that the row has not. */
-static uint64_t word_of(const krs_mask *mask, uint32_t i)
+static uint64_t word_of(const krs_row_mask *mask, uint32_t i)
 {
     const uint32_t n_left = mask->vocab - i * WORD_BITS;
     return n_left >= WORD_BITS ? mask->words[i] : mask->words[i] & ((UINT64_C(1) << n_left) - 1);
 }
 
-uint32_t krs_mask_gather(const krs_mask *mask, uint32_t max, uint32_t *ids)
+uint32_t krs_row_mask_gather(const krs_row_mask *mask, uint32_t max, uint32_t *ids)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < mask->n_words; i++) {
@@ -41,7 +41,7 @@ static void fill(float *x, uint32_t begin, uint32_t end)
     }
 }
 
-void krs_mask_apply(const krs_mask *mask, float *x)
+void krs_row_mask_apply(const krs_row_mask *mask, float *x)
 {
     for (uint32_t i = 0; i < mask->n_words; i++) {
         const uint32_t begin = i * WORD_BITS;

@@ -192,14 +192,14 @@ static pool prepare_few(krs_sampler *s, const krs_sample_input *in, uint32_t n)
 static pool prepare(krs_sampler *s, const krs_sample_input *in, bool is_greedy)
 {
     if (in->allowed) {
-        const krs_mask mask = krs_mask_of(in->allowed, in->n_allowed_words, s->vocab);
-        const uint32_t n = krs_mask_gather(&mask, MAX_FEW, s->few_ids);
+        const krs_row_mask mask = krs_row_mask_of(in->allowed, in->n_allowed_words, s->vocab);
+        const uint32_t n = krs_row_mask_gather(&mask, MAX_FEW, s->few_ids);
         if (n <= MAX_FEW) {
             return prepare_few(s, in, n);
         }
         krs_row_clean(in->logits, s->work, s->vocab);
         change(s, in);
-        krs_mask_apply(&mask, s->work);
+        krs_row_mask_apply(&mask, s->work);
         return (pool){s->work, s->vocab, NULL};
     }
     if (is_greedy && !has_changes(in)) {

@@ -140,13 +140,13 @@ static void gathering_stops_when_it_is_too_many(void **state)
     (void)state;
     const uint64_t words[3] = {UINT64_MAX, 0, 5};
     uint32_t ids[66];
-    krs_mask mask = krs_mask_of(words, 3, 130);
-    assert_int_equal(krs_mask_gather(&mask, 66, ids), 65); /* token 130 is none of this row */
+    krs_row_mask mask = krs_row_mask_of(words, 3, 130);
+    assert_int_equal(krs_row_mask_gather(&mask, 66, ids), 65); /* token 130 is none of this row */
     assert_int_equal(ids[63], 63);
     assert_int_equal(ids[64], 128);
-    assert_true(krs_mask_gather(&mask, 64, ids) > 64);
-    mask = krs_mask_of(words, 3, 64); /* more words than the row has */
-    assert_int_equal(krs_mask_gather(&mask, 66, ids), 64);
+    assert_true(krs_row_mask_gather(&mask, 64, ids) > 64);
+    mask = krs_row_mask_of(words, 3, 64); /* more words than the row has */
+    assert_int_equal(krs_row_mask_gather(&mask, 66, ids), 64);
 }
 
 int main(void)
