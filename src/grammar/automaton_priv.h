@@ -170,8 +170,10 @@ uint32_t krs_state_next(krs_automaton *a, uint32_t state, uint8_t c);
 uint32_t krs_state_follow(krs_automaton *a, uint32_t state, krs_str bytes);
 /* The only byte that may come, or KRS_FORCED_NONE. */
 int krs_state_forced(krs_automaton *a, uint32_t state);
-/* How many plain characters may come next whichever they are: exact up to KRS_SLICE_ENOUGH_CHARS, which
- * stands for more; KRS_SLICE_MAX_CHARS where there is no end. */
+/* May a text end in this state, and nothing come? */
+bool krs_state_is_final(krs_automaton *a, uint32_t state);
+/* How many plain characters may come next whichever they are, as far as it is seen cheaply (never too many):
+ * KRS_SLICE_ENOUGH_CHARS stands for more, KRS_SLICE_MAX_CHARS for any number. */
 int krs_state_plain(krs_automaton *a, uint32_t state);
 
 /* Drop all but the states of living matchers. Errors: KRS_ENOMEM (nothing has changed). */

@@ -8,6 +8,8 @@
 #include "grammar/automaton_priv.h"
 #include "grammar/sort_priv.h"
 
+#define MAX_EAGER 16 /* parts of a sequence that are laid out at once; most have fewer */
+
 void krs_closure_push(krs_automaton *a, uint32_t cont)
 {
     uint32_t at;
@@ -85,10 +87,19 @@ static void expand_repeat(krs_automaton *a, const krs_expr_node *node, uint32_t 
     push(a, node->a, krs_cont_of(a, again, next));
 }
 
+/* A short sequence goes onto the continuation part by part, so that what is left of several, (x, (y z)) and
+ * ((x y), z), is one continuation; a long one only as far as it is read. */
 static void expand_seq(krs_automaton *a, const krs_expr_node *node, uint32_t next)
 {
-    const uint32_t tail = krs_expr_list_of(a->exprs, KRS_EXPR_KIND_SEQ, node->a + 1, node->b - 1);
-    push(a, krs_expr_list_at(a->exprs, node->a)[0], krs_cont_of(a, tail, next));
+    if (node->b > MAX_EAGER) {
+        const uint32_t tail =
+            krs_expr_list_of(a->exprs, KRS_EXPR_KIND_SEQ, node->a + 1, node->b - 1);
+        next = krs_cont_of(a, tail, next);
+    }
+    for (uint32_t i = node->b > MAX_EAGER ? 0 : node->b - 1; i > 0; i--) {
+        next = krs_cont_of(a, krs_expr_list_at(a->exprs, node->a)[i], next);
+    }
+    push(a, krs_expr_list_at(a->exprs, node->a)[0], next);
 }
 
 static void expand_lexeme(krs_automaton *a, uint32_t regex, uint32_t next)

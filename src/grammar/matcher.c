@@ -180,10 +180,16 @@ bool krs_matcher_is_accepting(const krs_matcher *m)
     return krs_state_at(m->a, m->state)->is_accepting;
 }
 
-bool krs_matcher_is_finished(const krs_matcher *m)
+bool krs_matcher_is_finished(krs_matcher *m)
 {
-    const krs_state *state = krs_state_at(m->a, m->state);
-    return state->is_accepting && state->n <= 1; /* only "the text may end here" */
+    krs_status status = KRS_EAGAIN;
+    bool is_final = false;
+    for (bool is_first = true; status == KRS_EAGAIN; is_first = false) {
+        krs_automaton_begin(m->a);
+        is_final = krs_state_is_final(m->a, m->state);
+        status = krs_automaton_end(m->a, is_first, NULL);
+    }
+    return status == KRS_OK && is_final;
 }
 
 krs_status krs_matcher_forced(krs_matcher *m, size_t max_bytes, krs_buf *out)

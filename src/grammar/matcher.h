@@ -95,8 +95,8 @@ uint32_t krs_matcher_n_undo(const krs_matcher *m);
 
 /* May the text end here (or has it ended with an end token)? */
 bool krs_matcher_is_accepting(const krs_matcher *m);
-/* May it end and nothing else? */
-bool krs_matcher_is_finished(const krs_matcher *m);
+/* May it end and nothing else? (false also when that could not be found out for want of memory.) */
+bool krs_matcher_is_finished(krs_matcher *m);
 
 /* Append to out the bytes that must come next, whatever is chosen: as long as one byte is possible and the text may
  * not end. At most max_bytes of them; none where there is a choice. The matcher does not move.

@@ -2,18 +2,35 @@
  *
  * Plain is what stands in a JSON string as itself: every character but quote, backslash and the control
  * characters. Where n of any of them may come, every token of at most n plain characters is allowed, and the
- * mask of those is ready (vocab.h). The question is answered a layer at a time: from all states after i
- * characters, every character must lead on. In a string that set is one state, and often the same one again,
- * which is the answer "any number". */
+ * mask of those is ready (vocab.h).
+ *
+ * What strings are made of says it without a look ahead: x{m,n} takes n characters where x takes each of
+ * them, and x* any number; taking finitely many words out of x* (the declared keys, out of the further ones)
+ * leaves something to go on with. Other regexes with AND and NOT are looked at from state to state, a layer
+ * at a time, but not far: it would cost more than the walk that it saves. */
 #include "grammar/automaton_priv.h"
 
-#define MAX_LAYER 8 /* different states after one character; strings have one or two */
+#define MAX_LAYER  8 /* different states after one character; strings have one or two */
+#define MAX_LAYERS 6 /* to look ahead */
 
-/* States, each once. */
+/* States or regexes, each once. */
 typedef struct layer {
-    uint32_t states[MAX_LAYER];
+    uint32_t ids[MAX_LAYER];
     uint32_t n;
 } layer;
+
+/* Where a byte leads from a state or regex; 0 is nowhere, for both. */
+typedef uint32_t (*stepper)(krs_automaton *a, uint32_t from, uint8_t c);
+
+static uint32_t step_state(krs_automaton *a, uint32_t from, uint8_t c)
+{
+    return krs_state_step(a, from, c);
+}
+
+static uint32_t step_regex(krs_automaton *a, uint32_t from, uint8_t c)
+{
+    return krs_regex_derive(a->regexes, from, c);
+}
 
 /* One byte of a character: which ones, and how many that follow are 80..BF. */
 typedef struct lead {
@@ -32,27 +49,32 @@ static const lead leads[] = {
     {0xF4, 0xF4, 0x80, 0x8F, 2},
 };
 
-/* false: no room, or DEAD. */
-static bool add(layer *to, uint32_t state)
+/* false: no room, or nowhere. */
+static bool add(layer *to, uint32_t id)
 {
     for (uint32_t i = 0; i < to->n; i++) {
-        if (to->states[i] == state) {
+        if (to->ids[i] == id) {
             return true;
         }
     }
-    if (state == KRS_STATE_DEAD || to->n == MAX_LAYER) {
+    if (id == 0 || to->n == MAX_LAYER) {
         return false;
     }
-    to->states[to->n++] = state;
+    to->ids[to->n++] = id;
     return true;
 }
 
-/* From every state, by every byte of first..last. */
-static bool step_all(krs_automaton *a, const layer *from, unsigned first, unsigned last, layer *to)
+/* One step of a kind, from everything in a layer. */
+typedef struct stride {
+    krs_automaton *a;
+    stepper step;
+} stride;
+
+static bool step_all(stride s, const layer *from, unsigned first, unsigned last, layer *to)
 {
     for (uint32_t i = 0; i < from->n; i++) {
         for (unsigned c = first; c <= last; c++) {
-            if (!add(to, krs_state_step(a, from->states[i], (uint8_t)c))) {
+            if (!add(to, s.step(s.a, from->ids[i], (uint8_t)c))) {
                 return false;
             }
         }
@@ -60,40 +82,121 @@ static bool step_all(krs_automaton *a, const layer *from, unsigned first, unsign
     return true;
 }
 
-static bool step_lead(krs_automaton *a, const layer *from, const lead *by, layer *to)
+static bool step_lead(stride s, const layer *from, const lead *by, layer *to)
 {
     if (by->second_first == 0) {
-        return step_all(a, from, by->first, by->last, to);
+        return step_all(s, from, by->first, by->last, to);
     }
     layer middle = {.n = 0};
     layer next = {.n = 0};
-    if (!step_all(a, from, by->first, by->last, &middle) ||
-        !step_all(a, &middle, by->second_first, by->second_last, &next)) {
+    if (!step_all(s, from, by->first, by->last, &middle) ||
+        !step_all(s, &middle, by->second_first, by->second_last, &next)) {
         return false;
     }
     for (unsigned i = 0; i < by->n_more; i++) {
         middle = next;
         next = (layer){.n = 0};
-        if (!step_all(a, &middle, 0x80, 0xBF, &next)) {
+        if (!step_all(s, &middle, 0x80, 0xBF, &next)) {
             return false;
         }
     }
     for (uint32_t i = 0; i < next.n; i++) {
-        if (!add(to, next.states[i])) {
+        if (!add(to, next.ids[i])) {
             return false;
         }
     }
     return true;
 }
 
-static bool step_character(krs_automaton *a, const layer *from, layer *to)
+/* Everything after one plain character, or false. */
+static bool step_character(stride s, const layer *from, layer *to)
 {
     for (size_t i = 0; i < sizeof(leads) / sizeof(leads[0]); i++) {
-        if (!step_lead(a, from, &leads[i], to) || krs_automaton_status(a) != KRS_OK) {
+        if (!step_lead(s, from, &leads[i], to) || krs_automaton_status(s.a) != KRS_OK) {
             return false;
         }
     }
     return true;
+}
+
+/* Does x match every plain character? Remembered in its node. */
+static bool takes_each(krs_automaton *a, uint32_t x)
+{
+    krs_regex_store *s = a->regexes;
+    if (krs_regex_has(s, x, KRS_REGEX_PLAIN | KRS_REGEX_NOT_PLAIN)) {
+        return krs_regex_has(s, x, KRS_REGEX_PLAIN);
+    }
+    const layer from = {.ids = {x}, .n = 1};
+    layer to = {.n = 0};
+    bool takes = step_character((stride){a, step_regex}, &from, &to);
+    for (uint32_t i = 0; i < to.n; i++) {
+        takes = takes && krs_regex_has(s, to.ids[i], KRS_REGEX_NULLABLE);
+    }
+    if (krs_automaton_status(a) == KRS_OK) {
+        ((krs_regex_node *)s->nodes.items)[x].flags |=
+            takes ? KRS_REGEX_PLAIN : KRS_REGEX_NOT_PLAIN;
+    }
+    return takes;
+}
+
+static bool is_finite_not(const krs_regex_store *s, uint32_t r)
+{
+    const krs_regex_node *node = krs_regex_at(s, r);
+    if (node->kind != KRS_REGEX_KIND_NOT) {
+        return false;
+    }
+    const unsigned kind = krs_regex_at(s, node->a)->kind;
+    return kind == KRS_REGEX_KIND_LITERAL || kind == KRS_REGEX_KIND_WORDS ||
+           kind == KRS_REGEX_KIND_EMPTY;
+}
+
+static int regex_plain(krs_automaton *a, uint32_t r);
+
+/* One member that takes any number, and for the others all but finitely many words. */
+static int and_plain(krs_automaton *a, const krs_regex_node *node)
+{
+    uint32_t endless = KRS_NO_ID;
+    for (uint32_t i = 0; i < node->b; i++) {
+        const uint32_t member = krs_regex_list_at(a->regexes, node->a)[i];
+        if (!is_finite_not(a->regexes, member)) {
+            if (endless != KRS_NO_ID) {
+                return 0;
+            }
+            endless = member;
+        }
+    }
+    const int n = endless == KRS_NO_ID ? 0 : regex_plain(a, endless);
+    return n == KRS_SLICE_MAX_CHARS ? n : 0;
+}
+
+/* Plain characters that this regex takes, seen from its nodes alone; a lower bound. */
+static int regex_plain(krs_automaton *a, uint32_t r)
+{
+    for (;;) {
+        const krs_regex_node node = *krs_regex_at(a->regexes, r);
+        int most = 0;
+        switch ((krs_regex_kind)node.kind) {
+        case KRS_REGEX_KIND_ANY:
+            return KRS_SLICE_MAX_CHARS;
+        case KRS_REGEX_KIND_CAT:
+            r = node.a; /* what comes after it is not needed */
+            break;
+        case KRS_REGEX_KIND_REPEAT:
+            most = node.c < KRS_SLICE_ENOUGH_CHARS ? (int)node.c : KRS_SLICE_ENOUGH_CHARS;
+            most = node.c == KRS_REGEX_INF ? KRS_SLICE_MAX_CHARS : most;
+            return takes_each(a, node.a) ? most : 0;
+        case KRS_REGEX_KIND_OR:
+            for (uint32_t i = 0; i < node.b; i++) {
+                const int n = regex_plain(a, krs_regex_list_at(a->regexes, node.a)[i]);
+                most = n > most ? n : most;
+            }
+            return most;
+        case KRS_REGEX_KIND_AND:
+            return and_plain(a, &node);
+        default:
+            return 0;
+        }
+    }
 }
 
 static bool is_within(const layer *x, const layer *y)
@@ -101,31 +204,46 @@ static bool is_within(const layer *x, const layer *y)
     layer sum = *y;
     for (uint32_t i = 0; i < x->n; i++) {
         const uint32_t n = sum.n;
-        if (!add(&sum, x->states[i]) || sum.n != n) {
+        if (!add(&sum, x->ids[i]) || sum.n != n) {
             return false;
         }
     }
     return true;
 }
 
-static int count(krs_automaton *a, uint32_t state)
+/* The same by looking ahead. */
+static int look_ahead(krs_automaton *a, uint32_t state)
 {
-    layer at = {.states = {state}, .n = 1};
+    layer at = {.ids = {state}, .n = 1};
     layer all = at; /* of the layers so far, as far as there is room */
-    for (int n = 0; n < KRS_SLICE_ENOUGH_CHARS; n++) {
+    for (int n = 0; n < MAX_LAYERS; n++) {
         layer next = {.n = 0};
-        if (!step_character(a, &at, &next)) {
+        if (!step_character((stride){a, step_state}, &at, &next)) {
             return n;
         }
         if (is_within(&next, &all)) {
             return KRS_SLICE_MAX_CHARS; /* nothing new can come */
         }
         for (uint32_t i = 0; i < next.n; i++) {
-            (void)add(&all, next.states[i]);
+            (void)add(&all, next.ids[i]);
         }
         at = next;
     }
-    return KRS_SLICE_ENOUGH_CHARS;
+    return MAX_LAYERS;
+}
+
+static int count(krs_automaton *a, uint32_t state)
+{
+    const krs_state at = *krs_state_at(a, state);
+    int most = 0;
+    bool is_hard = false;
+    for (uint32_t i = 0; i < at.n && most < KRS_SLICE_MAX_CHARS; i++) {
+        const uint32_t regex = (uint32_t)(krs_configs_at(a, at.first)[i] >> 32);
+        const int n = regex_plain(a, regex);
+        most = n > most ? n : most;
+        is_hard = is_hard || krs_regex_has(a->regexes, regex, KRS_REGEX_HARD);
+    }
+    return most == 0 && is_hard ? look_ahead(a, state) : most;
 }
 
 int krs_state_plain(krs_automaton *a, uint32_t state)

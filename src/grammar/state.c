@@ -178,3 +178,23 @@ int krs_state_forced(krs_automaton *a, uint32_t state)
     }
     return forced;
 }
+
+bool krs_state_is_final(krs_automaton *a, uint32_t state)
+{
+    const krs_state at = *krs_state_at(a, state);
+    if (!at.is_accepting) {
+        return false;
+    }
+    for (uint32_t i = 1; i < at.n; i++) { /* the first says that the text may end */
+        const uint32_t regex = (uint32_t)(krs_configs_at(a, at.first)[i] >> 32);
+        if (!krs_regex_has(a->regexes, regex, KRS_REGEX_HARD)) {
+            return false;
+        }
+    }
+    for (unsigned c = 0; c < KRS_ROW_BYTES && at.n > 1; c++) {
+        if (krs_state_step(a, state, (uint8_t)c) != KRS_STATE_DEAD) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -61,14 +61,14 @@ static bool twin_matches(const tree *t, krs_str text);
 
 static bool twin_repeats(const tree *t, krs_str text, uint32_t min, uint32_t max)
 {
-    if (text.len == 0) {
-        return min == 0 || (max > 0 && twin_matches(t->x, text));
+    if (text.len == 0 || max == 0) {
+        return text.len == 0 && (min == 0 || twin_matches(t->x, text));
     }
     /* Where a turn may be empty, as many as are wanted have been made. */
     const bool is_free = min == 0 || twin_matches(t->x, (krs_str){text.ptr, 0});
     const uint32_t rest_min = is_free ? 0 : min - 1;
     const uint32_t rest_max = max == KRS_REGEX_INF ? max : max - 1;
-    for (size_t cut = max > 0 ? 1 : text.len + 1; cut <= text.len; cut++) {
+    for (size_t cut = 1; cut <= text.len; cut++) {
         if (twin_matches(t->x, (krs_str){text.ptr, cut}) &&
             twin_repeats(t, (krs_str){text.ptr + cut, text.len - cut}, rest_min, rest_max)) {
             return true;
