@@ -11,6 +11,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+
+/* <asm/prctl.h> of Debian 12 lacks both names, which Linux has had since 5.16. */
+#define REQUEST_PERMISSION 0x1023L
+#define TILE_DATA          18UL
+
+bool krs_os_cpu_use_amx(void)
+{
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#else
+bool krs_os_cpu_use_amx(void)
+{
+    return false;
+}
+#endif
+
 static uint64_t min_of(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

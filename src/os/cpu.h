@@ -8,6 +8,7 @@
  * Source: proc(5), sched_getaffinity(2); the kernel's admin-guide/cputopology. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define KRS_OS_MAX_CPUS 8192u /* Linux builds go to this many */
@@ -15,6 +16,10 @@
 /* CPUs this process may keep busy at once, at least 1: the affinity mask, cut by the cgroup's quota (see
  * cgroup.h for how a fraction counts). */
 uint32_t krs_os_cpu_count(void);
+
+/* May this process use the matrix unit of its processor (Intel AMX)? The first call asks the kernel, for all threads
+ * of the process; false where there is none, and on other architectures. */
+bool krs_os_cpu_use_amx(void);
 
 /* The CPUs that are worth a computing thread each, into out[max], ascending; returns how many, at least 1
  * (max >= 1): one of each physical core in the affinity mask, the lowest, and no more than the cgroup's

@@ -9,6 +9,7 @@
  * rule feeds its rounding back through the state. */
 #include "compute/cpu/isa.h"
 
+#include "support/isa.h"
 #include "support/one_seq.h"
 #include "support/tiny_moe.h"
 
@@ -79,7 +80,7 @@ static void check(const krs_program *program, double plain, double bf16, const c
         }
         float *got = run("cpu", isa, program);
         const double rms = relative_rms(got, want, n);
-        const double limit = strcmp(isa, "avx512bf16") == 0 ? bf16 : plain;
+        const double limit = isa_rounds_to_bf16(isa) ? bf16 : plain;
         if (!(rms <= limit)) { /* NaN fails too */
             fail_msg("%s on %s: relative RMS error %.3g, want %.3g", name, isa, rms, limit);
         }

@@ -14,6 +14,7 @@
 #include "compute/cpu/isa.h"
 #include "model/model.h"
 #include "support/golden_folder.h"
+#include "support/isa.h"
 #include "support/one_seq.h"
 #include "support/sanitized.h"
 #include "wire/json.h"
@@ -49,6 +50,7 @@ typedef struct golden_case {
 
 static const golden_case devices[] = {
     {"", "ref", NULL, KV_AUTO, TOLERANCE_F32, false},
+    {"", "cpu", "avx512amx", KV_AUTO, TOLERANCE_FAST, false},
     {"", "cpu", "avx512bf16", KV_AUTO, TOLERANCE_FAST, false},
     {"", "cpu", "avx512vnni", KV_AUTO, TOLERANCE_HALF, false},
     {"", "cpu", "avx512", KV_AUTO, TOLERANCE_HALF, false},
@@ -384,7 +386,7 @@ static inline void answers_the_same_bits_however_cut(void **state)
 static inline bool is_left_out(const golden_case *c)
 {
     return KRS_IS_SANITIZED && c->isa && strncmp(c->isa, "avx", 3) == 0 &&
-           strcmp(c->isa, "avx512bf16") != 0;
+           !isa_rounds_to_bf16(c->isa);
 }
 
 /* The main of a test program: names[n] on every device, the first n_int8 of them with an int8 cache too. That

@@ -15,6 +15,7 @@
 #include "compute/cpu/isa.h"
 
 #include "support/cmocka.h"
+#include "support/isa.h"
 #include "support/sanitized.h"
 #include "support/tiny_decoder.h"
 
@@ -145,7 +146,7 @@ static inline void parity_check_rows(const krs_program *program, parity_machine 
 
 static inline double parity_tolerance(const char *isa, double plain, double bf16)
 {
-    return strcmp(isa, "avx512bf16") == 0 ? bf16 : plain;
+    return isa_rounds_to_bf16(isa) ? bf16 : plain;
 }
 
 /* The parity_tolerance against ref with the KV of want_dtype. */

@@ -6,7 +6,8 @@
 #if defined(__x86_64__)
 krs_cpu_dot_fn krs_cpu_dot_int8_of(const char *isa, double *ops_of_round)
 {
-    if (strcmp(isa, "avx512vnni") == 0 || strcmp(isa, "avx512bf16") == 0) {
+    if (strcmp(isa, "avx512vnni") == 0 || strcmp(isa, "avx512bf16") == 0 ||
+        strcmp(isa, "avx512amx") == 0) {
         *ops_of_round = KRS_CPU_DOT_CHAINS * 128.0;
         return krs_cpu_avx512vnni_dot;
     }

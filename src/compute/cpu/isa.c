@@ -2,6 +2,8 @@
  * asks the OS whether it saves the registers. */
 #include "compute/cpu/isa.h"
 
+#include "os/cpu.h"
+
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -55,6 +57,11 @@ static bool has_avx512bf16(void)
     return has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
 }
 
+static bool has_avx512amx(void)
+{
+    return has_avx512bf16() && __builtin_cpu_supports("amx-int8") && krs_os_cpu_use_amx();
+}
+
 static const isa isas[] = {
     {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL, NULL},
     {"avx2", has_avx2, &krs_cpu_avx2, NULL, krs_cpu_avx2_codes, NULL, NULL},
@@ -62,6 +69,8 @@ static const isa isas[] = {
     {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, krs_cpu_avx512vnni_codes, NULL, NULL},
     {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_dot,
      krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
+    {"avx512amx", has_avx512amx, &krs_cpu_avx512, krs_cpu_avx512bf16_dot, krs_cpu_avx512amx_codes,
+     krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
 };
 #else
 static const isa isas[] = {
@@ -108,7 +117,8 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
     if (!chosen) {
         return krs_fail_field(
             err, KRS_EINVAL, "isa",
-            "isa: \"%.40s\", want avx512bf16, avx512vnni, avx512, avx2 or portable", name);
+            "isa: \"%.40s\", want avx512amx, avx512bf16, avx512vnni, avx512, avx2 or portable",
+            name);
     }
     if (!chosen->is_here()) {
         return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",
