@@ -67,10 +67,11 @@ static bool twin_repeats(const tree *t, krs_str text, uint32_t min, uint32_t max
     /* Where a turn may be empty, as many as are wanted have been made. */
     const bool is_free = min == 0 || twin_matches(t->x, (krs_str){text.ptr, 0});
     const uint32_t rest_min = is_free ? 0 : min - 1;
-    const uint32_t rest_max = max == KRS_REGEX_INF ? max : max - 1;
+    const uint32_t rest_max = max - (uint32_t)(max != KRS_REGEX_INF);
     for (size_t cut = 1; cut <= text.len; cut++) {
+        const krs_str rest = {text.ptr + cut, text.len - cut};
         if (twin_matches(t->x, (krs_str){text.ptr, cut}) &&
-            twin_repeats(t, (krs_str){text.ptr + cut, text.len - cut}, rest_min, rest_max)) {
+            twin_repeats(t, rest, rest_min, rest_max)) {
             return true;
         }
     }
