@@ -144,8 +144,8 @@ KRS_MUST_USE krs_status krs_reply_parser_new(const krs_reply_options *options,
                                              const krs_alloc *alloc, krs_reply_parser **out);
 void krs_reply_parser_free(krs_reply_parser *parser);
 
-/* Take more text. Everything certain has been told when it returns; pieces of one kind within one feeding
- * are told together. After a failure the parser may only be freed.
+/* Take more text. Everything certain has been told when it returns; pieces of one kind are told together, up
+ * to some 4 KiB of text. After a failure the parser may only be freed.
  * Errors: KRS_ENOMEM, KRS_ETOOLARGE (an argument over KRS_REPLY_MAX_VALUE_BYTES), the sink's. */
 KRS_MUST_USE krs_status krs_reply_parser_feed(krs_reply_parser *parser, krs_str text,
                                               const krs_reply_sink *sink);
