@@ -12,6 +12,7 @@
 #include "text/chat_template.h"
 
 #include "os/file.h"
+#include "text/chat_arguments.h"
 
 #define CHAT_MAX_FILE_BYTES                                                                        \
     (64u << 20) /* tokenizer_config.json lists added tokens; 10 MiB are seen */
@@ -271,6 +272,19 @@ static krs_status add_tokens(const krs_chat_template *chat, json_t *inputs, krs_
     return KRS_OK;
 }
 
+/* Once more, with the arguments of calls as text; err stays what it was where that fails, too. */
+static krs_status render_with_text(const krs_template *template, const json_t *inputs,
+                                   const krs_template_options *options, krs_buf *out)
+{
+    json_t *changed = NULL;
+    krs_status status = krs_chat_arguments_to_text(inputs, &changed);
+    if (status == KRS_OK) {
+        status = changed ? krs_template_render(template, changed, options, out, NULL) : KRS_EINVAL;
+    }
+    json_decref(changed);
+    return status;
+}
+
 krs_status krs_chat_template_render(const krs_chat_template *chat, const json_t *inputs,
                                     const krs_template_options *options, krs_buf *out,
                                     krs_error *err)
@@ -289,7 +303,12 @@ krs_status krs_chat_template_render(const krs_chat_template *chat, const json_t 
     }
     krs_status status = add_tokens(chat, all, err);
     if (status == KRS_OK) {
+        const size_t n_before = out->len;
         status = krs_template_render(template, all, options, out, err);
+        if (status == KRS_EINVAL && out->len == n_before &&
+            render_with_text(template, all, options, out) == KRS_OK) {
+            status = KRS_OK;
+        }
     }
     json_decref(all);
     return status;

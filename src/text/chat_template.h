@@ -19,6 +19,7 @@ KRS_MUST_USE krs_status krs_chat_template_read(const json_t *object, const krs_a
 void krs_chat_template_free(krs_chat_template *chat);
 
 /* As krs_template_render, with bos_token and eos_token added where inputs lack them.
+ * A template that fails on arguments of calls that are objects is given them as JSON text (chat_arguments.h).
  * inputs: a JSON object, borrowed, not changed. */
 KRS_MUST_USE krs_status krs_chat_template_render(const krs_chat_template *chat,
                                                  const json_t *inputs,

@@ -121,6 +121,36 @@ static void a_broken_folder_says_which_file(void **state)
     assert_null(chat);
 }
 
+/* As DeepSeek's first templates are: "..." + arguments. */
+static void arguments_are_text_where_a_template_joins_them(void **state)
+{
+    (void)state;
+    char dir[64];
+    fresh_folder(dir);
+    write_file(dir, "chat_template.jinja",
+               "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+               "{{ '<' + c.function.arguments + '>' }}{% endfor %}{{ m.content }}{% endfor %}");
+    krs_chat_template *chat = load_chat(dir);
+    render_chat(
+        chat,
+        "{\"messages\":[{\"content\":\"a\"},{\"content\":\"b\",\"tool_calls\":[{\"function\":{"
+        "\"arguments\":{\"x\":1,\"y\":\"é\"}}},{\"function\":{\"arguments\":\"{}\"}}]}]}",
+        "a<{\"x\": 1, \"y\": \"é\"}><{}>b");
+    /* What fails either way fails with the first words. */
+    krs_error err = KRS_ERROR_INIT;
+    krs_buf out;
+    krs_buf_init(&out, NULL, FILE_MAX_BYTES);
+    json_t *inputs = json_loads("{\"messages\":[{\"content\":\"\",\"tool_calls\":[{\"function\":{"
+                                "\"arguments\":{}}},{\"function\":{\"arguments\":7}}]}]}",
+                                0, NULL);
+    assert_int_equal(krs_chat_template_render(chat, inputs, NULL, &out, &err), KRS_EINVAL);
+    assert_non_null(strstr(err.message, "dict"));
+    assert_int_equal(out.len, 0);
+    json_decref(inputs);
+    krs_buf_deinit(&out);
+    krs_chat_template_free(chat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_list_of_templates_has_one_for_tools),
         cmocka_unit_test(a_jinja_file_wins_over_the_config),
         cmocka_unit_test(a_broken_folder_says_which_file),
+        cmocka_unit_test(arguments_are_text_where_a_template_joins_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
