@@ -47,13 +47,20 @@ typedef struct krs_cont {
     uint32_t n;
 } krs_cont;
 
+/* How many plain characters may come next, whichever they are, as far as it is seen cheaply (never too many):
+ * KRS_SLICE_ENOUGH_CHARS stands for more, KRS_SLICE_MAX_CHARS for any number. */
+typedef struct krs_plain {
+    int16_t n_chars; /* or KRS_PLAIN_UNKNOWN */
+    bool is_all;     /* and certainly no more than these, of any */
+} krs_plain;
+
 typedef struct krs_state {
     uint32_t first; /* in configs */
     uint32_t n;
     uint32_t mask;  /* slot, or KRS_NO_ID */
     int16_t forced; /* the only byte that may come, KRS_FORCED_NONE or KRS_FORCED_UNKNOWN */
-    int16_t plain;  /* plain characters that may come, whichever they are; or KRS_PLAIN_UNKNOWN */
     bool is_accepting;
+    krs_plain plain;
 } krs_state;
 
 typedef struct krs_mask_slot {
@@ -172,9 +179,11 @@ uint32_t krs_state_follow(krs_automaton *a, uint32_t state, krs_str bytes);
 int krs_state_forced(krs_automaton *a, uint32_t state);
 /* May a text end in this state, and nothing come? */
 bool krs_state_is_final(krs_automaton *a, uint32_t state);
-/* How many plain characters may come next whichever they are, as far as it is seen cheaply (never too many):
- * KRS_SLICE_ENOUGH_CHARS stands for more, KRS_SLICE_MAX_CHARS for any number. */
-int krs_state_plain(krs_automaton *a, uint32_t state);
+krs_plain krs_state_plain(krs_automaton *a, uint32_t state);
+
+/* A state that nobody can tell from this one within n_bytes bytes, with repeats of fewer different counts: the
+ * state itself, where it has no long counts. */
+uint32_t krs_state_near(krs_automaton *a, uint32_t state, uint32_t n_bytes);
 
 /* Drop all but the states of living matchers. Errors: KRS_ENOMEM (nothing has changed). */
 KRS_MUST_USE krs_status krs_automaton_drop(krs_automaton *a);

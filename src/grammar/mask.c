@@ -45,15 +45,28 @@ static void walk(krs_automaton *a, uint32_t state, const krs_vocab_tree *tree, u
     }
 }
 
-/* The largest slice that the state takes in full, or -1. */
-static int slice_of(krs_automaton *a, uint32_t state)
+/* The mask of a state by a walk over all that is in no slice. */
+static void walk_all(krs_automaton *a, uint32_t state)
 {
-    const int n_chars = krs_state_plain(a, state);
-    int slice = -1;
-    while (slice + 1 < KRS_N_SLICES && krs_slice_chars(slice + 1) <= n_chars) {
-        slice++;
+    const krs_grammar_vocab *v = a->vocab;
+    uint64_t *words = a->scratch_mask;
+    const krs_plain plain = krs_state_plain(a, state);
+    int tree = 0;
+    int n_chars = plain.n_chars;
+    if (plain.is_all) {
+        tree = KRS_N_TREES - 1; /* all that is plain is in the slice, or not allowed */
+    } else {
+        while (tree + 1 < KRS_N_TREES && krs_tree_chars(tree + 1) <= n_chars) {
+            tree++;
+        }
+        n_chars = krs_tree_chars(tree);
     }
-    return slice;
+    if (n_chars > 0) {
+        memcpy(words, krs_vocab_slice(v, n_chars), v->n_words * sizeof(*words));
+    } else {
+        memset(words, 0, v->n_words * sizeof(*words));
+    }
+    walk(a, state, &v->trees[tree], words);
 }
 
 /* The mask of a state into the scratch mask. */
@@ -61,13 +74,17 @@ static void fill(krs_automaton *a, uint32_t state)
 {
     const krs_grammar_vocab *v = a->vocab;
     uint64_t *words = a->scratch_mask;
-    const int slice = slice_of(a, state);
-    if (slice >= 0) {
-        memcpy(words, v->slices[slice], v->n_words * sizeof(*words));
+    const uint32_t near = krs_state_near(a, state, KRS_LENGTHY_BYTES);
+    if (near == state) {
+        walk_all(a, state);
     } else {
-        memset(words, 0, v->n_words * sizeof(*words));
+        /* Only lengthy tokens can tell the two apart. */
+        const uint32_t slot = krs_mask_of(a, near);
+        for (size_t i = 0; i < v->n_words && slot != KRS_NO_ID; i++) {
+            words[i] = slot_at(a, slot)->words[i] & ~v->lengthy[i];
+        }
+        walk(a, state, &v->lengthy_tree, words);
     }
-    walk(a, state, &v->trees[slice + 1], words);
     for (uint32_t i = 0; i < v->n_twins; i++) {
         const krs_vocab_twin twin = v->twins[i];
         words[twin.token / 64] |= (words[twin.first / 64] >> twin.first % 64 & 1)
@@ -133,6 +150,10 @@ uint32_t krs_mask_of(krs_automaton *a, uint32_t state)
 {
     if (krs_state_at(a, state)->mask != KRS_NO_ID) {
         return krs_state_at(a, state)->mask;
+    }
+    const uint32_t near = krs_state_near(a, state, a->vocab->longest);
+    if (near != state) {
+        return krs_automaton_status(a) == KRS_OK ? krs_mask_of(a, near) : KRS_NO_ID;
     }
     fill(a, state);
     const uint32_t slot = krs_automaton_status(a) == KRS_OK ? take_slot(a) : KRS_NO_ID;

@@ -129,12 +129,15 @@ static bool takes_each(krs_automaton *a, uint32_t x)
     const layer from = {.ids = {x}, .n = 1};
     layer to = {.n = 0};
     bool takes = step_character((stride){a, step_regex}, &from, &to);
+    bool is_one = true;
     for (uint32_t i = 0; i < to.n; i++) {
         takes = takes && krs_regex_has(s, to.ids[i], KRS_REGEX_NULLABLE);
+        is_one = is_one && to.ids[i] == KRS_REGEX_EMPTY;
     }
     if (krs_automaton_status(a) == KRS_OK) {
-        ((krs_regex_node *)s->nodes.items)[x].flags |=
-            takes ? KRS_REGEX_PLAIN : KRS_REGEX_NOT_PLAIN;
+        krs_regex_node *node = (krs_regex_node *)s->nodes.items + x;
+        node->flags |= takes ? KRS_REGEX_PLAIN : KRS_REGEX_NOT_PLAIN;
+        node->flags |= takes && is_one ? KRS_REGEX_PLAIN_ONE : 0;
     }
     return takes;
 }
@@ -232,29 +235,69 @@ static int look_ahead(krs_automaton *a, uint32_t state)
     return MAX_LAYERS;
 }
 
-static int count(krs_automaton *a, uint32_t state)
+/* Certainly no plain character can come; what is not seen at once counts as if one could. */
+static bool takes_none(const krs_regex_store *s, uint32_t r)
 {
-    const krs_state at = *krs_state_at(a, state);
-    int most = 0;
-    bool is_hard = false;
-    for (uint32_t i = 0; i < at.n && most < KRS_SLICE_MAX_CHARS; i++) {
-        const uint32_t regex = (uint32_t)(krs_configs_at(a, at.first)[i] >> 32);
-        const int n = regex_plain(a, regex);
-        most = n > most ? n : most;
-        is_hard = is_hard || krs_regex_has(a->regexes, regex, KRS_REGEX_HARD);
+    const krs_regex_node *node = krs_regex_at(s, r);
+    while (node->kind == KRS_REGEX_KIND_CAT && !krs_regex_has(s, node->a, KRS_REGEX_NULLABLE)) {
+        node = krs_regex_at(s, node->a);
     }
-    return most == 0 && is_hard ? look_ahead(a, state) : most;
+    if (node->kind == KRS_REGEX_KIND_LITERAL) {
+        return !krs_is_plain_byte((uint8_t)*krs_regex_bytes_at(s, node->a));
+    }
+    bool takes = node->kind != KRS_REGEX_KIND_SET && node->kind != KRS_REGEX_KIND_EMPTY;
+    for (unsigned c = 0; c < 256 && node->kind == KRS_REGEX_KIND_SET; c++) {
+        const krs_byte_set *set = krs_regex_set_at(s, node->a);
+        takes = takes || (krs_is_plain_byte((uint8_t)c) && krs_byte_set_has(set, (uint8_t)c));
+    }
+    return !takes;
 }
 
-int krs_state_plain(krs_automaton *a, uint32_t state)
+/* Plain characters that this regex takes at most, or KRS_SLICE_MAX_CHARS; after regex_plain. */
+static int most_plain(const krs_regex_store *s, uint32_t r)
 {
-    const int known = krs_state_at(a, state)->plain;
-    if (known != KRS_PLAIN_UNKNOWN) {
-        return known;
+    if (takes_none(s, r)) {
+        return 0;
     }
-    const int n = count(a, state);
-    if (krs_automaton_status(a) == KRS_OK) {
-        krs_state_at(a, state)->plain = (int16_t)n;
+    const krs_regex_node *node = krs_regex_at(s, r);
+    if (node->kind != KRS_REGEX_KIND_CAT || !takes_none(s, node->b)) {
+        return KRS_SLICE_MAX_CHARS;
     }
-    return n;
+    const krs_regex_node *repeat = krs_regex_at(s, node->a);
+    const bool is_counted = repeat->kind == KRS_REGEX_KIND_REPEAT &&
+                            repeat->c <= KRS_SLICE_ENOUGH_CHARS &&
+                            krs_regex_has(s, repeat->a, KRS_REGEX_PLAIN_ONE);
+    return is_counted ? (int)repeat->c : KRS_SLICE_MAX_CHARS;
+}
+
+static krs_plain count(krs_automaton *a, uint32_t state)
+{
+    const krs_state at = *krs_state_at(a, state);
+    int least = 0; /* so many for sure */
+    int most = 0;
+    bool is_hard = false;
+    for (uint32_t i = 0; i < at.n && least < KRS_SLICE_MAX_CHARS; i++) {
+        const uint32_t regex = (uint32_t)(krs_configs_at(a, at.first)[i] >> 32);
+        const int n = regex_plain(a, regex);
+        const int n_most = most_plain(a->regexes, regex);
+        least = n > least ? n : least;
+        most = n_most > most ? n_most : most;
+        is_hard = is_hard || krs_regex_has(a->regexes, regex, KRS_REGEX_HARD);
+    }
+    if (least == 0 && is_hard) {
+        least = look_ahead(a, state);
+    }
+    return (krs_plain){.n_chars = (int16_t)least, .is_all = most <= least};
+}
+
+krs_plain krs_state_plain(krs_automaton *a, uint32_t state)
+{
+    krs_plain plain = krs_state_at(a, state)->plain;
+    if (plain.n_chars == KRS_PLAIN_UNKNOWN) {
+        plain = count(a, state);
+        if (krs_automaton_status(a) == KRS_OK) {
+            krs_state_at(a, state)->plain = plain;
+        }
+    }
+    return plain;
 }

@@ -35,7 +35,7 @@ static krs_status add_state(krs_automaton *a, uint64_t hash, const uint64_t *con
     krs_state state = {.n = n,
                        .mask = KRS_NO_ID,
                        .forced = KRS_FORCED_UNKNOWN,
-                       .plain = KRS_PLAIN_UNKNOWN,
+                       .plain = {.n_chars = KRS_PLAIN_UNKNOWN},
                        .is_accepting = configs[0] == (uint64_t)KRS_REGEX_EMPTY << 32};
     krs_status status = krs_intern_reserve(&a->state_table);
     if (status == KRS_OK) {

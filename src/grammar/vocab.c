@@ -12,15 +12,10 @@ typedef struct sorted_token {
     int16_t plain_chars;
 } sorted_token;
 
-int krs_slice_chars(int slice)
+int krs_tree_chars(int tree)
 {
-    static const int chars[KRS_N_SLICES] = {6, 12, KRS_SLICE_ENOUGH_CHARS, KRS_SLICE_MAX_CHARS};
-    return chars[slice];
-}
-
-static bool is_plain_byte(uint8_t c)
-{
-    return c >= 0x20 && c != '"' && c != '\\' && c != 0x7F;
+    static const int chars[KRS_N_TREES] = {0, 6, 12, KRS_SLICE_ENOUGH_CHARS, KRS_SLICE_MAX_CHARS};
+    return chars[tree];
 }
 
 int krs_plain_chars(krs_str bytes)
@@ -28,7 +23,7 @@ int krs_plain_chars(krs_str bytes)
     int n = 0;
     for (size_t i = 0; i < bytes.len; n++) {
         const size_t length = krs_utf8_length(bytes.ptr + i, bytes.len - i);
-        if (length == 0 || !is_plain_byte((uint8_t)bytes.ptr[i])) {
+        if (length == 0 || !krs_is_plain_byte((uint8_t)bytes.ptr[i])) {
             return -1;
         }
         i += length;
@@ -76,8 +71,10 @@ static krs_status take_room(krs_grammar_vocab *v, const krs_grammar_token *token
     v->bytes = take(v, n_bytes, 1);
     v->offsets = take(v, (size_t)v->n_tokens + 1, sizeof(*v->offsets));
     v->ends = take(v, v->n_words, sizeof(*v->ends));
+    v->lengthy = take(v, v->n_words, sizeof(*v->lengthy));
     v->twins = take(v, v->n_tokens, sizeof(*v->twins));
-    return v->bytes && v->offsets && v->ends && v->twins ? KRS_OK : KRS_ENOMEM;
+    const bool has_room = v->bytes && v->offsets && v->ends && v->lengthy && v->twins;
+    return has_room ? KRS_OK : KRS_ENOMEM;
 }
 
 static void copy_tokens(krs_grammar_vocab *v, const krs_grammar_token *tokens)
@@ -123,23 +120,42 @@ static uint32_t find_twins(krs_grammar_vocab *v, sorted_token *sorted, uint32_t 
     return n_left;
 }
 
-static bool is_in_slice(const sorted_token *token, int slice)
+static krs_status find_lengthy(krs_grammar_vocab *v, const sorted_token *sorted, uint32_t n,
+                               uint32_t *order)
 {
-    return token->plain_chars >= 0 && token->plain_chars <= krs_slice_chars(slice);
+    uint32_t n_order = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t len = (uint32_t)sorted[i].bytes.len;
+        v->longest = len > v->longest ? len : v->longest;
+        if (len > KRS_LENGTHY_BYTES) {
+            v->lengthy[sorted[i].id / 64] |= 1ull << sorted[i].id % 64;
+            order[n_order++] = sorted[i].id;
+        }
+    }
+    for (uint32_t i = 0; i < v->n_twins; i++) { /* not in a tree, but not to be forgotten */
+        const krs_vocab_twin twin = v->twins[i];
+        const uint64_t is_lengthy = v->lengthy[twin.first / 64] >> twin.first % 64 & 1;
+        v->lengthy[twin.token / 64] |= is_lengthy << twin.token % 64;
+    }
+    const krs_status status = krs_vocab_tree_new(v, order, n_order, &v->lengthy_tree);
+    v->n_bytes += v->lengthy_tree.n_nodes * sizeof(uint64_t);
+    return status;
 }
 
 /* The slices' masks; twins come by themselves, at the end of a walk. */
 static krs_status make_slices(krs_grammar_vocab *v, const sorted_token *sorted, uint32_t n)
 {
-    for (int slice = 0; slice < KRS_N_SLICES; slice++) {
-        v->slices[slice] = take(v, v->n_words, sizeof(uint64_t));
-        if (!v->slices[slice]) {
-            return KRS_ENOMEM;
+    v->slices = take(v, KRS_N_SLICES * v->n_words, sizeof(uint64_t));
+    if (!v->slices) {
+        return KRS_ENOMEM;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t id = sorted[i].id;
+        for (int slice = sorted[i].plain_chars - 1; slice >= 0 && slice < KRS_N_SLICES; slice++) {
+            v->slices[(size_t)slice * v->n_words + id / 64] |= 1ull << id % 64;
         }
-        for (uint32_t i = 0; i < n; i++) {
-            if (is_in_slice(&sorted[i], slice)) {
-                v->slices[slice][sorted[i].id / 64] |= 1ull << sorted[i].id % 64;
-            }
+        if (sorted[i].plain_chars > KRS_N_SLICES) {
+            v->slices[(KRS_N_SLICES - 1) * v->n_words + id / 64] |= 1ull << id % 64;
         }
     }
     return KRS_OK;
@@ -150,10 +166,11 @@ static krs_status make_trees(krs_grammar_vocab *v, const sorted_token *sorted, u
                              uint32_t *order)
 {
     krs_status status = KRS_OK;
-    for (int tree = 0; tree <= KRS_N_SLICES && status == KRS_OK; tree++) {
+    for (int tree = 0; tree < KRS_N_TREES && status == KRS_OK; tree++) {
         uint32_t n_order = 0;
         for (uint32_t i = 0; i < n; i++) {
-            if (tree == 0 || !is_in_slice(&sorted[i], tree - 1)) {
+            const int n_chars = sorted[i].plain_chars;
+            if (n_chars < 0 || n_chars > krs_tree_chars(tree)) {
                 order[n_order++] = sorted[i].id;
             }
         }
@@ -178,6 +195,9 @@ static krs_status make(krs_grammar_vocab *v, const krs_grammar_token *tokens)
         status = make_slices(v, sorted, n);
         if (status == KRS_OK) {
             status = make_trees(v, sorted, n, order);
+        }
+        if (status == KRS_OK) {
+            status = find_lengthy(v, sorted, n, order);
         }
     }
     krs_alloc_free(v->alloc, sorted);
@@ -214,12 +234,12 @@ void krs_grammar_vocab_free(krs_grammar_vocab *v)
     if (!v) {
         return;
     }
-    for (int tree = 0; tree <= KRS_N_SLICES; tree++) {
+    for (int tree = 0; tree < KRS_N_TREES; tree++) {
         krs_alloc_free(v->alloc, v->trees[tree].nodes);
     }
-    for (int slice = 0; slice < KRS_N_SLICES; slice++) {
-        krs_alloc_free(v->alloc, v->slices[slice]);
-    }
+    krs_alloc_free(v->alloc, v->slices);
+    krs_alloc_free(v->alloc, v->lengthy_tree.nodes);
+    krs_alloc_free(v->alloc, v->lengthy);
     krs_alloc_free(v->alloc, v->twins);
     krs_alloc_free(v->alloc, v->ends);
     krs_alloc_free(v->alloc, v->offsets);

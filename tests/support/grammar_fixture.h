@@ -43,8 +43,9 @@ static inline uint32_t next_random(uint64_t *seed)
 /* ---- a vocabulary: single bytes, pieces of JSON, pieces of text and of characters, twins, others */
 
 #define N_PIECES 3000
-#define N_TOKENS (256 + N_PIECES + 4)
-#define SPECIAL  (256 + N_PIECES)
+#define N_LONG   60
+#define N_TOKENS (256 + N_PIECES + N_LONG + 4)
+#define SPECIAL  (256 + N_PIECES + N_LONG)
 #define END      (SPECIAL + 1)
 #define NOTHING  (SPECIAL + 2)
 #define TOO_LONG (SPECIAL + 3)
@@ -86,6 +87,15 @@ static inline krs_grammar_vocab *new_vocab(void)
             }
         }
         tokens[i].bytes = (krs_str){pieces[i], len};
+    }
+    char runs[N_LONG][200];
+    for (uint32_t i = 0; i < N_LONG;
+         i++) { /* runs, some with a quote at an end, the last ones twins */
+        const uint32_t len = 3 + i % 50 * 3;
+        memset(runs[i], "-a "[i % 3], sizeof(runs[i]));
+        runs[i][i % 7 == 0 ? len - 1 : 199] = '"';
+        runs[i][i % 11 == 0 ? 0 : 199] = '"';
+        tokens[256 + N_PIECES + i].bytes = (krs_str){runs[i % 57], 3 + i % 57 % 50 * 3};
     }
     char too_long[KRS_GRAMMAR_MAX_TOKEN_BYTES + 1];
     memset(too_long, 'a', sizeof(too_long));
@@ -155,6 +165,7 @@ static inline krs_expr json_root(krs_grammar_builder *b, bool is_any_order)
     const krs_rule value = krs_expr_declare(b, KRS_STR("value"));
     const krs_expr bounded =
         krs_expr_lexeme(b, string_of(b, krs_regex_repeat(b, string_char(b), 2, 40)));
+    const krs_regex long_string = krs_regex_repeat(b, string_char(b), 70, 190);
     const krs_expr_property properties[] = {
         {name, bounded, true},
         {items, list_of(b, krs_expr_rule(b, value), 3), false},
@@ -171,11 +182,12 @@ static inline krs_expr json_root(krs_grammar_builder *b, bool is_any_order)
                                   .colon = krs_expr_literal(b, KRS_STR(":")),
                                   .is_any_order = is_any_order};
     const krs_expr values[] = {krs_expr_lexeme(b, string_of(b, any)),
+                               krs_expr_lexeme(b, string_of(b, long_string)),
                                krs_expr_lexeme(b, string_of(b, letters)),
                                krs_expr_lexeme(b, number(b)),
                                krs_expr_literal(b, KRS_STR("null")),
                                list_of(b, krs_expr_rule(b, value), KRS_REGEX_INF),
                                krs_expr_object_of(b, &spec)};
-    krs_expr_define(b, value, krs_expr_alt(b, values, 6));
+    krs_expr_define(b, value, krs_expr_alt(b, values, 7));
     return krs_expr_rule(b, value);
 }
