@@ -59,7 +59,8 @@ static bool has_avx512bf16(void)
 
 static bool has_avx512amx(void)
 {
-    return has_avx512bf16() && __builtin_cpu_supports("amx-int8") && krs_os_cpu_use_amx();
+    return has_avx512bf16() && __builtin_cpu_supports("amx-int8") &&
+           __builtin_cpu_supports("amx-bf16") && krs_os_cpu_use_amx();
 }
 
 static const isa isas[] = {
@@ -70,7 +71,7 @@ static const isa isas[] = {
     {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_dot,
      krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
     {"avx512amx", has_avx512amx, &krs_cpu_avx512, krs_cpu_avx512bf16_dot, krs_cpu_avx512amx_codes,
-     krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
+     krs_cpu_avx512amx_tiles, &krs_cpu_avx512bf16_attention},
 };
 #else
 static const isa isas[] = {

@@ -11,54 +11,22 @@
  * a group, so every output has the bytes that template/tile_codes.h gives it: few rows, rows in two terms
  * and groups of half a block go there.
  *
- * The unit must be configured before, for the columns of a group, and released after, or every switch of threads
- * saves 8 KiB. os/cpu.h asks the kernel for it once.
+ * See unit.h for the registers.
  *
  * Thread: pure, but for the unit's state, which no caller sees.
- * Source: Intel Architecture Instruction Set Extensions reference, AMX-TILE, AMX-INT8. */
+ * Source: Intel Architecture Instruction Set Extensions reference, AMX-INT8. */
+#include "compute/cpu/avx512amx/unit.h"
 #include "compute/cpu/avx512vnni/dot.h"
 
 #include "compute/cpu/template/tile_codes.h"
 
-enum { UNIT_ROWS = 16, UNIT_BYTES = 64, BLOCK_ROWS = 2 * UNIT_ROWS };
 enum { MIN_ROWS = 7 };                         /* fewer go through vectors in one pass anyway */
 enum { GROUP_LINES = KRS_TILE_MAX_GROUP / 4 }; /* of 4 columns */
-
-/* Tile registers: sums, by halves of the rows and of the outputs; x by rows; codes by outputs. */
-enum { SUMS = 0, X = 4, CODES = 6 };
-
-/* What LDTILECFG reads: bytes of a row, and rows, of each of 8 registers. */
-typedef struct unit_config {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t n_rows[16];
-} unit_config;
-
-_Static_assert(sizeof(unit_config) == 64, "as the instruction reads it");
 
 /* Columns of one product: a group's, or half of 128. */
 KRS_CPU_INLINE int32_t unit_columns(const krs_cpu_tile_op *op)
 {
     return op->codes.group < UNIT_BYTES ? op->codes.group : UNIT_BYTES;
-}
-
-/* For blocks of n_rows, at most BLOCK_ROWS. */
-static void configure(int32_t n_columns, int n_rows)
-{
-    const int n_first = n_rows < UNIT_ROWS ? n_rows : UNIT_ROWS;
-    const int n_second = n_rows > UNIT_ROWS ? n_rows - UNIT_ROWS : n_first;
-    unit_config config = {.palette = 1};
-    for (int i = 0; i < 2; i++) {
-        config.n_rows[SUMS + i] = config.n_rows[X] = (uint8_t)n_first;
-        config.n_rows[SUMS + 2 + i] = config.n_rows[X + 1] = (uint8_t)n_second;
-        config.n_rows[CODES + i] = (uint8_t)(n_columns / 4);
-        config.row_bytes[SUMS + i] = config.row_bytes[SUMS + 2 + i] = UNIT_BYTES;
-        config.row_bytes[CODES + i] = UNIT_BYTES;
-        config.row_bytes[X + i] = (uint16_t)n_columns;
-    }
-    _tile_loadconfig(&config);
 }
 
 /* Rows of x of a block, from the group's first column on. */
