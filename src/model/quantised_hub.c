@@ -140,9 +140,10 @@ static krs_status find_grid(const krs_quantised_job *j, int64_t block_rows, scal
         out->rows_each = block_rows;
         return KRS_OK;
     }
-    /* One a row is left, as a table or a vector; else this says what is wrong. */
+    /* One a row is left, as a table or a vector; else this says what is wrong. A table of no columns has none. */
+    const int64_t columns = out->columns > 0 ? out->columns : 1;
     return has_table && rows == n_out ? KRS_OK
-                                      : krs_quantised_check_shape(j, tensor, n_out, out->columns);
+                                      : krs_quantised_check_shape(j, tensor, n_out, columns);
 }
 
 /* out[n_out, columns * repeats] = the table, a row for each of the matrix, each scale `repeats` times.
