@@ -15,7 +15,9 @@
 
 #include "text/reply.h"
 
-#define KRS_REPLY_SHAPE_INF UINT32_MAX
+#define KRS_REPLY_SHAPE_INF       UINT32_MAX
+#define KRS_REPLY_SHAPE_MAX_PARTS 16384u /* made room for; a guidance may have as many */
+#define KRS_REPLY_SHAPE_MAX_DEPTH 14u    /* a guidance may have 16, with what is put around it */
 
 /* In the order of krs_guide_kind, with its meanings. */
 typedef enum krs_reply_shape_kind {
@@ -50,7 +52,7 @@ typedef struct krs_reply_demand {
 /* The shape of an answer behind its reasoning (krs_reply_style_tags).
  * is_after_reasoning: Harmony's answers begin with another header behind reasoning: give the shape for it.
  * Errors: KRS_EUNSUPPORTED (err names the format, or the tool and parameter that its syntax cannot
- * constrain), KRS_EINVAL (no tools), KRS_ETOOLARGE (a name, KRS_REPLY_MAX_NAME_BYTES), KRS_ENOMEM. */
+ * constrain), KRS_EINVAL (no tools), KRS_ETOOLARGE (a name, KRS_REPLY_MAX_NAME_BYTES; the tree), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_reply_shape_calls(krs_reply_style style, const krs_reply_demand *demand,
                                               bool is_after_reasoning, krs_arena *arena,
                                               krs_reply_shape *out, krs_error *err);

@@ -17,16 +17,6 @@ typedef enum place {
     PLACE_VALUE,
 } place;
 
-/* Bits of p->types; 0: the schema does not say. */
-enum {
-    TYPE_STRING = 1,
-    TYPE_NUMBER = 2,
-    TYPE_BOOLEAN = 4,
-    TYPE_NULL = 8,
-    TYPE_OBJECT = 16,
-    TYPE_ARRAY = 32,
-};
-
 #define MAX_UNION_DEPTH 4 /* of anyOf within anyOf */
 
 static uint32_t type_of_name(const char *name)
@@ -35,9 +25,10 @@ static uint32_t type_of_name(const char *name)
         const char *name;
         uint32_t type;
     } types[] = {
-        {"string", TYPE_STRING},   {"number", TYPE_NUMBER}, {"integer", TYPE_NUMBER},
-        {"boolean", TYPE_BOOLEAN}, {"null", TYPE_NULL},     {"object", TYPE_OBJECT},
-        {"array", TYPE_ARRAY},
+        {"string", KRS_REPLY_TYPE_STRING},  {"number", KRS_REPLY_TYPE_NUMBER},
+        {"integer", KRS_REPLY_TYPE_NUMBER}, {"boolean", KRS_REPLY_TYPE_BOOLEAN},
+        {"null", KRS_REPLY_TYPE_NULL},      {"object", KRS_REPLY_TYPE_OBJECT},
+        {"array", KRS_REPLY_TYPE_ARRAY},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (name && strcmp(name, types[i].name) == 0) {
@@ -50,9 +41,10 @@ static uint32_t type_of_name(const char *name)
 static uint32_t type_of_value(const json_t *value)
 {
     static const uint32_t types[] = {
-        [JSON_OBJECT] = TYPE_OBJECT,  [JSON_ARRAY] = TYPE_ARRAY, [JSON_STRING] = TYPE_STRING,
-        [JSON_INTEGER] = TYPE_NUMBER, [JSON_REAL] = TYPE_NUMBER, [JSON_TRUE] = TYPE_BOOLEAN,
-        [JSON_FALSE] = TYPE_BOOLEAN,  [JSON_NULL] = TYPE_NULL,
+        [JSON_OBJECT] = KRS_REPLY_TYPE_OBJECT, [JSON_ARRAY] = KRS_REPLY_TYPE_ARRAY,
+        [JSON_STRING] = KRS_REPLY_TYPE_STRING, [JSON_INTEGER] = KRS_REPLY_TYPE_NUMBER,
+        [JSON_REAL] = KRS_REPLY_TYPE_NUMBER,   [JSON_TRUE] = KRS_REPLY_TYPE_BOOLEAN,
+        [JSON_FALSE] = KRS_REPLY_TYPE_BOOLEAN, [JSON_NULL] = KRS_REPLY_TYPE_NULL,
     };
     return types[json_typeof(value)];
 }
@@ -101,6 +93,11 @@ static uint32_t types_of(const json_t *schema, int depth)
         types |= more;
     }
     return types;
+}
+
+uint32_t krs_reply_types_of(const json_t *schema)
+{
+    return types_of(schema, 0);
 }
 
 static krs_reply_verdict eat_between(krs_reply_parser *p, char c)
@@ -179,7 +176,7 @@ static krs_reply_verdict eat_key(krs_reply_parser *p, char c)
     krs_reply_tell_literal(p, ": ");
     p->is_first = false;
     const json_t *properties = json_object_get(p->tool->parameters, "properties");
-    p->types = types_of(json_object_getn(properties, key.ptr, key.len), 0);
+    p->types = krs_reply_types_of(json_object_getn(properties, key.ptr, key.len));
     krs_buf_reset(&p->value);
     p->n_word = 0;
     p->state = fields->value_open ? PLACE_VALUE_OPEN : PLACE_VALUE_FIRST;
@@ -236,7 +233,7 @@ static void tell_value(krs_reply_parser *p)
 
 static void add_to_value(krs_reply_parser *p, char c)
 {
-    if (p->types == TYPE_STRING) {
+    if (p->types == KRS_REPLY_TYPE_STRING) {
         krs_reply_tell_escaped(p, c);
     } else {
         krs_reply_note(p, krs_buf_append_char(&p->value, c));
@@ -251,7 +248,7 @@ static krs_reply_verdict eat_value(krs_reply_parser *p)
         if (krs_reply_word(krs_reply_kept(p), words, 2, &may_come) != KRS_REPLY_NO_WORD) {
             krs_reply_use(p);
             p->state = PLACE_BETWEEN;
-            if (p->types == TYPE_STRING) {
+            if (p->types == KRS_REPLY_TYPE_STRING) {
                 krs_reply_tell_char(p, '"');
             } else {
                 tell_value(p);
@@ -268,7 +265,7 @@ static krs_reply_verdict eat_value(krs_reply_parser *p)
 static krs_reply_verdict eat_value_first(krs_reply_parser *p, char c)
 {
     p->state = PLACE_VALUE;
-    if (p->types == TYPE_STRING) {
+    if (p->types == KRS_REPLY_TYPE_STRING) {
         krs_reply_tell_char(p, '"');
     }
     if (c == '\n' && p->form->fields->has_lines) {
