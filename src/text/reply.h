@@ -12,13 +12,15 @@
  *   hermes         <tool_call>{"name": "f", "arguments": {..}}</tool_call>
  *   qwen3-coder    <tool_call><function=f><parameter=k>v</parameter></function></tool_call>
  *   glm            <tool_call>f<arg_key>k</arg_key><arg_value>v</arg_value></tool_call>
- *   llama3         {"name": "f", "parameters": {..}}, first in the answer or behind <|python_tag|>
+ *   llama3         {"name": "f", "parameters": {..}}, first in the answer or behind <|python_tag|>, or
+ *                  <|python_tag|>f.call(k="v")
  *   mistral        [TOOL_CALLS][{"name": "f", "arguments": {..}}] or [TOOL_CALLS]f[ARGS]{..}
  *   deepseek-v3    <|tool_calls_begin|><|tool_call_begin|>function<|tool_sep|>f\n```json\n{..}\n```...
  *   deepseek-v3.1  <|tool_calls_begin|><|tool_call_begin|>f<|tool_sep|>{..}<|tool_call_end|>...
  *   harmony        <|channel|>commentary to=functions.f <|constrain|>json<|message|>{..}<|call|>
  *   kimi-k2        <|tool_calls_section_begin|><|tool_call_begin|>functions.f:0...
  *   gemma          <|tool_call>call:f{k:<|"|>v<|"|>}<tool_call|>
+ *   lfm2           <|tool_call_start|>[f(k="v"), g(n=1)]<|tool_call_end|>
  *
  * and more in reply/formats.c. docs/tool-calls.md says how each is recognised and what becomes of
  * malformed output.
@@ -53,6 +55,9 @@ typedef enum krs_reply_format {
     KRS_REPLY_APRIEL,
     KRS_REPLY_FIREFUNCTION,
     KRS_REPLY_GRANITE,
+    KRS_REPLY_LFM2,
+    KRS_REPLY_PYTHONIC,  /* of no template: Llama 3.2 and 4 when asked for it */
+    KRS_REPLY_TOOL_CODE, /* of no template: Gemma 3 when asked for it */
     KRS_REPLY_FORMAT_COUNT
 } krs_reply_format;
 

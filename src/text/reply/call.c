@@ -21,7 +21,8 @@ static void go_to(krs_reply_parser *p, uint32_t at)
     p->state = 0;
     p->n_word = 0;
     p->scan = (krs_reply_scan){0};
-    if (p->steps[at].op == KRS_REPLY_OP_OBJECT) {
+    const bool is_next = p->steps[at].op == KRS_REPLY_OP_NAME && p->part == KRS_REPLY_TAIL;
+    if (p->steps[at].op == KRS_REPLY_OP_OBJECT || is_next) {
         clear_call(p); /* of a list: each is a call of its own */
     }
     if (p->steps[at].op == KRS_REPLY_OP_LEAVE) {
@@ -126,6 +127,20 @@ static krs_reply_verdict eat_word(krs_reply_parser *p, const krs_reply_step *ste
     return KRS_REPLY_MORE;
 }
 
+static krs_reply_verdict look(krs_reply_parser *p, const krs_reply_step *step)
+{
+    const char c = krs_reply_byte(p);
+    if (krs_reply_is_space(c)) {
+        return KRS_REPLY_MORE;
+    }
+    p->pos--;
+    if (c == step->text[0]) {
+        return KRS_REPLY_NEXT;
+    }
+    go_to(p, step->other);
+    return KRS_REPLY_MORE;
+}
+
 static bool is_name_end(char c)
 {
     return krs_reply_is_space(c) || c == '\0' || strchr("<>[]{}()\"'`,;=", c) != NULL;
@@ -193,9 +208,20 @@ static krs_reply_verdict eat_step(krs_reply_parser *p)
         return krs_reply_eat_object(p);
     case KRS_REPLY_OP_FIELDS:
         return krs_reply_eat_fields(p);
+    case KRS_REPLY_OP_PYTHON:
+        return krs_reply_eat_python(p);
+    case KRS_REPLY_OP_LOOK:
+        return look(p, step);
     default:
         return krs_reply_eat_braces(p);
     }
+}
+
+/* {"name": "f", "arguments": {..} without the last bracket, which models forget: the call is whole, and its
+ * closing tag is one. */
+static bool is_left_open(const krs_reply_parser *p)
+{
+    return p->part == KRS_REPLY_TAIL && p->steps[p->at].op == KRS_REPLY_OP_OBJECT;
 }
 
 void krs_reply_eat_call(krs_reply_parser *p)
@@ -208,6 +234,9 @@ void krs_reply_eat_call(krs_reply_parser *p)
         if (p->part == KRS_REPLY_TAIL) {
             krs_reply_use(p); /* a tag that did its work */
         }
+        go_to(p, p->at + 1);
+    } else if (verdict == KRS_REPLY_FAIL && is_left_open(p)) {
+        p->pos = p->start;
         go_to(p, p->at + 1);
     } else if (verdict == KRS_REPLY_FAIL) {
         krs_reply_fail_call(p);

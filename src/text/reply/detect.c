@@ -31,6 +31,7 @@ static const format_signs formats[] = {
     {KRS_REPLY_FIREFUNCTION, {"functools[", NULL, NULL}, NULL},
     {KRS_REPLY_HERMES, {"<tool_call>", NULL, NULL}, NULL},
     {KRS_REPLY_GRANITE, {"<|tool_call|>", NULL, NULL}, NULL},
+    {KRS_REPLY_LFM2, {"List of tools: [", "<|im_start|>", NULL}, "<tool_call>"},
     {KRS_REPLY_LLAMA3, {"<|start_header_id|>", "\"parameters\": ", NULL}, "<tool_call>"},
 };
 

@@ -63,6 +63,32 @@ static const krs_reply_step llama3_steps[] = {
     {KRS_REPLY_OP_LEAVE, NULL, 0},
 };
 
+/* Its own tools were called in Python: brave_search.call(query="..."). */
+static const krs_reply_step llama3_tag_steps[] = {
+    {KRS_REPLY_OP_LOOK, "{", 4},   {KRS_REPLY_OP_OBJECT, NULL, 0}, {KRS_REPLY_OP_MAYBE, ";", 3},
+    {KRS_REPLY_OP_LEAVE, NULL, 0}, {KRS_REPLY_OP_NAME, NULL, 0},   {KRS_REPLY_OP_PYTHON, NULL, 0},
+    {KRS_REPLY_OP_LEAVE, NULL, 0},
+};
+
+/* A list of calls. */
+static const krs_reply_step pythonic_steps[] = {
+    {KRS_REPLY_OP_WORD, "[", 0},
+    {KRS_REPLY_OP_NAME, NULL, 0},
+    {KRS_REPLY_OP_PYTHON, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, ",", 5},
+    {KRS_REPLY_OP_GOTO, NULL, 1},
+    {KRS_REPLY_OP_MAYBE, "]", 6},
+    {KRS_REPLY_OP_MAYBE, "<|tool_call_end|>", 7},
+    {KRS_REPLY_OP_LEAVE, NULL, 0},
+};
+
+/* A block of code, one call a line, perhaps inside of print(). */
+static const krs_reply_step tool_code_steps[] = {
+    {KRS_REPLY_OP_MAYBE, "print(", 1}, {KRS_REPLY_OP_NAME, NULL, 0}, {KRS_REPLY_OP_PYTHON, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, ")", 4},      {KRS_REPLY_OP_LOOK, "`", 0},  {KRS_REPLY_OP_MAYBE, "```", 6},
+    {KRS_REPLY_OP_LEAVE, NULL, 0},
+};
+
 static const krs_reply_step mistral_steps[] = {
     {KRS_REPLY_OP_MAYBE, "[", 6}, {KRS_REPLY_OP_OBJECT, NULL, 0},
     {KRS_REPLY_OP_MAYBE, ",", 4}, {KRS_REPLY_OP_GOTO, NULL, 1},
@@ -155,7 +181,7 @@ static const krs_reply_form forms[KRS_REPLY_FORMAT_COUNT] = {
                        .fields = &glm_fields,
                        .has_special = true},
     [KRS_REPLY_LLAMA3] = {.name = "llama3",
-                          .rules = {{"<|python_tag|>", llama3_steps, 0, false, false},
+                          .rules = {{"<|python_tag|>", llama3_tag_steps, 0, false, false},
                                     {"{", llama3_steps, 0, true, true}},
                           .has_special = true},
     [KRS_REPLY_MISTRAL] = {.name = "mistral",
@@ -190,6 +216,12 @@ static const krs_reply_form forms[KRS_REPLY_FORMAT_COUNT] = {
     [KRS_REPLY_GRANITE] = {.name = "granite",
                            .rules = {{"<|tool_call|>", granite_steps, 0, false, false}},
                            .has_special = true},
+    [KRS_REPLY_LFM2] = {.name = "lfm2",
+                        .rules = {{"<|tool_call_start|>", pythonic_steps, 0, false, false}},
+                        .has_special = true},
+    [KRS_REPLY_PYTHONIC] = {.name = "pythonic", .rules = {{"[", pythonic_steps, 0, true, true}}},
+    [KRS_REPLY_TOOL_CODE] = {.name = "tool-code",
+                             .rules = {{"```tool_code", tool_code_steps, 0, false, false}}},
 };
 
 static const krs_reply_marks marks[KRS_REPLY_REASONING_COUNT] = {

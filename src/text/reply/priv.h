@@ -33,6 +33,8 @@ typedef enum krs_reply_op {
     KRS_REPLY_OP_OBJECT, /* {"name": .., "arguments": ..} */
     KRS_REPLY_OP_FIELDS, /* arguments: tagged parameters */
     KRS_REPLY_OP_BRACES, /* arguments: an object in gemma's syntax */
+    KRS_REPLY_OP_PYTHON, /* arguments: in brackets, as Python calls */
+    KRS_REPLY_OP_LOOK, /* go on if text, one byte, follows, which is not eaten; or go to `other` */
     KRS_REPLY_OP_COUNT
 } krs_reply_op;
 
@@ -149,9 +151,13 @@ struct krs_reply_parser {
     krs_buf value;                   /* of an argument that is held */
     uint32_t types;                  /* FIELDS: JSON types of the value, bits */
     bool is_first;                   /* FIELDS, BRACES: nothing stands before this */
-    bool is_key;                     /* BRACES: what is read is one */
-    uint32_t depth;                  /* BRACES */
-    bool lists[KRS_REPLY_MAX_DEPTH]; /* BRACES: [depth], a list and no object */
+    bool is_key;                     /* BRACES, PYTHON: what is read is one */
+    char quote;                      /* PYTHON: that ends the string */
+    uint32_t n_arguments;            /* PYTHON: without a name, so far */
+    uint32_t n_hex;                  /* PYTHON: digits of an escape that are to come */
+    uint32_t code;                   /* PYTHON: of the character they name */
+    uint32_t depth;                  /* BRACES, PYTHON */
+    bool lists[KRS_REPLY_MAX_DEPTH]; /* the same: [depth], a list and no object */
 };
 
 /* How a step ate its byte. */
@@ -222,10 +228,11 @@ void krs_reply_fail_call(krs_reply_parser *p);
 krs_reply_scanned krs_reply_scan_byte(krs_reply_scan *scan, char c);
 krs_reply_verdict krs_reply_eat_json(krs_reply_parser *p);
 
-/* object.c, fields.c, braces.c: one byte of their step. */
+/* object.c, fields.c, braces.c, python.c: one byte of their step. */
 krs_reply_verdict krs_reply_eat_object(krs_reply_parser *p);
 krs_reply_verdict krs_reply_eat_fields(krs_reply_parser *p);
 krs_reply_verdict krs_reply_eat_braces(krs_reply_parser *p);
+krs_reply_verdict krs_reply_eat_python(krs_reply_parser *p);
 
 /* fields.c: JSON types that a schema allows, bits; 0: it does not say. */
 enum {

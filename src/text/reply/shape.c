@@ -419,6 +419,10 @@ krs_status krs_reply_shape_calls(krs_reply_style style, const krs_reply_demand *
         return krs_fail(err, KRS_EUNSUPPORTED,
                         "the model's chat template has no format of tool calls that is known here");
     }
+    if (forms[style.format].call[0].kind == PIECE_END) {
+        return krs_fail(err, KRS_EUNSUPPORTED, "calls of the format %s cannot be constrained",
+                        krs_reply_format_name(style.format));
+    }
     krs_reply_shape shape = build_calls(&b, style.format, demand);
     krs_reply_parts parts = krs_reply_parts_room(&b, 3);
     if (!demand->is_required) {

@@ -238,7 +238,9 @@ static void what_a_format_cannot_hold_to_is_refused(void **state)
     const krs_reply_style plain = PLAIN;
     const krs_reply_style coder = CODER;
     const krs_reply_style gemma = GEMMA;
+    const krs_reply_style lfm2 = {KRS_REPLY_LFM2, KRS_REPLY_REASONING_NONE};
     check_refused(plain, "{}", "no format of tool calls");
+    check_refused(lfm2, "{}", "calls of the format lfm2");
     check_refused(coder, "{\"properties\":{\"k\":{\"type\":\"string\",\"pattern\":\"a\"}}}",
                   "\"k\"");
     check_refused(coder, "{\"properties\":{\"k\":{\"enum\":[\"</parameter>\"]}}}", "closing tag");
