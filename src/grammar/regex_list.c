@@ -18,7 +18,8 @@ void krs_regex_push(krs_regex_store *s, uint32_t r)
 
 static uint32_t *scratch_at(const krs_regex_store *s, uint32_t at)
 {
-    return (uint32_t *)s->scratch.items + at;
+    /* Nothing was ever pushed: no offset is added to NULL, not even 0. */
+    return at > 0 ? (uint32_t *)s->scratch.items + at : s->scratch.items;
 }
 
 /* Replace members that are lists of this kind by their members (which are no such lists). */
