@@ -7,6 +7,8 @@
  * `sure` leaves out what is not certain. `out` is what is written, where that is less: the plain ones, which every
  * validator takes (no leap seconds, no quoted mailbox).
  *
+ * "url" is no format of the standard: every string has it, but what is written is one.
+ *
  * Source: RFC 3339 and its appendix A; RFC 5321 4.1.2; RFC 1123 2.1; RFC 4291 2.2; RFC 3986 appendix A; RFC 3987 2.2;
  * RFC 4122; RFC 6901; draft-bhutton-relative-json-pointer-00. */
 #include "base/buf.h"
@@ -61,6 +63,9 @@ static const struct {
     {"tail", "(?:\\?(?:<pchar>|[/?])*)?(?:#(?:<pchar>|[/?])*)?"},
     {"rooted", "//<auth>(?:/<pchar>*)*|/(?:<pchar>+(?:/<pchar>*)*)?"},
     {"uri", "[a-zA-Z][a-zA-Z0-9+.-]*:(?:<rooted>|<pchar>+(?:/<pchar>*)*|)<tail>"},
+    /* Some validators want something after the colon. */
+    {"uri-out", "[a-zA-Z][a-zA-Z0-9+.-]*:(?:<rooted>|<pchar>+(?:/<pchar>*)*)<tail>"},
+    {"plain-label", "[a-z0-9]{1,20}(?:-[a-z0-9]{1,20})?"},
     {"relative", "(?:<rooted>|<pchar-nc>+(?:/<pchar>*)*|)<tail>"},
     /* RFC 3987's ucschar. */
     {"ucs", "[\\u00a0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef\\u{10000}-\\u{1fffd}"
@@ -99,7 +104,8 @@ static const format formats[] = {
     {"hostname", "<any-host>", NULL, "<plain-host>"},
     {"ipv4", "<ipv4>", NULL, NULL},
     {"ipv6", "<ipv6>", NULL, NULL},
-    {"uri", "<uri>", NULL, NULL},
+    {"uri", "<uri>", "<uri-out>", NULL},
+    {"url", ".*", "https?://(?:<plain-label>\\.){1,3}[a-z]{2,10}(?:/[a-zA-Z0-9._~-]*){0,8}", ".*"},
     {"uri-reference", "<uri>|<relative>", NULL, NULL},
     {"iri", "<iri>", NULL, NULL},
     {"iri-reference", "<iri>|<i-relative>", NULL, NULL},

@@ -182,6 +182,33 @@ static krs_language multiples(krs_schema *s, const json_t *node, const bound *lo
     return l;
 }
 
+/* OpenAPI's int32 and int64 are annotations of numbers; what is written keeps to them. */
+static bool sized_integers(krs_schema *s, const json_t *node, krs_language *out)
+{
+    static const struct {
+        const char *name;
+        json_int_t max;
+    } sizes[] = {{"int32", INT32_MAX}, {"int64", INT64_MAX}};
+    const char *format = json_string_value(json_object_get(node, "format"));
+    *out = krs_number_any(s);
+    for (size_t i = 0; i < 2 && format && !s->options.is_any_spelling; i++) {
+        json_t *max = strcmp(format, sizes[i].name) == 0 ? json_integer(sizes[i].max) : NULL;
+        if (!max) {
+            continue;
+        }
+        krs_decimal d;
+        krs_decimal_of(max, &d);
+        json_decref(max);
+        const krs_regex high = krs_decimal_bound(s->b, &d, true, false);
+        d.is_negative = true;
+        const krs_regex low = krs_decimal_bound(s->b, &d, false, false);
+        const krs_regex parts[] = {low, high, krs_schema_integers(s).out};
+        out->out = krs_regex_and(s->b, parts, 3);
+        return true;
+    }
+    return false;
+}
+
 bool krs_schema_numbers(krs_schema *s, const json_t *node, krs_language *out)
 {
     bound low;
@@ -190,7 +217,8 @@ bool krs_schema_numbers(krs_schema *s, const json_t *node, krs_language *out)
     const bool has_low = read_bound(s, node, "minimum", "exclusiveMinimum", &low);
     const bool has_high = read_bound(s, node, "maximum", "exclusiveMaximum", &high);
     const bool has_step = json_object_get(node, "multipleOf") != NULL;
-    if (s->status != KRS_OK || (!has_low && !has_high && !has_step)) {
+    const bool is_sized = sized_integers(s, node, &l);
+    if (s->status != KRS_OK || (!has_low && !has_high && !has_step && !is_sized)) {
         return false;
     }
     if (has_low) {

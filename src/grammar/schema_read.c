@@ -53,7 +53,11 @@ const json_t *krs_schema_sub(krs_schema *s, const json_t *node, const char *keyw
 
 bool krs_schema_is_only_ref(const krs_schema *s, const json_t *node)
 {
-    return s->dialect != KRS_SCHEMA_DIALECT_2020_12 &&
+    /* Validators of our days read what is beside it even in old drafts. An answer should please both readings, so it is
+     * ignored only for who asked for the draft, or checks texts. */
+    const bool is_strict =
+        s->options.dialect != KRS_SCHEMA_DIALECT_AUTO || s->options.is_any_spelling;
+    return is_strict && s->dialect != KRS_SCHEMA_DIALECT_2020_12 &&
            json_is_string(json_object_get(node, "$ref"));
 }
 
