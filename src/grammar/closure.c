@@ -159,7 +159,8 @@ static void find_lexemes(krs_automaton *a, uint32_t cont, uint32_t base)
     const uint32_t bottom = a->todo.n;
     a->mark++;
     krs_closure_push(a, cont);
-    while (a->todo.n > bottom && krs_automaton_status(a) == KRS_OK && krs_regex_step(a->regexes)) {
+    while (a->todo.n > bottom && krs_automaton_status(a) == KRS_OK &&
+           krs_regex_steps(a->regexes, 1)) {
         const uint32_t top = ((const uint32_t *)a->todo.items)[--a->todo.n];
         krs_cont *at = krs_cont_at(a, top);
         if (at->mark == a->mark) {

@@ -155,21 +155,62 @@ static bool is_finite_not(const krs_regex_store *s, uint32_t r)
 
 static int regex_plain(krs_automaton *a, uint32_t r);
 
-/* One member that takes any number, and for the others all but finitely many words. */
-static int and_plain(krs_automaton *a, const krs_regex_node *node)
+/* What a regex that takes n plain characters, whichever they are, takes at least after them. */
+static uint32_t shifted(krs_automaton *a, uint32_t r, int n)
 {
-    uint32_t endless = KRS_NO_ID;
-    for (uint32_t i = 0; i < node->b; i++) {
-        const uint32_t member = krs_regex_list_at(a->regexes, node->a)[i];
-        if (!is_finite_not(a->regexes, member)) {
-            if (endless != KRS_NO_ID) {
-                return 0;
-            }
-            endless = member;
+    const krs_regex_node node = *krs_regex_at(a->regexes, r);
+    const uint32_t turns = (uint32_t)n;
+    if (node.kind == KRS_REGEX_KIND_CAT) {
+        return krs_regex_cat_of(a->regexes, shifted(a, node.a, n), node.b);
+    }
+    if (node.kind == KRS_REGEX_KIND_REPEAT) {
+        const uint32_t min = node.b > turns ? node.b - turns : 0;
+        const uint32_t max = node.c == KRS_REGEX_INF ? node.c : node.c - turns;
+        return krs_regex_repeat_of(a->regexes, node.a, min, max);
+    }
+    for (uint32_t i = 0; i < node.b && node.kind == KRS_REGEX_KIND_OR; i++) {
+        const uint32_t member = krs_regex_list_at(a->regexes, node.a)[i];
+        if (regex_plain(a, member) >= n) {
+            return shifted(a, member, n);
         }
     }
-    const int n = endless == KRS_NO_ID ? 0 : regex_plain(a, endless);
-    return n == KRS_SLICE_MAX_CHARS ? n : 0;
+    return node.kind == KRS_REGEX_KIND_ANY ? r : (uint32_t)KRS_REGEX_NONE;
+}
+
+/* Do all members go on together after n plain characters, each as it can? Then they do after fewer, too: what is
+ * missing can be written in front. */
+static bool goes_on(krs_automaton *a, const krs_regex_node *node, int n)
+{
+    krs_regex_store *s = a->regexes;
+    const uint32_t base = s->scratch.n;
+    for (uint32_t i = 0; i < node->b; i++) {
+        krs_regex_push(s, shifted(a, krs_regex_list_at(s, node->a)[i], n));
+    }
+    const uint32_t rest = krs_regex_list_of(s, KRS_REGEX_KIND_AND, base);
+    bool is_known;
+    return !krs_regex_is_never(s, rest, KRS_AUTOMATON_MAX_SEARCH, &is_known) && is_known;
+}
+
+/* Members that take as many each; or, beside those that leave out finitely many words, one that has no end. */
+static int and_plain(krs_automaton *a, const krs_regex_node *node)
+{
+    uint32_t n_not = 0;
+    int least = KRS_SLICE_MAX_CHARS;
+    for (uint32_t i = 0; i < node->b; i++) {
+        const uint32_t member = krs_regex_list_at(a->regexes, node->a)[i];
+        if (is_finite_not(a->regexes, member)) {
+            n_not++;
+            continue;
+        }
+        const int n = regex_plain(a, member);
+        least = n < least ? n : least;
+    }
+    const bool is_endless = least == KRS_SLICE_MAX_CHARS;
+    bool is_sure = is_endless && n_not + 1 == node->b;
+    if (n_not == 0 && least > 0) {
+        is_sure = goes_on(a, node, is_endless ? 0 : least);
+    }
+    return is_sure ? least : 0;
 }
 
 /* Plain characters that this regex takes, seen from its nodes alone; a lower bound. */

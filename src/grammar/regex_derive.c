@@ -123,7 +123,7 @@ static uint32_t derive_node(krs_regex_store *s, uint32_t r, const krs_regex_node
 uint32_t krs_regex_derive(krs_regex_store *s, uint32_t r, uint8_t c)
 {
     const krs_regex_node node = *krs_regex_at(s, r);
-    if (s->status != KRS_OK || !krs_regex_step(s)) {
+    if (s->status != KRS_OK || !krs_regex_steps(s, 1)) {
         return KRS_REGEX_NONE;
     }
     switch ((krs_regex_kind)node.kind) {
@@ -188,9 +188,9 @@ static void narrow_literal(const krs_regex_store *s, const krs_regex_node *node,
     narrow_set(bytes, &first, c);
 }
 
-void krs_regex_narrow(const krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes)
+void krs_regex_narrow(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes)
 {
-    for (;;) {
+    while (krs_regex_steps(s, 1)) {
         const krs_regex_node *node = krs_regex_at(s, r);
         switch ((krs_regex_kind)node->kind) {
         case KRS_REGEX_KIND_NONE:

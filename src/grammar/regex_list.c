@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define MEMBERS_A_STEP 4 /* sorted in the time of a derivative */
+
 void krs_regex_push(krs_regex_store *s, uint32_t r)
 {
     uint32_t at;
@@ -142,6 +144,10 @@ static bool is_simple(const krs_regex_store *s, krs_regex_kind kind, const uint3
 uint32_t krs_regex_list_of(krs_regex_store *s, krs_regex_kind kind, uint32_t base)
 {
     flatten(s, kind, base);
+    if (!krs_regex_steps(s, (s->scratch.n - base) / MEMBERS_A_STEP)) {
+        s->scratch.n = base;
+        return KRS_REGEX_NONE;
+    }
     uint32_t *members = scratch_at(s, base);
     uint32_t n = s->scratch.n - base;
     sieve found = {.has_set = false};

@@ -131,14 +131,15 @@ static inline bool krs_byte_set_has(const krs_byte_set *set, uint8_t c)
     return (set->bits[c / 64] >> (c % 64) & 1) != 0;
 }
 
-/* Count one step; false when none is left (status is set). */
-static inline bool krs_regex_step(krs_regex_store *s)
+/* Count steps; false when fewer are left (status is set). */
+static inline bool krs_regex_steps(krs_regex_store *s, uint32_t n)
 {
-    if (s->steps_left == 0) {
-        s->status = KRS_EDEADLINE;
+    if (s->steps_left < n) {
+        s->steps_left = 0;
+        s->status = s->status == KRS_OK ? KRS_EDEADLINE : s->status;
         return false;
     }
-    s->steps_left--;
+    s->steps_left -= n;
     return true;
 }
 
@@ -167,8 +168,8 @@ void krs_regex_push(krs_regex_store *s, uint32_t r);
 /* What remains of r after byte c. Counts steps. */
 uint32_t krs_regex_derive(krs_regex_store *s, uint32_t r, uint8_t c);
 
-/* Take out of *bytes those after which something else than after c may remain of r. */
-void krs_regex_narrow(const krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes);
+/* Take out of *bytes those after which something else than after c may remain of r. Counts steps. */
+void krs_regex_narrow(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes);
 
 /* Does r match nothing? Searches at most max_visits derivatives; what is not found out counts as
  * matching, and is told in *is_known. */

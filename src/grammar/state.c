@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define CONFIGS_A_STEP 2 /* sorted in the time of a derivative */
+
 static uint64_t *work_at(const krs_automaton *a, uint32_t at)
 {
     return (uint64_t *)a->work.items + at;
@@ -61,7 +63,9 @@ static krs_status add_state(krs_automaton *a, uint64_t hash, const uint64_t *con
 
 uint32_t krs_state_of(krs_automaton *a, uint32_t base)
 {
-    const uint32_t n = (uint32_t)krs_sort_unique(work_at(a, base), a->work.n - base);
+    const bool is_paid = krs_regex_steps(a->regexes, (a->work.n - base) / CONFIGS_A_STEP);
+    const uint32_t n_work = is_paid ? a->work.n - base : 0;
+    const uint32_t n = (uint32_t)krs_sort_unique(work_at(a, base), n_work);
     a->work.n = base;
     if (n == 0 || krs_automaton_status(a) != KRS_OK) {
         return KRS_STATE_DEAD;

@@ -60,7 +60,7 @@ static krs_status build_and_follow(const krs_alloc *alloc, void *ctx)
         return status;
     }
     krs_automaton_options options = KRS_AUTOMATON_OPTIONS_INIT;
-    options.max_bytes = 24u << 10; /* so that memory is dropped, too */
+    options.max_bytes = 32u << 10; /* so that memory is dropped, too */
     options.max_mask_bytes = 16;
     status = krs_automaton_new(&grammar, ctx, &options, alloc, &a, NULL);
     assert_true((status == KRS_OK) == (grammar == NULL));

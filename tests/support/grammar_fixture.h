@@ -162,6 +162,12 @@ static inline krs_expr json_root(krs_grammar_builder *b, bool is_any_order)
         krs_regex_repeat(b, krs_regex_bytes(b, (uint64_t[4]){0, 0x07FFFFFEull << 32}), 1, 20);
     const krs_regex keys[] = {name, items};
     const krs_regex other[] = {string_of(b, any), krs_regex_not(b, krs_regex_or(b, keys, 2))};
+    const krs_regex both[] = {
+        string_of(b, krs_regex_repeat(b, string_char(b), 0, 60)),
+        krs_regex_cat2(
+            b, krs_regex_cat2(b, krs_regex_literal(b, KRS_STR("\"")), any),
+            krs_regex_cat2(b, krs_regex_literal(b, KRS_STR("xyz")),
+                           krs_regex_cat2(b, any, krs_regex_literal(b, KRS_STR("\"")))))};
     const krs_rule value = krs_expr_declare(b, KRS_STR("value"));
     const krs_expr bounded =
         krs_expr_lexeme(b, string_of(b, krs_regex_repeat(b, string_char(b), 2, 40)));
@@ -183,11 +189,12 @@ static inline krs_expr json_root(krs_grammar_builder *b, bool is_any_order)
                                   .is_any_order = is_any_order};
     const krs_expr values[] = {krs_expr_lexeme(b, string_of(b, any)),
                                krs_expr_lexeme(b, string_of(b, long_string)),
+                               krs_expr_lexeme(b, krs_regex_and(b, both, 2)),
                                krs_expr_lexeme(b, string_of(b, letters)),
                                krs_expr_lexeme(b, number(b)),
                                krs_expr_literal(b, KRS_STR("null")),
                                list_of(b, krs_expr_rule(b, value), KRS_REGEX_INF),
                                krs_expr_object_of(b, &spec)};
-    krs_expr_define(b, value, krs_expr_alt(b, values, 7));
+    krs_expr_define(b, value, krs_expr_alt(b, values, 8));
     return krs_expr_rule(b, value);
 }

@@ -73,7 +73,7 @@ static void dropped_memory_changes_nothing(void **state)
     (void)state;
     krs_grammar_vocab *vocab = new_vocab();
     krs_automaton_options small = KRS_AUTOMATON_OPTIONS_INIT;
-    small.max_bytes = 512u << 10;
+    small.max_bytes = 1000u << 10;
     small.max_mask_bytes = 3 * krs_grammar_vocab_n_words(vocab) * sizeof(uint64_t);
     krs_grammar_builder *b = new_builder();
     krs_automaton *large = new_automaton(b, json_root(b, true), vocab, NULL);
