@@ -64,6 +64,7 @@ krs_engine_options krs_local_options(const krs_config *config, const char *model
         return options;
     }
     options.model_id = krs_config_text(config, KRS_OPTION_MODEL_ID);
+    options.tool_format = krs_config_text(config, KRS_OPTION_TOOL_FORMAT);
     options.max_seqs = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_SEQS);
     options.max_waiting = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_WAITING);
     options.kv_tokens = (uint64_t)krs_config_int(config, KRS_OPTION_KV_TOKENS);

@@ -122,10 +122,12 @@ typedef enum krs_pooling {
 
 /* What only some tasks read. */
 typedef struct krs_task_options {
-    krs_pooling pooling;   /* EMBED */
-    bool has_no_special;   /* TOKENIZE: without the special tokens of the post-processor */
-    bool has_pieces;       /* TOKENIZE: also what each id stands for */
-    bool is_special_shown; /* DETOKENIZE: special tokens as their text */
+    krs_pooling pooling; /* EMBED */
+    bool has_no_special; /* TOKENIZE: without the special tokens of the post-processor */
+    bool has_pieces;     /* TOKENIZE: also what each id stands for */
+    /* DETOKENIZE, GENERATE: special tokens as their text. Of an answer all but the model's end tokens: what
+     * sets calls of tools apart may be special tokens. */
+    bool is_special_shown;
 } krs_task_options;
 
 typedef struct krs_request {
@@ -228,6 +230,8 @@ typedef struct krs_stream_event {
     const float *embedding; /* [n_embedding] the answer of EMBED, with is_end */
     uint32_t n_ids;
     uint32_t n_embedding;
+    bool
+        is_reasoning; /* the prompt's template opened reasoning: the answer begins within; every event */
     bool is_end;
     krs_finish finish; /* valid with is_end */
     /* Of the prompt (n_prompt_tokens, n_cached_tokens) with every event of GENERATE; all with is_end. */

@@ -18,6 +18,8 @@
 
 #include "api/generate.h"
 
+#define KRS_REPLY_NAME_BYTES 24 /* of a format: "deepseek-v3.1" */
+
 typedef struct krs_runtime krs_runtime;
 
 /* Where events go. One sink per receiving thread, shared by its streams; outlives them. */
@@ -66,6 +68,9 @@ typedef struct krs_model_info {
     uint32_t eos;    /* the first of its end tokens; UINT32_MAX: none */
     bool has_draft;  /* it was loaded with a draft model */
     bool has_chat_template;
+    /* How it sets calls of tools and reasoning apart from content (names of text/reply.h); "": it does not. */
+    char reply_format[KRS_REPLY_NAME_BYTES];
+    char reply_reasoning[KRS_REPLY_NAME_BYTES];
     bool can_generate; /* it has a vocabulary projection; false: embeddings are all it gives */
     /* The model's own defaults (generation_config.json) over KRS_SAMPLING_INIT: start requests here. */
     krs_sampling sampling;

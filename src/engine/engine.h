@@ -73,7 +73,8 @@ typedef struct krs_engine_options {
     uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
     uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
     bool has_no_prefix_cache;    /* every prompt is computed from its first token */
-    const char *draft_dir;       /* a draft model for speculation; NULL: none */
+    const char *tool_format; /* of answers (text/reply.h); "auto": by the template; "none": plain */
+    const char *draft_dir;   /* a draft model for speculation; NULL: none */
     krs_speculation
         speculation;        /* of requests that do not say; MODEL: DRAFT with a draft, else OFF */
     krs_metrics *metrics;   /* borrowed; NULL: nothing is counted */
@@ -85,7 +86,7 @@ typedef struct krs_engine_options {
 #define KRS_ENGINE_OPTIONS_INIT                                                                    \
     {                                                                                              \
         .size = sizeof(krs_engine_options), .device = "cpu", .max_seqs = 16, .max_waiting = 256,   \
-        .kv_dtype = KRS_DTYPE_COUNT, .n_prep_threads = 1                                           \
+        .kv_dtype = KRS_DTYPE_COUNT, .n_prep_threads = 1, .tool_format = "auto"                    \
     }
 
 /* What an engine takes, planned before it is taken. */

@@ -85,6 +85,7 @@ typedef struct krs_engine {
     krs_model *model;
     krs_tokenizer *tokenizer;
     krs_chat_template *chat; /* NULL: the model has none */
+    krs_reply_style reply;   /* how it writes calls and reasoning */
     krs_pooling pooling;     /* LAST, MEAN or CLS: the model's own */
     bool is_normalised;      /* its embeddings have length 1 */
     /* What its files ask for and we do not compute: "Dense", "another pooling"; "": nothing. */

@@ -96,8 +96,26 @@ static krs_status load_defaults(krs_engine *engine, const char *dir, krs_error *
     return KRS_OK;
 }
 
-static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
+/* How the answers are to be read. */
+static krs_status choose_reply(krs_engine *engine, const char *name, krs_error *err)
 {
+    if (strcmp(name, "none") == 0) {
+        return KRS_OK; /* plain, and no reasoning */
+    }
+    if (engine->chat) {
+        engine->reply = krs_chat_template_style(engine->chat);
+    }
+    if (strcmp(name, "auto") != 0 &&
+        !krs_reply_format_find(krs_str_of(name), &engine->reply.format)) {
+        return krs_fail_field(err, KRS_EINVAL, "tool-format",
+                              "tool-format: \"%.40s\" is no format of tool calls", name);
+    }
+    return KRS_OK;
+}
+
+static krs_status load_text(krs_engine *engine, const krs_engine_options *options, krs_error *err)
+{
+    const char *dir = options->model_dir;
     krs_status status = krs_model_source_tokenizer(dir, engine->alloc, &engine->tokenizer, err);
     if (status != KRS_OK) {
         return status;
@@ -105,6 +123,9 @@ static krs_status load_text(krs_engine *engine, const char *dir, krs_error *err)
     status = krs_model_source_chat_template(dir, engine->alloc, &engine->chat, err);
     if (status == KRS_ENOENT) {
         status = KRS_OK; /* a base model: text prompts only */
+    }
+    if (status == KRS_OK) {
+        status = choose_reply(engine, options->tool_format, err);
     }
     for (uint32_t i = 0; status == KRS_OK && i < engine->n_prep_threads; i++) {
         status = krs_encoder_new(engine->tokenizer, &engine->encoders[i], err);
@@ -178,6 +199,10 @@ static void describe(krs_engine *engine, const krs_engine_options *options)
     info->specials_hash = krs_tokenizer_special_fingerprint(engine->tokenizer);
     info->has_draft = options->draft_dir != NULL;
     info->has_chat_template = engine->chat != NULL;
+    (void)snprintf(info->reply_format, sizeof(info->reply_format), "%s",
+                   krs_reply_format_name(engine->reply.format));
+    (void)snprintf(info->reply_reasoning, sizeof(info->reply_reasoning), "%s",
+                   krs_reply_reasoning_name(engine->reply.reasoning));
     info->can_generate = program->logits != KRS_NO_SLOT;
 }
 
@@ -192,7 +217,7 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
         status = load_defaults(engine, options->model_dir, err);
     }
     if (status == KRS_OK) {
-        status = load_text(engine, options->model_dir, err);
+        status = load_text(engine, options, err);
     }
     if (status == KRS_OK) {
         status = load_pooling(engine, options->model_dir, err);

@@ -96,6 +96,9 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
     krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);
     krs_ids ids = {NULL, 0};
     krs_status status = krs_engine_encode(engine, stream->request, encoder, &text, &ids, err);
+    if (status == KRS_OK && stream->request->prompt.kind == KRS_PROMPT_CHAT) {
+        stream->is_reasoning = krs_reply_style_is_open(engine->reply, krs_buf_view(&text));
+    }
     if (status == KRS_OK) {
         status = krs_stream_prepare(stream, engine->tokenizer, ids, &limits, err);
     }

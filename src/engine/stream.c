@@ -57,6 +57,16 @@ static bool is_stop_token(const krs_stream *stream, uint32_t id)
     return false;
 }
 
+/* One of the model's own, which no reader wants to see, whatever else is shown. */
+static bool is_end_token(const krs_stream *stream, uint32_t id)
+{
+    bool is_end = false;
+    for (uint32_t i = 0; stream->request->task_options.is_special_shown && i < stream->n_eos; i++) {
+        is_end = is_end || stream->eos[i] == id;
+    }
+    return is_end;
+}
+
 /* What the sampler needs for the token after so many. */
 static krs_sample_input input_after(const krs_stream *stream, uint32_t n_tokens,
                                     const float *logits)
@@ -140,7 +150,8 @@ bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
     show_token(stream, i);
     bool is_stopped = false;
     const size_t n_before = stream->text.len;
-    krs_status status = krs_detok_push(stream->detok, id, &stream->raw);
+    krs_status status =
+        is_end_token(stream, id) ? KRS_OK : krs_detok_push(stream->detok, id, &stream->raw);
     if (status == KRS_OK) {
         status = match_raw(stream, &is_stopped);
     }
@@ -237,6 +248,7 @@ void krs_stream_event_of(const krs_stream *stream, uint32_t n_tokens, uint64_t n
         .text = krs_buf_view(&stream->text),
         .tokens = n_tokens ? stream->shown : NULL,
         .n_tokens = n_tokens,
+        .is_reasoning = stream->is_reasoning,
         .usage = usage_of(stream, now_ns),
     };
     if (stream->is_ended) {

@@ -57,6 +57,9 @@ struct krs_stream {
     uint32_t max_tokens;                   /* the sequence ends here */
     uint32_t stops[KRS_STREAM_MAX_BANNED]; /* ids that end it */
     uint32_t n_stops;
+    const uint32_t *eos; /* [n_eos] the model's, borrowed: never shown as text */
+    uint32_t n_eos;
+    bool is_reasoning; /* its prompt opened reasoning */
     const krs_tokenizer *tokenizer;
     krs_detok *detok;
     krs_stop_match *stop_match;

@@ -93,7 +93,8 @@ static krs_status take_memory(krs_stream *stream, const krs_stream_limits *limit
     const krs_stopping *stopping = &stream->request->stopping;
     krs_status status = take_speculation(stream, limits);
     if (status == KRS_OK) {
-        status = krs_detok_new(stream->tokenizer, true, stream->alloc, &stream->detok);
+        status = krs_detok_new(stream->tokenizer, !stream->request->task_options.is_special_shown,
+                               stream->alloc, &stream->detok);
     }
     if (status == KRS_OK) {
         status = krs_stop_match_new(stopping->stops, stopping->n_stops, stopping->has_stop_text,
@@ -127,6 +128,8 @@ static krs_status prepare_answer(krs_stream *stream, krs_ids prompt,
     const uint32_t n_answer = wanted != 0 && wanted < room ? wanted : room;
     const krs_status status = take_tokens(stream, prompt, stream->n_prompt + n_answer);
     collect_stops(stream, limits);
+    stream->eos = limits->eos;
+    stream->n_eos = limits->n_eos;
     return status == KRS_OK ? take_memory(stream, limits) : status;
 }
 

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define CHOICE_SHIFT 32 /* numbers of calls of one choice stay below those of the next */
+
 static const krs_call_row *const rows[KRS_CALL_KIND_COUNT] = {
     [KRS_CALL_CHAT] = &krs_call_row_chat,
     [KRS_CALL_COMPLETION] = &krs_call_row_completion,
@@ -70,6 +72,8 @@ static krs_status read_call(krs_call_reader *reader, const krs_call_row *row)
     (void)snprintf(head->correlation_id, sizeof(head->correlation_id), "%s",
                    reader->context->correlation_id);
     head->created_unix_s = reader->context->now_unix_s;
+    head->random = reader->context->random;
+    krs_tools_init(&head->tools, reader->model, head->alloc);
     krs_call_note_unknown(row, reader->body, &head->call);
     return row->read(reader);
 }
@@ -131,6 +135,7 @@ void krs_call_free(krs_call *call)
     if (row->call_deinit) {
         row->call_deinit(head);
     }
+    krs_tools_deinit(&head->tools);
     krs_alloc_free(head->alloc, call->requests);
     krs_alloc_free(head->alloc, head);
 }
@@ -261,6 +266,17 @@ krs_status krs_answer_heartbeat(krs_answer *answer, krs_buf *out)
     krs_call_row_of(answer->call->call.kind)->heartbeat(&w);
     answer->has_written = answer->has_written || w.status == KRS_OK;
     return w.status;
+}
+
+krs_turn_options krs_call_turn_options(const krs_call_head *head, uint32_t i, const char *id_prefix)
+{
+    return (krs_turn_options){
+        .tools = &head->tools,
+        .id_prefix = id_prefix,
+        .salt = head->random + ((uint64_t)i << CHOICE_SHIFT),
+        .is_kept = !head->call.is_stream,
+        .alloc = head->alloc,
+    };
 }
 
 krs_answer_state krs_answer_state_of(const krs_answer *answer)

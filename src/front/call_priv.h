@@ -8,6 +8,7 @@
 #pragma once
 
 #include "front/call.h"
+#include "front/turn.h"
 #include "front/writer.h"
 
 #define KRS_CALL_ID_BYTES       48 /* "chatcmpl-" and 16 hexadecimal digits, or twice as many */
@@ -30,6 +31,8 @@ typedef struct krs_call_head {
     char model[KRS_MODEL_ID_BYTES];
     char correlation_id[KRS_CORRELATION_ID_BYTES];
     uint64_t created_unix_s;
+    uint64_t random; /* of the context: names of calls are made of it */
+    krs_tools tools; /* of those that converse: none, and the model's style, before they are read */
 } krs_call_head;
 
 /* What every answer begins with. */
@@ -101,6 +104,10 @@ const krs_call_row *krs_call_row_of(krs_call_kind kind);
 
 /* Have all requests of the call ended? */
 bool krs_answer_is_complete(const krs_answer *answer);
+
+/* What the turn of request i is to be made with. */
+krs_turn_options krs_call_turn_options(const krs_call_head *head, uint32_t i,
+                                       const char *id_prefix);
 
 /* call_error.c ------------------------------------------------------------------------------ */
 

@@ -14,7 +14,7 @@ typedef struct krs_messages_call {
 typedef struct krs_messages_answer {
     krs_answer answer; /* first */
     bool is_started;
-    krs_buf text; /* whole answers only */
+    krs_turn turn; /* kept of whole answers only */
 } krs_messages_answer;
 
 KRS_MUST_USE krs_status krs_messages_read(krs_call_reader *reader);

@@ -8,10 +8,9 @@
 #define MAX_TEMPERATURE 1.0 /* of this API */
 
 static const krs_refusal unsupported[] = {
-    {"tools", KRS_REFUSE_SET, NULL},         {"mcp_servers", KRS_REFUSE_SET, NULL},
-    {"container", KRS_REFUSE_SET, NULL},     {"context_management", KRS_REFUSE_SET, NULL},
-    {"output_format", KRS_REFUSE_SET, NULL}, {"output_config", KRS_REFUSE_SET, NULL},
-    {"speed", KRS_REFUSE_OTHER, "standard"},
+    {"mcp_servers", KRS_REFUSE_SET, NULL},        {"container", KRS_REFUSE_SET, NULL},
+    {"context_management", KRS_REFUSE_SET, NULL}, {"output_format", KRS_REFUSE_SET, NULL},
+    {"output_config", KRS_REFUSE_SET, NULL},      {"speed", KRS_REFUSE_OTHER, "standard"},
 };
 
 static krs_messages_call *call_of(krs_call_head *head)
@@ -24,8 +23,30 @@ void krs_messages_call_deinit(krs_call_head *head)
     json_decref(call_of(head)->stop_strings);
 }
 
-/* thinking: only {"type": "disabled"}. */
-static krs_status check_thinking(const krs_call_reader *reader)
+static krs_status set_thinking(const krs_call_reader *reader, const json_t *thinking, krs_str type,
+                               json_t *chat)
+{
+    const bool is_enabled = krs_str_equal(type, KRS_STR("enabled"));
+    if (!is_enabled && !krs_str_equal(type, KRS_STR("disabled"))) {
+        return krs_call_refuse(reader->err, "thinking",
+                               "type \"%.*s\" is not supported, want \"enabled\" or \"disabled\"",
+                               KRS_STR_ARGS(type));
+    }
+    if (is_enabled && reader->call->tools.style.reasoning == KRS_REPLY_REASONING_NONE) {
+        return krs_call_refuse(reader->err, "thinking",
+                               "type \"enabled\" is not supported by this model");
+    }
+    if (json_object_get(thinking, "budget_tokens")) {
+        krs_call_note_ignored(&reader->call->call, "thinking.budget_tokens");
+    }
+    return json_object_set_new(chat, "enable_thinking", json_boolean(is_enabled)) == 0
+               ? KRS_OK
+               : krs_fail(reader->err, KRS_ENOMEM, "thinking: no memory");
+}
+
+/* thinking: {"type": "enabled"} of a model that can, "disabled" of any: variable enable_thinking of templates
+ * that know it. How many tokens it may take is not bounded: budget_tokens is listed as ignored. */
+static krs_status read_thinking(const krs_call_reader *reader, json_t *chat)
 {
     json_t *thinking = NULL;
     krs_str type = KRS_STR("disabled");
@@ -34,12 +55,27 @@ static krs_status check_thinking(const krs_call_reader *reader)
     if (status == KRS_OK && thinking) {
         status = krs_json_get_str(thinking, "type", 64, &type, reader->err);
     }
-    if (status == KRS_OK && !krs_str_equal(type, KRS_STR("disabled"))) {
-        status = krs_call_refuse(reader->err, "thinking",
-                                 "type \"%.*s\" is not supported, want \"disabled\"",
-                                 KRS_STR_ARGS(type));
+    if (status != KRS_OK || !thinking) {
+        return status;
     }
-    return status;
+    return set_thinking(reader, thinking, type, chat);
+}
+
+/* The chat, and what stands beside its messages. */
+static krs_status read_chat(const krs_call_reader *reader, krs_request *request)
+{
+    krs_tools *tools = &reader->call->tools;
+    krs_status status = krs_messages_read_chat(reader, request);
+    if (status == KRS_OK) {
+        status = read_thinking(reader, request->prompt.chat);
+    }
+    if (status == KRS_OK) {
+        status = krs_tools_read(tools, reader->body, &krs_tools_form_messages, reader->err);
+    }
+    if (status == KRS_OK) {
+        status = krs_tools_read_messages_choice(tools, reader->body, reader->err);
+    }
+    return status == KRS_OK ? krs_tools_show(tools, request->prompt.chat, reader->err) : status;
 }
 
 static krs_status check_metadata(const krs_call_reader *reader)
@@ -60,9 +96,6 @@ static krs_status check_rest(const krs_call_reader *reader)
 {
     krs_status status = krs_call_refuse_unsupported(reader, unsupported,
                                                     sizeof(unsupported) / sizeof(unsupported[0]));
-    if (status == KRS_OK) {
-        status = check_thinking(reader);
-    }
     return status == KRS_OK ? check_metadata(reader) : status;
 }
 
@@ -112,7 +145,10 @@ krs_status krs_messages_read(krs_call_reader *reader)
         status = read_stopping(reader, request);
     }
     if (status == KRS_OK) {
-        status = krs_messages_read_chat(reader, request);
+        status = read_chat(reader, request);
+    }
+    if (status == KRS_OK) {
+        status = krs_tools_constrain(&reader->call->tools, request, reader->err);
     }
     return status == KRS_OK ? krs_request_check(request, reader->err) : status;
 }
@@ -129,7 +165,7 @@ krs_status krs_messages_read_count(krs_call_reader *reader)
     }
     if (status == KRS_OK) {
         request->task_options.has_no_special = true; /* a template writes its own */
-        status = krs_messages_read_chat(reader, request);
+        status = read_chat(reader, request);
     }
     return status == KRS_OK ? krs_request_check(request, reader->err) : status;
 }

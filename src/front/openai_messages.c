@@ -6,13 +6,14 @@
  * Everything else of a message passes through untouched. */
 #include "front/openai_priv.h"
 
+#include "front/chat_builder.h"
+
 #include <stdio.h>
 
-#define ROLE_MAX_BYTES      32
-#define EFFORT_MAX_BYTES    32 /* "medium" */
-#define FIELD_TEXT_BYTES    64 /* "messages[4095].tool_calls" */
-#define CONTENT_MAX_BYTES   KRS_REQUEST_MAX_BYTES
-#define ARGUMENTS_MAX_BYTES (1u << 20) /* of one tool call; real ones are under 100 KiB */
+#define ROLE_MAX_BYTES    32
+#define EFFORT_MAX_BYTES  32 /* "medium" */
+#define FIELD_TEXT_BYTES  64 /* "messages[4095].tool_calls" */
+#define CONTENT_MAX_BYTES KRS_REQUEST_MAX_BYTES
 
 /* Which message, and where to complain. */
 typedef struct place {
@@ -94,7 +95,7 @@ static krs_status fix_arguments(json_t *function, const place *at)
     if (!arguments || json_is_object(arguments)) {
         return KRS_OK;
     }
-    const krs_json_limits limits = {ARGUMENTS_MAX_BYTES, false};
+    const krs_json_limits limits = {KRS_CHAT_MAX_ARGUMENTS, false};
     json_t *parsed = NULL;
     const krs_str text = {json_string_value(arguments), json_string_length(arguments)};
     *at->n_values += krs_json_count_values(text);
@@ -152,7 +153,26 @@ static krs_status fix_role(json_t *message, const place *at)
                            ROLE_MAX_BYTES, role);
 }
 
-static krs_status fix_message(json_t *message, size_t i, size_t *n_values, krs_error *err)
+/* reasoning_content, and tool_call_id: texts. Harmony's template calls the first `thinking`. */
+static krs_status fix_reasoning(json_t *message, size_t i, bool is_harmony, krs_error *err)
+{
+    static const char *const members[] = {"reasoning_content", "tool_call_id"};
+    for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++) {
+        const json_t *value = json_object_get(message, members[k]);
+        if (value && !json_is_null(value) && !json_is_string(value)) {
+            const place at = place_of(i, members[k], NULL, err);
+            return krs_call_refuse(err, at.field, "want a string");
+        }
+    }
+    json_t *reasoning = json_object_get(message, "reasoning_content");
+    if (!is_harmony || !json_is_string(reasoning) || json_object_get(message, "thinking")) {
+        return KRS_OK;
+    }
+    return json_object_set(message, "thinking", reasoning) == 0 ? KRS_OK : no_memory(err);
+}
+
+static krs_status fix_message(json_t *message, size_t i, bool is_harmony, size_t *n_values,
+                              krs_error *err)
 {
     place at = place_of(i, "role", n_values, err);
     if (!json_is_object(message)) {
@@ -167,9 +187,23 @@ static krs_status fix_message(json_t *message, size_t i, size_t *n_values, krs_e
         at = place_of(i, "tool_calls", n_values, err);
         status = fix_tool_calls(message, &at);
     }
+    if (status == KRS_OK) {
+        status = fix_reasoning(message, i, is_harmony, err);
+    }
     if (status == KRS_OK && json_object_get(message, "function_call")) {
         at = place_of(i, "function_call", n_values, err);
         status = krs_call_refuse(err, at.field, "not supported; use tool_calls");
+    }
+    return status;
+}
+
+krs_status krs_openai_fix_calls(json_t *messages, krs_error *err)
+{
+    size_t n_values = 0;
+    krs_status status = KRS_OK;
+    for (size_t i = 0; status == KRS_OK && i < json_array_size(messages); i++) {
+        const place at = place_of(i, "tool_calls", &n_values, err);
+        status = fix_tool_calls(json_array_get(messages, i), &at);
     }
     return status;
 }
@@ -193,60 +227,26 @@ static krs_status copy_messages(const krs_call_reader *reader, json_t *chat)
     krs_status status = KRS_OK;
     size_t n_values = 0;
     for (size_t i = 0; status == KRS_OK && i < n; i++) {
-        status = fix_message(json_array_get(messages, i), i, &n_values, reader->err);
+        status = fix_message(json_array_get(messages, i), i,
+                             reader->call->tools.style.format == KRS_REPLY_HARMONY, &n_values,
+                             reader->err);
     }
     return status;
 }
 
-/* tool_choice: "auto", or "none", which takes the tools out of the model's sight. */
-static krs_status read_choice(const krs_call_reader *reader, bool *is_none)
+/* Once for a call, whose choices share them. */
+static krs_status read_tools(const krs_call_reader *reader)
 {
-    const json_t *choice = json_object_get(reader->body, "tool_choice");
-    *is_none = false;
-    if (!choice || json_is_null(choice)) {
-        return KRS_OK;
-    }
-    const char *text = json_string_value(choice);
-    *is_none = text && strcmp(text, "none") == 0;
-    if (*is_none || (text && strcmp(text, "auto") == 0)) {
-        return KRS_OK;
-    }
-    return krs_call_refuse(reader->err, "tool_choice", "only \"auto\" and \"none\" are supported");
-}
-
-static krs_status check_tool(const krs_call_reader *reader, const json_t *tool, size_t i)
-{
-    const char *type = json_string_value(json_object_get(tool, "type"));
-    const json_t *function = json_object_get(tool, "function");
-    if (!type || strcmp(type, "function") != 0) {
-        return krs_call_refuse(reader->err, "tools", "entry %zu: type must be \"function\"", i);
-    }
-    if (!json_is_string(json_object_get(function, "name"))) {
-        return krs_call_refuse(reader->err, "tools", "entry %zu has no function.name", i);
-    }
-    return KRS_OK;
+    krs_tools *tools = &reader->call->tools;
+    const krs_status status =
+        krs_tools_read(tools, reader->body, &krs_tools_form_chat, reader->err);
+    return status == KRS_OK ? krs_tools_read_choice(tools, reader->body, reader->err) : status;
 }
 
 static krs_status copy_tools(const krs_call_reader *reader, json_t *chat)
 {
-    json_t *tools = NULL;
-    bool is_none = false;
-    krs_status status = krs_json_get_tree(reader->body, "tools", JSON_ARRAY, &tools, reader->err);
-    if (status == KRS_OK) {
-        status = read_choice(reader, &is_none);
-    }
-    if (status == KRS_OK && json_array_size(tools) > KRS_CALL_MAX_TOOLS) {
-        status = krs_call_refuse(reader->err, "tools", "%zu tools, limit %d",
-                                 json_array_size(tools), KRS_CALL_MAX_TOOLS);
-    }
-    for (size_t i = 0; status == KRS_OK && i < json_array_size(tools); i++) {
-        status = check_tool(reader, json_array_get(tools, i), i);
-    }
-    if (status != KRS_OK || is_none || json_array_size(tools) == 0) {
-        return status;
-    }
-    return json_object_set_new(chat, "tools", json_deep_copy(tools)) == 0 ? KRS_OK
-                                                                          : no_memory(reader->err);
+    const krs_status status = read_tools(reader);
+    return status == KRS_OK ? krs_tools_show(&reader->call->tools, chat, reader->err) : status;
 }
 
 /* reasoning_effort: templates of models that reason know it as a variable. */

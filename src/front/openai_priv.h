@@ -26,6 +26,10 @@ void krs_openai_answer_add(krs_answer *answer, uint32_t i, const krs_stream_even
                            krs_writer *w);
 void krs_openai_answer_fail(krs_answer *answer, krs_writer *w);
 
+/* Earlier calls of messages (an array, changed): their arguments become objects, as templates want them.
+ * Errors: KRS_EINVAL naming the message, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_openai_fix_calls(json_t *messages, krs_error *err);
+
 /* messages, tools, tool_choice, chat_template_kwargs, reasoning_effort as the variables of a chat
  * template. *out: a new reference. */
 KRS_MUST_USE krs_status krs_openai_read_template(const krs_call_reader *reader, json_t **out);
@@ -54,7 +58,8 @@ typedef struct krs_openai_choice {
     bool is_started;
     krs_finish finish;
     krs_usage usage;
-    krs_buf text;                      /* whole answers only */
+    krs_turn turn;                     /* chats */
+    krs_buf text;                      /* whole completions only */
     krs_buf logprobs;                  /* whole chats only: entries separated by commas */
     krs_openai_legacy_logprobs legacy; /* completions */
 } krs_openai_choice;

@@ -213,6 +213,9 @@ static krs_status build_request(krs_call_reader *reader, uint32_t i)
         status = is_chat(reader) ? give_chat(reader, request, i)
                                  : krs_call_read_prompt(reader, "prompt", i / n, request);
     }
+    if (status == KRS_OK && is_chat(reader)) {
+        status = krs_tools_constrain(&reader->call->tools, request, reader->err);
+    }
     if (status == KRS_OK) {
         request->sampling.seed = seed_of(request->sampling.seed, i % n);
         status = krs_request_check(request, reader->err);

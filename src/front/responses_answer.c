@@ -1,22 +1,22 @@
 /* front/responses_answer.c - events of one call of the responses API to the bytes its client reads.
  *
- *   streamed:  response.created, response.in_progress, response.output_item.added,
- *              response.content_part.added, response.output_text.delta ..,
- *              response.output_text.done, response.content_part.done, response.output_item.done,
+ *   streamed:  response.created, response.in_progress, of each item what is below,
  *              response.completed | response.incomplete | response.failed
+ *     text:       response.output_item.added, response.content_part.added, response.output_text.delta ..,
+ *                 response.output_text.done, response.content_part.done, response.output_item.done
+ *     reasoning:  the same with response.reasoning_text.delta .., response.reasoning_text.done
+ *     call:       response.output_item.added, response.function_call_arguments.delta ..,
+ *                 response.function_call_arguments.done, response.output_item.done
  *   whole:     one response object
  *
- * Every event has the next sequence number. The end of a stream repeats the whole text three times, so
- * it is kept; room for a usual answer is taken at the start, so that no token needs an allocation.
+ * Every event has the next sequence number. The end of a stream repeats the items, so they are kept. An
+ * answer without any is a message without text, as clients expect one.
  *
- * Thread: one owner.  Memory: the text of the answer, bounded.
+ * Thread: one owner.  Memory: the items of the answer, bounded.
  * Source: OpenAI API reference, responses, streaming. */
 #include "front/responses_priv.h"
 
 #include "front/openai_priv.h"
-
-#define LOGPROBS_MAX_BYTES (64u << 20) /* of a whole answer */
-#define TEXT_FIRST_BYTES   (16u << 10) /* some 4,000 tokens; longer answers double it */
 
 static krs_responses_answer *own_of(krs_answer *answer)
 {
@@ -26,16 +26,16 @@ static krs_responses_answer *own_of(krs_answer *answer)
 static krs_status init_answer(krs_answer *answer)
 {
     krs_responses_answer *a = own_of(answer);
+    krs_turn_options options = krs_call_turn_options(answer->call, 0, "call_");
+    options.is_kept = true;
     a->call = (krs_responses_call *)(void *)answer->call;
-    krs_buf_init(&a->text, answer->call->alloc, KRS_CALL_MAX_ANSWER_BYTES);
-    krs_buf_init(&a->logprobs, answer->call->alloc, LOGPROBS_MAX_BYTES);
-    return krs_buf_reserve(&a->text, TEXT_FIRST_BYTES);
+    krs_turn_init(&a->turn, &options);
+    return KRS_OK;
 }
 
 static void deinit_answer(krs_answer *answer)
 {
-    krs_buf_deinit(&own_of(answer)->text);
-    krs_buf_deinit(&own_of(answer)->logprobs);
+    krs_turn_deinit(&own_of(answer)->turn);
 }
 
 static void begin_event(krs_writer *w, krs_responses_answer *a, krs_str name)
@@ -56,53 +56,95 @@ static void put_response_event(krs_writer *w, krs_responses_answer *a, krs_str n
     krs_call_end_event(w);
 }
 
+/* An event about one item; its own members follow. */
+static void begin_item_event(krs_writer *w, krs_responses_answer *a, krs_str name,
+                             const krs_turn_item *item)
+{
+    begin_event(w, a, name);
+    krs_put(w, KRS_STR(",\"item_id\":\""));
+    krs_responses_put_item_id(w, a, item);
+    krs_put(w, KRS_STR("\",\"output_index\":"));
+    krs_put_number(w, item->index);
+    if (item->kind != KRS_TURN_CALL) {
+        krs_put(w, KRS_STR(",\"content_index\":0"));
+    }
+}
+
 static void put_item_event(krs_writer *w, krs_responses_answer *a, krs_str name,
-                           krs_response_state state)
+                           const krs_turn_item *item)
 {
     begin_event(w, a, name);
-    krs_put(w, KRS_STR(",\"output_index\":0,\"item\":"));
-    krs_responses_put_item(w, a, state);
+    krs_put(w, KRS_STR(",\"output_index\":"));
+    krs_put_number(w, item->index);
+    krs_put(w, KRS_STR(",\"item\":"));
+    krs_responses_put_item(w, a, item, krs_responses_item_state(a, item));
     krs_call_end_event(w);
 }
 
-/* An event about the one part of the one item; its own members follow. */
-static void begin_part_event(krs_writer *w, krs_responses_answer *a, krs_str name)
+static void put_part_event(krs_writer *w, krs_responses_answer *a, krs_str name,
+                           const krs_turn_item *item)
 {
-    begin_event(w, a, name);
-    krs_put(w, KRS_STR(",\"item_id\":\"msg_"));
-    krs_put(w, krs_str_of(a->call->head.id));
-    krs_put(w, KRS_STR("\",\"output_index\":0,\"content_index\":0"));
-}
-
-static void put_part_event(krs_writer *w, krs_responses_answer *a, krs_str name)
-{
-    begin_part_event(w, a, name);
+    begin_item_event(w, a, name, item);
     krs_put(w, KRS_STR(",\"part\":"));
-    krs_responses_put_part(w, a);
+    krs_responses_put_part(w, item);
     krs_call_end_event(w);
+}
+
+/* "logprobs":[..] of texts. */
+static void put_logprobs(krs_writer *w, const krs_turn_item *item, krs_str entries)
+{
+    if (item->kind == KRS_TURN_TEXT) {
+        krs_put(w, KRS_STR(",\"logprobs\":["));
+        krs_put(w, entries);
+        krs_put(w, KRS_STR("]"));
+    }
 }
 
 static void put_start(krs_writer *w, krs_responses_answer *a)
 {
-    const krs_response_state state = KRS_RESPONSE_IN_PROGRESS;
-    put_response_event(w, a, KRS_STR("response.created"), state);
-    put_response_event(w, a, KRS_STR("response.in_progress"), state);
-    put_item_event(w, a, KRS_STR("response.output_item.added"), state);
-    put_part_event(w, a, KRS_STR("response.content_part.added"));
+    put_response_event(w, a, KRS_STR("response.created"), KRS_RESPONSE_IN_PROGRESS);
+    put_response_event(w, a, KRS_STR("response.in_progress"), KRS_RESPONSE_IN_PROGRESS);
     a->is_started = true;
 }
 
-static void put_delta(krs_writer *w, krs_responses_answer *a, const krs_stream_event *event)
+static void begin_item(krs_writer *w, krs_responses_answer *a, const krs_turn_item *item)
 {
-    begin_part_event(w, a, KRS_STR("response.output_text.delta"));
-    krs_put(w, KRS_STR(",\"delta\":"));
-    krs_put_string(w, event->text);
-    krs_put(w, KRS_STR(",\"logprobs\":["));
-    if (a->call->n_logprobs >= 0) {
-        krs_openai_put_logprobs(w, event, true);
+    put_item_event(w, a, KRS_STR("response.output_item.added"), item);
+    if (item->kind != KRS_TURN_CALL) {
+        put_part_event(w, a, KRS_STR("response.content_part.added"), item);
     }
-    krs_put(w, KRS_STR("]"));
+}
+
+static void put_delta(krs_writer *w, krs_responses_answer *a, const krs_turn_item *item,
+                      krs_str text, krs_str logprobs)
+{
+    static const char *const names[] = {"response.output_text.delta",
+                                        "response.reasoning_text.delta",
+                                        "response.function_call_arguments.delta"};
+    begin_item_event(w, a, krs_str_of(names[item->kind]), item);
+    krs_put(w, KRS_STR(",\"delta\":"));
+    krs_put_string(w, text);
+    put_logprobs(w, item, logprobs);
     krs_call_end_event(w);
+}
+
+static void end_item(krs_writer *w, krs_responses_answer *a, const krs_turn_item *item)
+{
+    static const char *const names[] = {"response.output_text.done", "response.reasoning_text.done",
+                                        "response.function_call_arguments.done"};
+    begin_item_event(w, a, krs_str_of(names[item->kind]), item);
+    if (item->kind == KRS_TURN_CALL) {
+        krs_put(w, KRS_STR(",\"name\":"));
+        krs_put_string(w, krs_str_of(item->name));
+    }
+    krs_put(w, item->kind == KRS_TURN_CALL ? KRS_STR(",\"arguments\":") : KRS_STR(",\"text\":"));
+    krs_put_string(w, krs_buf_view(&item->text));
+    put_logprobs(w, item, krs_buf_view(&item->notes));
+    krs_call_end_event(w);
+    if (item->kind != KRS_TURN_CALL) {
+        put_part_event(w, a, KRS_STR("response.content_part.done"), item);
+    }
+    put_item_event(w, a, KRS_STR("response.output_item.done"), item);
 }
 
 static krs_response_state final_state(const krs_responses_answer *a)
@@ -110,66 +152,100 @@ static krs_response_state final_state(const krs_responses_answer *a)
     return a->finish == KRS_FINISH_LENGTH ? KRS_RESPONSE_INCOMPLETE : KRS_RESPONSE_COMPLETED;
 }
 
-static void put_end(krs_writer *w, krs_responses_answer *a)
+/* An event on its way through the turn. */
+typedef struct passage {
+    krs_responses_answer *a;
+    const krs_stream_event *event; /* until its log probabilities are told */
+    krs_writer *w;                 /* NULL: nothing is streamed */
+    krs_status status;             /* of notes */
+} passage;
+
+/* Take the event's log probabilities into the item: what they are, and where among the item's. */
+static krs_str note_logprobs(passage *p, krs_turn_item *item)
 {
-    const krs_response_state state = final_state(a);
-    begin_part_event(w, a, KRS_STR("response.output_text.done"));
-    krs_put(w, KRS_STR(",\"text\":"));
-    krs_put_string(w, krs_buf_view(&a->text));
-    krs_put(w, KRS_STR(",\"logprobs\":["));
-    krs_put(w, krs_buf_view(&a->logprobs));
-    krs_put(w, KRS_STR("]"));
-    krs_call_end_event(w);
-    put_part_event(w, a, KRS_STR("response.content_part.done"));
-    put_item_event(w, a, KRS_STR("response.output_item.done"), state);
-    put_response_event(w, a,
-                       state == KRS_RESPONSE_INCOMPLETE ? KRS_STR("response.incomplete")
-                                                        : KRS_STR("response.completed"),
-                       state);
+    const size_t before = item->notes.len;
+    if (!p->event || item->kind != KRS_TURN_TEXT || p->a->call->n_logprobs < 0 ||
+        p->event->n_tokens == 0) {
+        return (krs_str){NULL, 0};
+    }
+    krs_writer notes = {&item->notes, KRS_OK};
+    krs_openai_put_logprobs(&notes, p->event, before == 0);
+    p->event = NULL;
+    p->status = notes.status;
+    const size_t begin = before + (before > 0); /* the comma is between the two */
+    return (krs_str){item->notes.data + begin, item->notes.len - begin};
 }
 
-/* Keep what the end repeats. */
-static void gather(krs_responses_answer *a, const krs_stream_event *event, krs_writer *w)
+static krs_status hear_item(void *user, krs_turn_step step, krs_turn_item *item, krs_str text)
 {
-    krs_writer text = {&a->text, w->status};
-    krs_put(&text, event->text);
-    krs_writer logprobs = {&a->logprobs, text.status};
-    if (a->call->n_logprobs >= 0) {
-        krs_openai_put_logprobs(&logprobs, event, a->logprobs.len == 0);
+    passage *p = user;
+    if (step == KRS_TURN_PIECE) {
+        const krs_str logprobs = note_logprobs(p, item);
+        if (p->w) {
+            put_delta(p->w, p->a, item, text, logprobs);
+        }
+    } else if (p->w && step == KRS_TURN_BEGIN) {
+        begin_item(p->w, p->a, item);
+    } else if (p->w) {
+        end_item(p->w, p->a, item);
     }
-    w->status = logprobs.status;
+    return p->w && p->w->status != KRS_OK ? p->w->status : p->status;
+}
+
+/* Tokens that made no text yet have log probabilities all the same. */
+static void tell_silent(passage *p)
+{
+    krs_turn_item *item = p->a->turn.open;
+    if (item && p->event && item->kind == KRS_TURN_TEXT) {
+        const krs_str logprobs = note_logprobs(p, item);
+        if (p->w && logprobs.len > 0) {
+            put_delta(p->w, p->a, item, KRS_STR(""), logprobs);
+        }
+    }
+}
+
+static krs_status take_event(krs_responses_answer *a, const krs_stream_event *event, krs_writer *w)
+{
+    passage p = {.a = a, .event = event, .w = w};
+    const krs_turn_sink sink = {&p, hear_item};
     if (event->is_end) {
         a->usage = event->usage;
         a->finish = event->finish;
+        a->is_ended = true;
     }
-}
-
-static void stream_event(krs_responses_answer *a, const krs_stream_event *event, krs_writer *w)
-{
-    if (event->text.len > 0 || (a->call->n_logprobs >= 0 && event->n_tokens > 0)) {
-        put_delta(w, a, event);
+    krs_status status = krs_turn_add(&a->turn, event, &sink);
+    if (status == KRS_OK) {
+        tell_silent(&p);
+        status = p.status;
     }
-    gather(a, event, w);
-    if (event->is_end) {
-        put_end(w, a);
+    if (status == KRS_OK && event->is_end && a->turn.n_items == 0) {
+        status = krs_turn_add_empty(&a->turn, &sink);
     }
+    return status;
 }
 
 static void add_event(krs_answer *answer, uint32_t i, const krs_stream_event *event, krs_writer *w)
 {
     (void)i;
     krs_responses_answer *a = own_of(answer);
-    if (answer->call->call.is_stream) {
-        if (!a->is_started) {
-            put_start(w, a);
-        }
-        stream_event(a, event, w);
+    const bool is_stream = answer->call->call.is_stream;
+    if (is_stream && !a->is_started) {
+        put_start(w, a);
+    }
+    const krs_status status = take_event(a, event, is_stream ? w : NULL);
+    w->status = w->status == KRS_OK ? status : w->status;
+    if (!event->is_end) {
         return;
     }
-    gather(a, event, w);
-    if (event->is_end) {
-        krs_responses_put_response(w, a, final_state(a));
+    const krs_response_state state = final_state(a);
+    if (!is_stream) {
+        krs_responses_put_response(w, a, state);
+        return;
     }
+    put_response_event(w, a,
+                       state == KRS_RESPONSE_INCOMPLETE ? KRS_STR("response.incomplete")
+                                                        : KRS_STR("response.completed"),
+                       state);
 }
 
 static void fail_stream(krs_answer *answer, krs_writer *w)

@@ -8,11 +8,8 @@
 #include <stdio.h>
 
 static const krs_refusal unsupported[] = {
-    {"previous_response_id", KRS_REFUSE_SET, NULL},
-    {"conversation", KRS_REFUSE_SET, NULL},
-    {"background", KRS_REFUSE_SET, NULL},
-    {"prompt", KRS_REFUSE_SET, NULL},
-    {"tools", KRS_REFUSE_SET, NULL},
+    {"previous_response_id", KRS_REFUSE_SET, NULL}, {"conversation", KRS_REFUSE_SET, NULL},
+    {"background", KRS_REFUSE_SET, NULL},           {"prompt", KRS_REFUSE_SET, NULL},
     {"truncation", KRS_REFUSE_OTHER, "disabled"},
 };
 
@@ -30,6 +27,8 @@ void krs_responses_call_deinit(krs_call_head *head)
     json_decref(call_of(head)->instructions);
     json_decref(call_of(head)->metadata);
     json_decref(call_of(head)->user);
+    json_decref(call_of(head)->tools);
+    json_decref(call_of(head)->tool_choice);
 }
 
 /* text.format: only {"type": "text"}. */
@@ -115,20 +114,6 @@ static krs_status read_logprobs(const krs_call_reader *reader, krs_sampling *sam
     return status;
 }
 
-/* tool_choice, parallel_tool_calls, max_tool_calls mean nothing without tools; only forcing one is refused. */
-static krs_status check_tools(const krs_call_reader *reader)
-{
-    const json_t *choice = json_object_get(reader->body, "tool_choice");
-    const char *name = json_string_value(choice);
-    bool is_parallel = true;
-    if (choice && !json_is_null(choice) &&
-        (!name || (strcmp(name, "auto") != 0 && strcmp(name, "none") != 0))) {
-        return krs_call_refuse(reader->err, "tool_choice",
-                               "only \"auto\" and \"none\" are supported");
-    }
-    return krs_json_get_bool(reader->body, "parallel_tool_calls", &is_parallel, reader->err);
-}
-
 static krs_status check_stored(const krs_call_reader *reader)
 {
     bool is_stored = false;
@@ -150,9 +135,6 @@ static krs_status check_rest(const krs_call_reader *reader)
     if (status == KRS_OK) {
         status = check_text(reader);
     }
-    if (status == KRS_OK) {
-        status = check_tools(reader);
-    }
     return status == KRS_OK ? check_stored(reader) : status;
 }
 
@@ -165,12 +147,28 @@ static krs_status keep_request(const krs_call_reader *reader, const krs_request 
     call->metadata = json_incref(metadata);
     call->instructions = json_incref(json_object_get(reader->body, "instructions"));
     call->user = json_incref(json_object_get(reader->body, "user"));
+    call->tools = json_incref(json_object_get(reader->body, "tools"));
+    call->tool_choice = json_incref(json_object_get(reader->body, "tool_choice"));
     call->max_output_tokens = request->stopping.max_tokens;
     call->n_logprobs = request->sampling.n_logprobs;
     call->temperature = request->sampling.temperature;
     call->top_p = request->sampling.top_p;
     call->head.call.has_tokens = call->n_logprobs >= 0;
     return status;
+}
+
+/* The tools, for the template and for whoever constrains the answer. The chat is read already. */
+static krs_status read_tools(const krs_call_reader *reader, krs_request *request)
+{
+    krs_tools *tools = &reader->call->tools;
+    krs_status status = krs_tools_read(tools, reader->body, &krs_tools_form_responses, reader->err);
+    if (status == KRS_OK) {
+        status = krs_tools_read_choice(tools, reader->body, reader->err);
+    }
+    if (status == KRS_OK) {
+        status = krs_tools_show(tools, request->prompt.chat, reader->err);
+    }
+    return status == KRS_OK ? krs_tools_constrain(tools, request, reader->err) : status;
 }
 
 static krs_status fill_request(const krs_call_reader *reader, krs_request *request)
@@ -191,6 +189,9 @@ static krs_status fill_request(const krs_call_reader *reader, krs_request *reque
     }
     if (status == KRS_OK) {
         status = read_reasoning(reader, request->prompt.chat);
+    }
+    if (status == KRS_OK) {
+        status = read_tools(reader, request);
     }
     return status == KRS_OK ? krs_request_check(request, reader->err) : status;
 }

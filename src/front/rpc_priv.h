@@ -12,6 +12,7 @@
 #include "api/method.h"
 #include "front/rpc.h"
 #include "front/rpc_figures.h"
+#include "front/turn.h"
 #include "service/feed.h"
 
 #define KRS_RPC_STREAM_NAME_BYTES (4 * 256 + 1) /* 256 characters */
@@ -108,6 +109,26 @@ typedef enum krs_rpc_style {
     KRS_RPC_STYLE_CONTINUOUS, /* single chunks, event with stats */
 } krs_rpc_style;
 
+/* rpc_talk.c: the answer of a chat, taken apart: reasoning beside the text in chunks, calls as events. */
+typedef struct krs_rpc_talk {
+    krs_tools tools;
+    krs_turn turn;
+    krs_buf content; /* of one token */
+    krs_buf reasoning;
+    bool is_lost; /* past a limit: the rest is text */
+} krs_rpc_talk;
+
+struct krs_rpc_pack;
+
+/* The tools of a chat's parameters into the talk and the request. *out: NULL when answers of this model
+ * and this chat are nothing but text. Errors: KRS_EINVAL, KRS_EUNSUPPORTED, KRS_ETOOLARGE, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_rpc_talk_new(const krs_rpc_ask *ask, const krs_model_info *info,
+                                         krs_request *request, krs_rpc_talk **out,
+                                         krs_rpc_fault *fault);
+void krs_rpc_talk_free(krs_rpc_talk *talk);
+/* An event through the talk into the pack. */
+void krs_rpc_talk_add(krs_rpc_talk *talk, struct krs_rpc_pack *pack, const krs_stream_event *event);
+
 /* rpc_say.c: what a stream says. Tokens gather in a pack until it is written as one message. */
 typedef struct krs_rpc_pack {
     krs_rpc_session *session;
@@ -128,11 +149,15 @@ void krs_rpc_pack_init(krs_rpc_pack *pack, krs_rpc_session *session, const char 
                        krs_rpc_style style);
 /* Tokens and text of an event. Writes when the pack is full. */
 void krs_rpc_pack_add(krs_rpc_pack *pack, const krs_stream_event *event);
+/* One token (NULL: none of its own) with what it says, text and reasoning. */
+void krs_rpc_pack_token(krs_rpc_pack *pack, const krs_token *token, krs_str text,
+                        krs_str reasoning);
 /* Write what has gathered. */
 void krs_rpc_pack_write(krs_rpc_pack *pack);
 /* How a stream ended. */
 typedef struct krs_rpc_ending {
     krs_finish finish;
+    bool has_calls;     /* it stopped for calls of tools */
     const char *reason; /* NULL: the name of finish */
     krs_str why;        /* of a failure */
     krs_usage usage;
@@ -146,9 +171,9 @@ const char *krs_rpc_finish_name(krs_rpc_style style, krs_finish finish);
 
 /* rpc_request.c */
 /* Parameters of a method that generates (checked) to a request. Errors: KRS_ENOTLOADED, KRS_EINVAL,
- * KRS_EUNSUPPORTED, KRS_ENOMEM; the fault says the rest. */
+ * KRS_EUNSUPPORTED, KRS_ENOMEM; the fault says the rest. *talk: of chats, or NULL; the caller's. */
 KRS_MUST_USE krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out,
-                                            krs_rpc_fault *fault);
+                                            krs_rpc_talk **talk, krs_rpc_fault *fault);
 /* An empty request for a loaded model. Same errors. */
 KRS_MUST_USE krs_status krs_rpc_request_for(const krs_rpc_ask *ask, krs_str model_id,
                                             krs_model_info *info, krs_request **out,

@@ -1,4 +1,5 @@
 /* front/rpc_request.c - parameters, checked against the method table, to a request of the runtime. */
+#include "front/openai_priv.h"
 #include "front/rpc_priv.h"
 
 #include "os/clock.h"
@@ -160,13 +161,11 @@ static void read_speculation(const krs_rpc_ask *ask, const krs_model_info *info,
     out->max_tokens = (uint32_t)krs_method_int(ask->method, ask->params, "speculation_tokens");
 }
 
-static krs_status chat_prompt(krs_request *request, const json_t *messages, const json_t *tools,
-                              krs_rpc_fault *fault)
+static krs_status chat_prompt(krs_request *request, const json_t *messages, krs_rpc_fault *fault)
 {
     /* Deep copies: the tree moves to another thread, and references are not counted across threads. */
     request->prompt.kind = KRS_PROMPT_CHAT;
-    request->prompt.chat = json_pack("{s:o?,s:o*}", "messages", json_deep_copy(messages), "tools",
-                                     json_array_size(tools) ? json_deep_copy(tools) : NULL);
+    request->prompt.chat = json_pack("{s:o?}", "messages", json_deep_copy(messages));
     return json_is_array(json_object_get(request->prompt.chat, "messages")) ? KRS_OK
                                                                             : no_memory(fault);
 }
@@ -189,7 +188,7 @@ static krs_status text_prompt(const krs_rpc_ask *ask, const krs_model_info *info
     if (is_wrapped(krs_method_text(ask->method, ask->params, "model_id")) &&
         info->has_chat_template) {
         json_t *messages = json_pack("[{s:s,s:s%}]", "role", "user", "content", text.ptr, text.len);
-        const krs_status status = chat_prompt(request, messages, NULL, fault);
+        const krs_status status = chat_prompt(request, messages, fault);
         json_decref(messages);
         return status;
     }
@@ -202,8 +201,12 @@ static krs_status read_prompt(const krs_rpc_ask *ask, const krs_model_info *info
                               krs_request *request, krs_rpc_fault *fault)
 {
     if (ask->method == KRS_METHOD_CHAT) {
-        return chat_prompt(request, json_object_get(ask->params, "messages"),
-                           json_object_get(ask->params, "tools"), fault);
+        const krs_status status =
+            chat_prompt(request, json_object_get(ask->params, "messages"), fault);
+        return status == KRS_OK
+                   ? krs_openai_fix_calls(json_object_get(request->prompt.chat, "messages"),
+                                          &fault->error)
+                   : status;
     }
     const json_t *ids = json_object_get(ask->params, "prompt_tokens");
     return json_array_size(ids) > 0 ? krs_rpc_request_tokens(request, ids, fault)
@@ -229,12 +232,14 @@ static krs_status check_wishes(const krs_rpc_ask *ask, krs_str model_id, const k
     return KRS_OK;
 }
 
-krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rpc_fault *fault)
+krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rpc_talk **talk,
+                               krs_rpc_fault *fault)
 {
     krs_model_info info;
     krs_request *request = NULL;
     const krs_str model_id = krs_method_text(ask->method, ask->params, "model_id");
     *out = NULL;
+    *talk = NULL;
     krs_status status = krs_rpc_request_for(ask, model_id, &info, &request, fault);
     if (status == KRS_OK) {
         status = check_wishes(ask, model_id, &info, fault);
@@ -245,6 +250,9 @@ krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rp
     }
     if (status == KRS_OK) {
         status = read_prompt(ask, &info, request, fault);
+    }
+    if (status == KRS_OK && ask->method == KRS_METHOD_CHAT) {
+        status = krs_rpc_talk_new(ask, &info, request, talk, fault);
     }
     if (status != KRS_OK) {
         krs_request_free(request);

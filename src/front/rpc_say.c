@@ -51,7 +51,7 @@ static uint32_t put_logprobs(krs_emit *e, const krs_token *token)
 }
 
 /* One token's pairs. token: NULL for text that belongs to the token before. */
-static void add_piece(krs_rpc_pack *pack, const krs_token *token, krs_str text)
+static void add_piece(krs_rpc_pack *pack, const krs_token *token, krs_str text, krs_str reasoning)
 {
     if (pack->n == KRS_RPC_FLUSH_TOKENS || pack->bytes.len >= KRS_RPC_PACK_BYTES) {
         krs_rpc_pack_write(pack);
@@ -61,7 +61,11 @@ static void add_piece(krs_rpc_pack *pack, const krs_token *token, krs_str text)
     krs_emit_pair_str(&e, "token", text);
     krs_emit_pair_int(&e, "token_id", pack->last_id);
     krs_emit_pair_bool(&e, "is_final", false);
-    const uint32_t n_more = pack->has_logprobs && token ? put_logprobs(&e, token) : 0;
+    if (reasoning.len > 0) {
+        krs_emit_pair_str(&e, "reasoning", reasoning);
+    }
+    const uint32_t n_more =
+        (reasoning.len > 0) + (pack->has_logprobs && token ? put_logprobs(&e, token) : 0);
     if (e.status != KRS_OK) {
         pack->session->is_broken = true; /* no memory for a few kilobytes */
         return;
@@ -98,13 +102,28 @@ static void add_text(krs_rpc_pack *pack, const krs_token *token, krs_str text)
         if (n > 0) {
             remember_text(pack, (krs_str){text.ptr, n});
         }
-        add_piece(pack, token, (krs_str){text.ptr, n});
+        add_piece(pack, token, (krs_str){text.ptr, n}, (krs_str){NULL, 0});
         text = (krs_str){text.ptr + n, text.len - n};
         token = NULL;
         if (pack->style == KRS_RPC_STYLE_CONTINUOUS) {
             krs_rpc_pack_write(pack); /* single chunks only, says the contract */
         }
     } while (text.len > 0);
+}
+
+void krs_rpc_pack_token(krs_rpc_pack *pack, const krs_token *token, krs_str text, krs_str reasoning)
+{
+    const bool has_reasoning = reasoning.len > 0;
+    while (reasoning.len > 0) {
+        const size_t n = piece_of(reasoning);
+        add_piece(pack, token, (krs_str){NULL, 0}, (krs_str){reasoning.ptr, n});
+        reasoning = (krs_str){reasoning.ptr + n, reasoning.len - n};
+        token = NULL; /* told once */
+    }
+    if (has_reasoning && text.len == 0) {
+        return;
+    }
+    add_text(pack, token, text);
 }
 
 void krs_rpc_pack_add(krs_rpc_pack *pack, const krs_stream_event *event)
@@ -232,6 +251,9 @@ static void put_continuous_stats(krs_emit *e, const char *reason, const krs_usag
 
 static const char *reason_of(krs_rpc_style style, const krs_rpc_ending *ending)
 {
+    if (!ending->reason && ending->has_calls && ending->finish == KRS_FINISH_STOP) {
+        return "tool_calls";
+    }
     return ending->reason ? ending->reason : krs_rpc_finish_name(style, ending->finish);
 }
 

@@ -26,6 +26,7 @@ struct krs_rpc_stream {
     uint32_t n_ahead;         /* tokens the runtime may make or has made that are not written */
     uint32_t n_waiting;       /* of them, in the pack */
     uint32_t n_written;       /* of them, in the output since it was empty */
+    krs_rpc_talk *talk;       /* of chats; or NULL */
     krs_rpc_pack pack;
     char model[KRS_MODEL_ID_BYTES];
     char name[KRS_RPC_STREAM_NAME_BYTES];
@@ -59,6 +60,7 @@ static void free_stream(krs_rpc_stream *stream)
         stream->next->prev = stream->prev;
     }
     session->n_streams--;
+    krs_rpc_talk_free(stream->talk);
     krs_buf_deinit(&stream->pack.bytes);
     krs_alloc_free(session->desk->options.alloc, stream);
 }
@@ -163,7 +165,8 @@ krs_status krs_rpc_stream_open(const krs_rpc_ask *ask, krs_rpc_style style, krs_
                         KRS_RPC_MAX_STREAMS);
     }
     krs_request *request = NULL;
-    krs_status status = krs_rpc_request_new(ask, &request, fault);
+    krs_rpc_talk *talk = NULL;
+    krs_status status = krs_rpc_request_new(ask, &request, &talk, fault);
     if (status != KRS_OK) {
         return status;
     }
@@ -171,10 +174,12 @@ krs_status krs_rpc_stream_open(const krs_rpc_ask *ask, krs_rpc_style style, krs_
     status = stream ? name_stream(ask, stream, fault) : KRS_ENOMEM;
     if (status == KRS_OK) {
         init_stream(ask, style, group, request, stream);
+        stream->talk = talk;
         status = open_stream(ask, stream, request, fault);
     }
     if (status != KRS_OK) {
         krs_request_free(request);
+        krs_rpc_talk_free(talk);
         krs_alloc_free(alloc, stream);
         return status;
     }
@@ -234,7 +239,11 @@ static void add_event(krs_rpc_stream *stream, const krs_stream_event *event, uin
     if (stream->n_waiting == 0) {
         stream->waiting_ns = now_ns;
     }
-    krs_rpc_pack_add(&stream->pack, event);
+    if (stream->talk) {
+        krs_rpc_talk_add(stream->talk, &stream->pack, event);
+    } else {
+        krs_rpc_pack_add(&stream->pack, event);
+    }
     stream->n_waiting += event->n_tokens;
     /* An empty pack has been written already: of a continuous stream, token by token. */
     if (is_due(stream, now_ns) || stream->pack.n == 0) {
@@ -267,7 +276,11 @@ static void end_stream(krs_rpc_stream *stream, const krs_stream_event *event, co
                             krs_str_of(stream->model));
     }
     write_pack(stream);
-    const krs_rpc_ending ending = {event->finish, reason, krs_rpc_fault_text(&fault), event->usage};
+    const krs_rpc_ending ending = {.finish = event->finish,
+                                   .has_calls = stream->talk && stream->talk->turn.n_calls > 0,
+                                   .reason = reason,
+                                   .why = krs_rpc_fault_text(&fault),
+                                   .usage = event->usage};
     krs_rpc_say_end(stream->task.session, stream->pack.style, stream->name, &ending);
     count_end(stream, event, now_ns);
     if (stream->group) {
@@ -278,7 +291,7 @@ static void end_stream(krs_rpc_stream *stream, const krs_stream_event *event, co
 
 void krs_rpc_stream_event(krs_rpc_stream *stream, const krs_stream_event *event, uint64_t now_ns)
 {
-    if (event->n_tokens > 0 || event->text.len > 0) {
+    if (event->n_tokens > 0 || event->text.len > 0 || (stream->talk && event->is_end)) {
         add_event(stream, event, now_ns);
     }
     if (event->is_end) {

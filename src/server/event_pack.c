@@ -10,6 +10,7 @@ typedef struct record_head {
     uint32_t n_prompt_tokens; /* of its usage: known from the first event on */
     uint32_t n_cached_tokens;
     bool has_pieces;
+    bool is_reasoning;
     bool is_end;
 } record_head;
 
@@ -81,6 +82,7 @@ krs_status krs_event_pack(const krs_stream_event *event, bool has_tokens, krs_bu
                               .n_prompt_tokens = event->usage.n_prompt_tokens,
                               .n_cached_tokens = event->usage.n_cached_tokens,
                               .has_pieces = event->pieces != NULL,
+                              .is_reasoning = event->is_reasoning,
                               .is_end = event->is_end};
     krs_status status = krs_buf_append(out, &head, sizeof(head));
     if (status == KRS_OK) {
@@ -192,7 +194,8 @@ bool krs_event_unpack(krs_str packed, size_t *offset, krs_arena *arena, krs_stre
     }
     record_head head;
     take(packed, offset, &head, sizeof(head));
-    *out = (krs_stream_event){.n_tokens = head.n_tokens, .is_end = head.is_end};
+    *out = (krs_stream_event){
+        .n_tokens = head.n_tokens, .is_reasoning = head.is_reasoning, .is_end = head.is_end};
     out->usage.n_prompt_tokens = head.n_prompt_tokens;
     out->usage.n_cached_tokens = head.n_cached_tokens;
     out->text = take_view(packed, offset, head.n_text);

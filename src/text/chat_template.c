@@ -30,6 +30,7 @@ struct krs_chat_template {
     krs_template *main;
     krs_template *tool_use;   /* NULL: main serves requests with tools too */
     krs_str tokens[N_TOKENS]; /* ptr NULL: the model names none */
+    krs_reply_style style;    /* by the source of tool_use, or of main where that says nothing */
 };
 
 typedef struct loading {
@@ -76,6 +77,18 @@ static krs_status read_object(const loading *load, const char *name, json_t **ou
     return status == KRS_OK ? KRS_OK : krs_error_wrap(load->err, status, "%s", name);
 }
 
+/* What the template that shows tools says of calls counts more than what the other says. */
+static void learn_style(krs_chat_template *chat, krs_str source, bool is_tool_use)
+{
+    const krs_reply_style style = krs_reply_style_detect(source);
+    if (style.format != KRS_REPLY_PLAIN && (is_tool_use || chat->style.format == KRS_REPLY_PLAIN)) {
+        chat->style.format = style.format;
+    }
+    if (chat->style.reasoning == KRS_REPLY_REASONING_NONE) {
+        chat->style.reasoning = style.reasoning;
+    }
+}
+
 static krs_status parse_into(const loading *load, krs_str source, const char *where,
                              krs_template **out)
 {
@@ -83,6 +96,9 @@ static krs_status parse_into(const loading *load, krs_str source, const char *wh
         return KRS_OK; /* the first source wins */
     }
     krs_status status = krs_template_parse(source, load->chat->alloc, out, load->err);
+    if (status == KRS_OK) {
+        learn_style(load->chat, source, out == &load->chat->tool_use);
+    }
     return status == KRS_OK ? KRS_OK : krs_error_wrap(load->err, status, "%s", where);
 }
 
@@ -256,6 +272,11 @@ void krs_chat_template_free(krs_chat_template *chat)
         krs_alloc_free(alloc, (void *)(uintptr_t)chat->tokens[i].ptr);
     }
     krs_alloc_free(alloc, chat);
+}
+
+krs_reply_style krs_chat_template_style(const krs_chat_template *chat)
+{
+    return chat->style;
 }
 
 static krs_status add_tokens(const krs_chat_template *chat, json_t *inputs, krs_error *err)

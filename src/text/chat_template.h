@@ -6,6 +6,7 @@
  * Thread: immutable after load; any thread may render at once. */
 #pragma once
 
+#include "text/reply.h"
 #include "text/template.h"
 
 typedef struct krs_chat_template krs_chat_template;
@@ -17,6 +18,9 @@ KRS_MUST_USE krs_status krs_chat_template_load(const char *dir, const krs_alloc 
 KRS_MUST_USE krs_status krs_chat_template_read(const json_t *object, const krs_alloc *alloc,
                                                krs_chat_template **out, krs_error *err);
 void krs_chat_template_free(krs_chat_template *chat);
+
+/* How the model writes calls and reasoning, by the words of its template. */
+krs_reply_style krs_chat_template_style(const krs_chat_template *chat);
 
 /* As krs_template_render, with bos_token and eos_token added where inputs lack them.
  * A template that fails on arguments of calls that are objects is given them as JSON text (chat_arguments.h).

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# tests/e2e/clients.sh KRS - every API against its makers' own clients: openai and @anthropic-ai/sdk, pinned.
+# tests/e2e/clients.sh KRS - every API against its makers' own clients (openai, @anthropic-ai/sdk) and the
+# ai SDK, pinned.
 # KRS: path of the program. Installs the pinned clients beside this script when they are not there yet.
 # Prints one line per case and "N passed, N failed" last.
 set -u

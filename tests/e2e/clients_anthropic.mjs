@@ -90,7 +90,7 @@ export async function anthropicCases(server) {
     check(bad.requestID && bad.requestID === bad.error.error.correlation_id, `requestID ${bad.requestID}`);
     equal(bad.error.request_id, bad.requestID, "request_id");
     check((await refusal(ask({ model: "none" }))) instanceof Anthropic.NotFoundError, "class of a missing model");
-    check((await refusal(ask({ tools: [{ name: "f", input_schema: { type: "object" } }] }))) instanceof
+    check((await refusal(ask({ tools: [{ name: "f", input_schema: "object" }] }))) instanceof
       Anthropic.BadRequestError, "class of tools");
     check((await refusal(ask({ messages: [...SUM, { role: "assistant", content: "12" }] }))) instanceof
       Anthropic.BadRequestError, "class of a text to go on with");

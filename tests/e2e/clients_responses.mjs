@@ -80,7 +80,7 @@ export async function responsesCases(server) {
   await test("responses: refused by name", async () => {
     for (const [param, more] of [
       ["previous_response_id", { previous_response_id: "resp_1" }],
-      ["tools", { tools: [{ type: "web_search" }] }],
+      ["tools[0].type", { tools: [{ type: "web_search" }] }],
       ["text.format", { text: { format: { type: "json_object" } } }],
       ["background", { background: true }],
       ["truncation", { truncation: "auto" }],

@@ -180,6 +180,8 @@ static inline uint32_t fake_models(krs_runtime *self, krs_model_info *out, uint3
                                   .bos = FAKE_BOS,
                                   .eos = 2,
                                   .has_chat_template = true,
+                                  .reply_format = "hermes",
+                                  .reply_reasoning = "think",
                                   .file_bytes = 77,
                                   .sampling = KRS_SAMPLING_INIT};
         out[0].sampling.temperature = 0.7;

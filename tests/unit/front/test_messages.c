@@ -50,7 +50,7 @@ static const bad_case bad[] = {
     {"\"max_tokens\":1,\"metadata\":7," MSG, "metadata"},
     {"\"max_tokens\":1,\"metadata\":{\"user_id\":7}," MSG, "metadata.user_id"},
     {"\"max_tokens\":1,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":9}," MSG, "thinking"},
-    {"\"max_tokens\":1,\"tools\":[{\"name\":\"f\"}]," MSG, "tools"},
+    {"\"max_tokens\":1,\"tools\":[{\"name\":\"f\"}]," MSG, "tools[0].input_schema"},
     {"\"max_tokens\":1,\"mcp_servers\":[{\"a\":1}]," MSG, "mcp_servers"},
 };
 
@@ -235,8 +235,9 @@ static void a_failure_within_a_stream_is_an_error_event(void **state)
 static void tokens_of_a_chat_are_counted(void **state)
 {
     (void)state;
-    static const bad_case cases[] = {{"\"messages\":[]", "messages"},
-                                     {"\"tools\":[{\"name\":\"f\"}]," MSG, "tools"}};
+    static const bad_case cases[] = {
+        {"\"messages\":[]", "messages"},
+        {"\"tools\":[{\"name\":\"f\"}]," MSG, "tools[0].input_schema"}};
     check_bad(KRS_CALL_COUNT_TOKENS, cases, sizeof(cases) / sizeof(cases[0]));
     talk t = talk_of(KRS_CALL_COUNT_TOKENS, "{\"model\":\"m\",\"system\":\"be\"," MSG "}");
     const krs_request *request = krs_answer_call(t.answer)->requests[0];

@@ -32,7 +32,7 @@ static void a_chat_streams_role_text_end_usage(void **state)
     expect_sse(end, 1, NULL,
                "{\"choices\":[]," CHUNK ",\"usage\":{\"completion_tokens\":5,"
                "\"completion_tokens_details\":{\"accepted_prediction_tokens\":0,"
-               "\"rejected_prediction_tokens\":0},\"prompt_tokens\":7,"
+               "\"reasoning_tokens\":0,\"rejected_prediction_tokens\":0},\"prompt_tokens\":7,"
                "\"prompt_tokens_details\":{\"cached_tokens\":3},\"total_tokens\":12}}");
     assert_non_null(strstr(end, "\n\ndata: [DONE]\n\n"));
     assert_int_equal(krs_answer_state_of(t.answer), KRS_ANSWER_DONE);
@@ -66,7 +66,8 @@ static void a_whole_chat_waits_for_every_choice(void **state)
                     "\"created\":1700000000,\"id\":\"chatcmpl-00000000000000ab\",\"model\":\"m\","
                     "\"object\":\"chat.completion\",\"system_fingerprint\":\"krs-1\",\"usage\":"
                     "{\"completion_tokens\":10,\"completion_tokens_details\":"
-                    "{\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0},"
+                    "{\"accepted_prediction_tokens\":0,\"reasoning_tokens\":0,\"rejected_"
+                    "prediction_tokens\":0},"
                     "\"prompt_tokens\":7,\"prompt_tokens_details\":"
                     "{\"cached_tokens\":3},\"total_tokens\":17}}");
     talk_end(&t);

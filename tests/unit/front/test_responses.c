@@ -34,7 +34,7 @@ static const bad_case bad[] = {
     {"\"input\":\"a\",\"conversation\":\"conv_1\"", "conversation"},
     {"\"input\":\"a\",\"background\":true", "background"},
     {"\"input\":\"a\",\"prompt\":{\"id\":\"x\"}", "prompt"},
-    {"\"input\":\"a\",\"tools\":[{\"type\":\"web_search\"}]", "tools"},
+    {"\"input\":\"a\",\"tools\":[{\"type\":\"web_search\"}]", "tools[0].type"},
     {"\"input\":\"a\",\"tool_choice\":\"required\"", "tool_choice"},
     {"\"input\":\"a\",\"truncation\":\"auto\"", "truncation"},
     {"\"input\":\"a\",\"text\":{\"format\":{\"type\":\"json_object\"}}", "text.format"},
@@ -273,7 +273,7 @@ static void a_failed_response_says_why(void **state)
     assert_int_equal(krs_answer_heartbeat(t.answer, &t.out), KRS_OK);
     s = hear_end(&t, 0, KRS_FINISH_DEADLINE);
     expect_event(s, 0, "response.created", 0, "response.status", "in_progress");
-    expect_event(s, 4, "response.failed", 4, "response.error.param", "timeout_ms");
+    expect_event(s, 2, "response.failed", 2, "response.error.param", "timeout_ms");
     talk_end(&t);
 }
 

@@ -134,7 +134,7 @@ static void prompts_come_as_text_ids_or_messages(void **state)
     assert_int_equal(f->streams[0].request->prompt.tokens[2], 7);
     ask(f, "chat",
         "{\"model_id\":\"fake\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
-        "\"tools\":[{\"type\":\"function\"}]}");
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}");
     const krs_prompt *prompt = &f->streams[1].request->prompt;
     assert_int_equal(prompt->kind, KRS_PROMPT_CHAT);
     assert_int_equal(json_array_size(at(prompt->chat, "messages")), 1);

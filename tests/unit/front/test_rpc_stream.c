@@ -370,6 +370,61 @@ static void a_closed_session_drops_its_streams(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_chat_with_tools_tells_calls_and_reasoning_apart(void **state)
+{
+    fixture *f = *state;
+    ask(f, "chat",
+        "{\"model_id\":\"fake\",\"stream_id\":\"s\",\"messages\":[{\"role\":\"user\",\"content\":"
+        "\"hi\"},{"
+        "\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"add\","
+        "\"arguments\":\"{\\\"a\\\":2}\"}}]}],\"tools\":[{\"type\":\"function\",\"function\":{"
+        "\"name\":"
+        "\"add\"}}]}");
+    (void)expect_result(f);
+    const json_t *chat = f->streams[0].request->prompt.chat;
+    const json_t *old = json_array_get(json_object_get(chat, "messages"), 1);
+    const json_t *call = json_array_get(json_object_get(old, "tool_calls"), 0);
+    assert_true(json_is_object(json_object_get(json_object_get(call, "function"), "arguments")));
+    static const char *const pieces[] = {"<think>Sum.", "</think>We",
+                                         "ll.\n<tool_call>\n{\"name\": \"add\", \"arg",
+                                         "uments\": {\"a\": 1}}\n</tool", "_call>"};
+    for (uint32_t i = 0; i < 5; i++) {
+        tell_token(f, 0, 40 + i, pieces[i]);
+        f->now_ns += KRS_RPC_FLUSH_NS;
+    }
+    tell_end(f, 0, KRS_FINISH_STOP);
+    const json_t *chunk = expect_notification(f, "stream.chunk");
+    assert_string_equal(text_at(chunk, "reasoning"), "Sum.");
+    assert_string_equal(text_at(chunk, "token"), "");
+    assert_string_equal(text_at(expect_notification(f, "stream.chunk"), "token"), "We");
+    chunk = expect_notification(f, "stream.chunk");
+    assert_string_equal(text_at(chunk, "token"), "ll.");
+    assert_string_equal(text_at(chunk, "cumulative_text"), "Well.");
+    const json_t *event = expect_notification(f, "stream.event");
+    assert_string_equal(text_at(event, "event"), "tool_call");
+    assert_string_equal(text_at(event, "name"), "add");
+    assert_string_equal(text_at(event, "arguments"), "{\"a\": 1}");
+    assert_int_equal(int_at(event, "index"), 0);
+    for (int id = 43; id < 45; id++) { /* the tokens of the call say nothing else */
+        chunk = expect_notification(f, "stream.chunk");
+        assert_string_equal(text_at(chunk, "token"), "");
+        assert_int_equal(int_at(chunk, "token_id"), id);
+    }
+    (void)expect_notification(f, "stream.stats");
+    assert_string_equal(text_at(expect_notification(f, "stream.event"), "finish_reason"),
+                        "tool_calls");
+}
+
+static void a_chat_whose_tools_are_none_is_refused(void **state)
+{
+    fixture *f = *state;
+    ask(f, "chat",
+        "{\"model_id\":\"fake\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[{"
+        "\"type\":"
+        "\"function\"}]}");
+    (void)expect_error(f, -32602, "tools[0].function.name");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +444,8 @@ int main(void)
         TEST(logprobs_are_those_of_the_token),
         TEST(a_token_costs_no_allocation),
         TEST(a_closed_session_drops_its_streams),
+        TEST(a_chat_with_tools_tells_calls_and_reasoning_apart),
+        TEST(a_chat_whose_tools_are_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
