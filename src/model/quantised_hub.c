@@ -116,6 +116,11 @@ static const krs_tensor *find_scale(const krs_quantised_job *j)
     return tensor ? tensor : krs_binder_find(j->binder, j->name, ".weight_scale");
 }
 
+static int64_t at_least_one(int64_t n)
+{
+    return n > 0 ? n : 1;
+}
+
 /* .weight_scale_inv or .weight_scale: one for all, one a row, or one for each block of rows (block_rows 0:
  * none are). Despite its name the former multiplies as well. */
 static krs_status find_grid(const krs_quantised_job *j, int64_t block_rows, scale_grid *out)
@@ -141,9 +146,9 @@ static krs_status find_grid(const krs_quantised_job *j, int64_t block_rows, scal
         return KRS_OK;
     }
     /* One a row is left, as a table or a vector; else this says what is wrong. A table of no columns has none. */
-    const int64_t columns = out->columns > 0 ? out->columns : 1;
-    return has_table && rows == n_out ? KRS_OK
-                                      : krs_quantised_check_shape(j, tensor, n_out, columns);
+    return has_table && rows == n_out
+               ? KRS_OK
+               : krs_quantised_check_shape(j, tensor, n_out, at_least_one(out->columns));
 }
 
 /* out[n_out, columns * repeats] = the table, a row for each of the matrix, each scale `repeats` times.
