@@ -171,73 +171,20 @@ static krs_regex compiled(krs_schema *s, const json_t *node, krs_str pattern)
     return r;
 }
 
-/* "hh:..:60+hh:..|..": hours of local times and of their offsets that go together. local: of offset 0. */
-static krs_status add_hours(krs_buf *text, unsigned local, bool is_west)
-{
-    krs_status status = KRS_OK;
-    for (unsigned h = 0; h < 24 && status == KRS_OK; h++) {
-        status = krs_buf_printf(text, "%s%02u:..:60(?:\\.\\d+)?[%c]%02u:..", h ? "|" : "",
-                                is_west ? (local + 24 - h) % 24 : (local + h) % 24,
-                                is_west ? '-' : '+', h);
-    }
-    return status == KRS_OK ? krs_buf_append_char(text, ')') : status;
-}
-
-static krs_status add_minutes(krs_buf *text, bool is_west)
-{
-    krs_status status = KRS_OK;
-    for (unsigned m = 1; m < 60 && status == KRS_OK; m++) {
-        status =
-            krs_buf_printf(text, "%s%02u:.*:%02u$", m > 1 ? "|" : "", is_west ? 59 - m : m - 1, m);
-    }
-    return status;
-}
-
-/* Leap seconds are the last of a day in UTC, whatever the offset: 23:59:60Z is 08:59:60+09:00. Hours and minutes are
- * told each by itself, and the text must fit both; minutes of the offset carry an hour to the east. */
-static krs_status write_leap_seconds(krs_buf *text)
-{
-    krs_status status = krs_buf_printf(text, "(?:23:59:60(?:\\.\\d+)?[zZ]");
-    for (int west = 0; west < 2 && status == KRS_OK; west++) {
-        status = krs_buf_printf(text, "|(?=..:59:60.*:00$)(?:");
-        status = status == KRS_OK ? add_hours(text, 23, west) : status;
-        status = status == KRS_OK ? krs_buf_printf(text, "|(?=..:(?:") : status;
-        status = status == KRS_OK ? add_minutes(text, west) : status;
-        status = status == KRS_OK ? krs_buf_printf(text, "))(?:") : status;
-        status = status == KRS_OK ? add_hours(text, west ? 23 : 0, west) : status;
-    }
-    return status == KRS_OK ? krs_buf_append_char(text, ')') : status;
-}
-
-static krs_regex leap_seconds(krs_schema *s, const json_t *node)
-{
-    krs_buf text;
-    krs_buf_init(&text, s->b->alloc, KRS_GRAMMAR_PATTERN_MAX_BYTES);
-    krs_regex r = krs_regex_none(s->b);
-    if (write_leap_seconds(&text) == KRS_OK) {
-        r = compiled(s, node, krs_buf_view(&text));
-    } else {
-        krs_schema_no_memory(s);
-    }
-    krs_buf_deinit(&text);
-    return r;
-}
-
-/* What the table's patterns leave out of `all`. Where such texts are never written, any second 60 is superset enough. */
+/* all, and leap seconds, which are the last of a day in UTC: seconds of 60. An offset shifts both hour and minute, which
+ * would have to be told in pairs; such texts are in `upper` and not accepted. */
 static krs_regex with_leap_seconds(krs_schema *s, const json_t *node, const format *f,
-                                   krs_regex all)
+                                   krs_regex all, krs_str leap)
 {
     const bool is_time = strcmp(f->name, "time") == 0;
     if (!is_time && strcmp(f->name, "date-time") != 0) {
         return all;
     }
-    krs_regex leap = s->options.is_any_spelling
-                         ? leap_seconds(s, node)
-                         : compiled(s, node, KRS_STR("<hour>:<minute>:60.*"));
+    krs_regex seconds = compiled(s, node, leap);
     if (!is_time) {
-        leap = krs_regex_cat2(s->b, compiled(s, node, KRS_STR("<date>[tT]")), leap);
+        seconds = krs_regex_cat2(s->b, compiled(s, node, KRS_STR("<date>[tT]")), seconds);
     }
-    return krs_regex_or2(s->b, all, leap);
+    return krs_regex_or2(s->b, all, seconds);
 }
 
 bool krs_schema_format(krs_schema *s, const json_t *node, krs_str name, krs_language *out)
@@ -253,8 +200,11 @@ bool krs_schema_format(krs_schema *s, const json_t *node, krs_str name, krs_lang
         krs_schema_refuse(s, node, "format", "%s is not supported", f->name);
         return false;
     }
-    out->upper = with_leap_seconds(s, node, f, compiled(s, node, krs_str_of(f->all)));
-    out->out = f->sure ? compiled(s, node, krs_str_of(f->sure)) : out->upper;
+    const krs_regex all = compiled(s, node, krs_str_of(f->all));
+    out->upper = with_leap_seconds(s, node, f, all, KRS_STR("<hour>:<minute>:60.*"));
+    out->out = f->sure ? compiled(s, node, krs_str_of(f->sure))
+                       : with_leap_seconds(s, node, f, all,
+                                           KRS_STR("23:59:60(?:\\.\\d+)?(?:[zZ]|[+-]00:00)"));
     if (f->out && !s->options.is_any_spelling) {
         out->out = compiled(s, node, krs_str_of(f->out));
     }

@@ -218,7 +218,7 @@ static const expected draft2020[] = {
     {"exclusiveMaximum", 0, 0},
     {"exclusiveMinimum", 0, 0},
     {"format-date", 0, 0},
-    {"format-date-time", 0, 0},
+    {"format-date-time", 0, 1},
     {"format-duration", 0, 0},
     {"format-ecmascript-regex", 6, 0},
     {"format-email", 0, 0},
