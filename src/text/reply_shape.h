@@ -35,11 +35,11 @@ typedef enum krs_reply_shape_kind {
 
 typedef struct krs_reply_shape {
     krs_reply_shape_kind kind;
+    uint32_t n_parts;
     krs_str text;
     const struct krs_reply_shape *parts; /* [n_parts] */
-    uint32_t n_parts;
-    uint32_t min; /* of REPEAT */
-    uint32_t max; /* of REPEAT; KRS_REPLY_SHAPE_INF: no end */
+    uint32_t min;                        /* of REPEAT */
+    uint32_t max;                        /* of REPEAT; KRS_REPLY_SHAPE_INF: no end */
 } krs_reply_shape;
 
 typedef struct krs_reply_demand {

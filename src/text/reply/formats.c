@@ -28,142 +28,142 @@
     "end\xEF\xBD\x9C>"
 #define DS_SEP "<\xEF\xBD\x9Ctool\xE2\x96\x81sep\xEF\xBD\x9C>"
 
-static const krs_reply_step leave_steps[] = {{KRS_REPLY_OP_LEAVE, NULL, 0}};
+static const krs_reply_step leave_steps[] = {{KRS_REPLY_OP_LEAVE, 0, NULL}};
 
 static const krs_reply_step hermes_steps[] = {
-    {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "</tool_call>", 2},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 2, "</tool_call>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step qwen3_coder_steps[] = {
-    {KRS_REPLY_OP_WORD, "<function=", 0},
-    {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_WORD, ">", 0},
-    {KRS_REPLY_OP_FIELDS, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "</tool_call>", 5},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, "<function="},
+    {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_WORD, 0, ">"},
+    {KRS_REPLY_OP_FIELDS, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "</tool_call>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 static const krs_reply_fields qwen3_coder_fields = {
     "<parameter=",    ">",           NULL,           "</parameter>",
     "\n</parameter>", "</function>", "</tool_call>", true};
 
 static const krs_reply_step glm_steps[] = {
-    {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_FIELDS, NULL, 0},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_FIELDS, 0, NULL},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 static const krs_reply_fields glm_fields = {"<arg_key>",    "</arg_key>",   "<arg_value>",
                                             "</arg_value>", "</arg_value>", "</tool_call>",
                                             "</tool_call>", false};
 
 static const krs_reply_step llama3_steps[] = {
-    {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ";", 2},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 2, ";"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 /* Its own tools were called in Python: brave_search.call(query="..."). */
 static const krs_reply_step llama3_tag_steps[] = {
-    {KRS_REPLY_OP_LOOK, "{", 4},   {KRS_REPLY_OP_OBJECT, NULL, 0}, {KRS_REPLY_OP_MAYBE, ";", 3},
-    {KRS_REPLY_OP_LEAVE, NULL, 0}, {KRS_REPLY_OP_NAME, NULL, 0},   {KRS_REPLY_OP_PYTHON, NULL, 0},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_LOOK, 4, "{"},   {KRS_REPLY_OP_OBJECT, 0, NULL}, {KRS_REPLY_OP_MAYBE, 3, ";"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL}, {KRS_REPLY_OP_NAME, 0, NULL},   {KRS_REPLY_OP_PYTHON, 0, NULL},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 /* A list of calls. */
 static const krs_reply_step pythonic_steps[] = {
-    {KRS_REPLY_OP_WORD, "[", 0},
-    {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_PYTHON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ",", 5},
-    {KRS_REPLY_OP_GOTO, NULL, 1},
-    {KRS_REPLY_OP_MAYBE, "]", 6},
-    {KRS_REPLY_OP_MAYBE, "<|tool_call_end|>", 7},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, "["},
+    {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_PYTHON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, ","},
+    {KRS_REPLY_OP_GOTO, 1, NULL},
+    {KRS_REPLY_OP_MAYBE, 6, "]"},
+    {KRS_REPLY_OP_MAYBE, 7, "<|tool_call_end|>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 /* A block of code, one call a line, perhaps inside of print(). */
 static const krs_reply_step tool_code_steps[] = {
-    {KRS_REPLY_OP_MAYBE, "print(", 1}, {KRS_REPLY_OP_NAME, NULL, 0}, {KRS_REPLY_OP_PYTHON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ")", 4},      {KRS_REPLY_OP_LOOK, "`", 0},  {KRS_REPLY_OP_MAYBE, "```", 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, 1, "print("}, {KRS_REPLY_OP_NAME, 0, NULL}, {KRS_REPLY_OP_PYTHON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, ")"},      {KRS_REPLY_OP_LOOK, 0, "`"},  {KRS_REPLY_OP_MAYBE, 6, "```"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step mistral_steps[] = {
-    {KRS_REPLY_OP_MAYBE, "[", 6}, {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ",", 4}, {KRS_REPLY_OP_GOTO, NULL, 1},
-    {KRS_REPLY_OP_MAYBE, "]", 5}, {KRS_REPLY_OP_LEAVE, NULL, 0},
-    {KRS_REPLY_OP_NAME, NULL, 0}, {KRS_REPLY_OP_MAYBE, "[CALL_ID]", 9},
-    {KRS_REPLY_OP_ID, NULL, 0},   {KRS_REPLY_OP_MAYBE, "[ARGS]", 10},
-    {KRS_REPLY_OP_JSON, NULL, 0}, {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, 6, "["}, {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, ","}, {KRS_REPLY_OP_GOTO, 1, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "]"}, {KRS_REPLY_OP_LEAVE, 0, NULL},
+    {KRS_REPLY_OP_NAME, 0, NULL}, {KRS_REPLY_OP_MAYBE, 9, "[CALL_ID]"},
+    {KRS_REPLY_OP_ID, 0, NULL},   {KRS_REPLY_OP_MAYBE, 10, "[ARGS]"},
+    {KRS_REPLY_OP_JSON, 0, NULL}, {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step deepseek_v3_steps[] = {
-    {KRS_REPLY_OP_WORD, DS_CALL_BEGIN, 0}, {KRS_REPLY_OP_NAME, NULL, 0}, /* "function" */
-    {KRS_REPLY_OP_WORD, DS_SEP, 0},        {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "```json", 5},    {KRS_REPLY_OP_JSON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "```", 7},        {KRS_REPLY_OP_MAYBE, DS_CALL_END, 8},
-    {KRS_REPLY_OP_MAYBE, DS_CALLS_END, 9}, {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, DS_CALL_BEGIN}, {KRS_REPLY_OP_NAME, 0, NULL}, /* "function" */
+    {KRS_REPLY_OP_WORD, 0, DS_SEP},        {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "```json"},    {KRS_REPLY_OP_JSON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 7, "```"},        {KRS_REPLY_OP_MAYBE, 8, DS_CALL_END},
+    {KRS_REPLY_OP_MAYBE, 9, DS_CALLS_END}, {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step deepseek_v31_steps[] = {
-    {KRS_REPLY_OP_WORD, DS_CALL_BEGIN, 0}, {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_WORD, DS_SEP, 0},        {KRS_REPLY_OP_JSON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, DS_CALL_END, 5},  {KRS_REPLY_OP_MAYBE, DS_CALLS_END, 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, DS_CALL_BEGIN}, {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_WORD, 0, DS_SEP},        {KRS_REPLY_OP_JSON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, DS_CALL_END},  {KRS_REPLY_OP_MAYBE, 6, DS_CALLS_END},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 /* Behind a header that names a tool. */
 const krs_reply_step krs_reply_harmony_steps[] = {
-    {KRS_REPLY_OP_JSON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "<|call|>", 2},
-    {KRS_REPLY_OP_MAYBE, "<|end|>", 3},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_JSON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 2, "<|call|>"},
+    {KRS_REPLY_OP_MAYBE, 3, "<|end|>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step kimi_k2_steps[] = {
-    {KRS_REPLY_OP_WORD, "<|tool_call_begin|>", 0},
-    {KRS_REPLY_OP_NAME, ":", 0}, /* "functions.f:0" */
-    {KRS_REPLY_OP_WORD, "<|tool_call_argument_begin|>", 0},
-    {KRS_REPLY_OP_JSON, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "<|tool_call_end|>", 5},
-    {KRS_REPLY_OP_MAYBE, "<|tool_calls_section_end|>", 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, "<|tool_call_begin|>"},
+    {KRS_REPLY_OP_NAME, 0, ":"}, /* "functions.f:0" */
+    {KRS_REPLY_OP_WORD, 0, "<|tool_call_argument_begin|>"},
+    {KRS_REPLY_OP_JSON, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "<|tool_call_end|>"},
+    {KRS_REPLY_OP_MAYBE, 6, "<|tool_calls_section_end|>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step gemma_steps[] = {
-    {KRS_REPLY_OP_WORD, "call:", 0},
-    {KRS_REPLY_OP_NAME, NULL, 0},
-    {KRS_REPLY_OP_BRACES, "<|\"|>", 0},
-    {KRS_REPLY_OP_MAYBE, "<tool_call|>", 4},
-    {KRS_REPLY_OP_MAYBE, "<|tool_response>", 5},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_WORD, 0, "call:"},
+    {KRS_REPLY_OP_NAME, 0, NULL},
+    {KRS_REPLY_OP_BRACES, 0, "<|\"|>"},
+    {KRS_REPLY_OP_MAYBE, 4, "<tool_call|>"},
+    {KRS_REPLY_OP_MAYBE, 5, "<|tool_response>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step cohere_steps[] = {
-    {KRS_REPLY_OP_MAYBE, "[", 1},  {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ",", 4},  {KRS_REPLY_OP_GOTO, NULL, 1},
-    {KRS_REPLY_OP_MAYBE, "]", 5},  {KRS_REPLY_OP_MAYBE, "<|END_ACTION|>", 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, 1, "["},  {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, ","},  {KRS_REPLY_OP_GOTO, 1, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "]"},  {KRS_REPLY_OP_MAYBE, 6, "<|END_ACTION|>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step apriel_steps[] = {
-    {KRS_REPLY_OP_MAYBE, "[", 1},  {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ",", 4},  {KRS_REPLY_OP_GOTO, NULL, 1},
-    {KRS_REPLY_OP_MAYBE, "]", 5},  {KRS_REPLY_OP_MAYBE, "</tool_calls>", 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, 1, "["},  {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, ","},  {KRS_REPLY_OP_GOTO, 1, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "]"},  {KRS_REPLY_OP_MAYBE, 6, "</tool_calls>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step granite_steps[] = {
-    {KRS_REPLY_OP_MAYBE, "[", 1},  {KRS_REPLY_OP_OBJECT, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, ",", 4},  {KRS_REPLY_OP_GOTO, NULL, 1},
-    {KRS_REPLY_OP_MAYBE, "]", 5},  {KRS_REPLY_OP_MAYBE, "<|/tool_call|>", 6},
-    {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_MAYBE, 1, "["},  {KRS_REPLY_OP_OBJECT, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, ","},  {KRS_REPLY_OP_GOTO, 1, NULL},
+    {KRS_REPLY_OP_MAYBE, 5, "]"},  {KRS_REPLY_OP_MAYBE, 6, "<|/tool_call|>"},
+    {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_step firefunction_steps[] = {
-    {KRS_REPLY_OP_OBJECT, NULL, 0}, {KRS_REPLY_OP_MAYBE, ",", 3},  {KRS_REPLY_OP_GOTO, NULL, 0},
-    {KRS_REPLY_OP_MAYBE, "]", 4},   {KRS_REPLY_OP_LEAVE, NULL, 0},
+    {KRS_REPLY_OP_OBJECT, 0, NULL}, {KRS_REPLY_OP_MAYBE, 3, ","},  {KRS_REPLY_OP_GOTO, 0, NULL},
+    {KRS_REPLY_OP_MAYBE, 4, "]"},   {KRS_REPLY_OP_LEAVE, 0, NULL},
 };
 
 static const krs_reply_form forms[KRS_REPLY_FORMAT_COUNT] = {

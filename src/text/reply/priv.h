@@ -40,8 +40,8 @@ typedef enum krs_reply_op {
 
 typedef struct krs_reply_step {
     krs_reply_op op;
-    const char *text;
     uint32_t other;
+    const char *text;
 } krs_reply_step;
 
 /* Words that begin something. */

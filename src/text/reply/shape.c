@@ -411,7 +411,7 @@ krs_status krs_reply_shape_calls(krs_reply_style style, const krs_reply_demand *
                                  bool is_after_reasoning, krs_arena *arena, krs_reply_shape *out,
                                  krs_error *err)
 {
-    krs_reply_builder b = {.arena = arena, .err = err};
+    krs_reply_builder b = {.arena = arena, .err = err, .tool = demand->tools};
     if (demand->n_tools == 0) {
         return krs_fail(err, KRS_EINVAL, "tools: none to call");
     }

@@ -188,15 +188,15 @@ static void what_shapes_allow_is_read_as_calls(void **state)
 /* Objects, lists, enums, with and without something required. */
 static void formats_of_their_own_syntax_hold_to_schemas(void **state)
 {
-    static const char *const schemas[] = {
+    static const char objects[] =
         "{\"properties\":{\"place\":{\"type\":\"string\"},\"unit\":{\"enum\":[\"c\",\"f\"]},"
         "\"at\":{\"type\":\"object\",\"properties\":{\"hour\":{\"type\":\"integer\"},\"tag\":"
         "{\"type\":\"string\"}},\"required\":[\"hour\"]},\"days\":{\"type\":\"array\",\"items\":"
-        "{\"type\":\"integer\"},\"minItems\":1,\"maxItems\":3}},\"required\":[\"at\"]}",
+        "{\"type\":\"integer\"},\"minItems\":1,\"maxItems\":3}},\"required\":[\"at\"]}";
+    static const char optional[] =
         "{\"properties\":{\"a\":{\"type\":\"boolean\"},\"b\":{\"type\":\"string\"},\"c\":"
-        "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}",
-        "{}",
-    };
+        "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}";
+    static const char *const schemas[] = {objects, optional, "{}"};
     static const krs_reply_style styles[] = {GEMMA, CODER, GLM};
     (void)state;
     uint64_t random = SEED_DEFAULT;
