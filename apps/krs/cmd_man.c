@@ -32,7 +32,7 @@ static void print_roff(const char *text)
 static void print_option(const krs_option_row *row, style s)
 {
     const bool is_flag = row->type == KRS_OPTION_TYPE_BOOL;
-    char name[96];
+    char name[KRS_HELP_OPTION_BYTES];
     (void)snprintf(name, sizeof(name), "--%s%s%s", row->name, row->metavar[0] ? " " : "",
                    row->metavar);
     char note[64] = "";

@@ -32,6 +32,8 @@ int krs_say_json(json_t *value);
  * (none when its reader left: a closed pipe is no news to whoever closed it). */
 int krs_say_flush(void);
 
+#define KRS_HELP_OPTION_BYTES 512 /* an option with its words; the longest list takes 190 */
+
 /* krs --help and krs COMMAND --help, on standard output. */
 void krs_help_all(void);
 void krs_help_command(krs_command command);

@@ -19,7 +19,7 @@ static bool is_on(const krs_option_row *row)
 static void print_option(krs_option option)
 {
     const krs_option_row *row = krs_option_row_of(option);
-    char left[64];
+    char left[KRS_HELP_OPTION_BYTES];
     const char letter[] = {'-', row->letter, ',', ' ', '\0'};
     const int n =
         snprintf(left, sizeof(left), "  %s--%s%s%s%s", row->letter ? letter : "    ",
