@@ -100,7 +100,7 @@ typedef struct krs_step_result {
 typedef struct krs_backend_options {
     size_t size;       /* sizeof(krs_backend_options) */
     int32_t n_threads; /* 0: one for each core this process may use */
-    const char *isa;   /* cpu: best instruction set to use, "avx512amx" ... "portable"; NULL: all */
+    const char *isa;   /* cpu: best instruction set to use, as --isa; NULL: all */
     bool
         is_exact; /* cpu: rows meet weights in twice the bits, at up to twice the work: docs/numerics.md */
     bool is_pinned; /* cpu: each compute thread keeps to a core of its own */

@@ -29,6 +29,24 @@ bool krs_os_cpu_use_amx(void)
 }
 #endif
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+
+uint32_t krs_os_cpu_features(void)
+{
+    const unsigned long first = getauxval(AT_HWCAP);
+    const unsigned long second = getauxval(AT_HWCAP2);
+    return (first & HWCAP_ASIMDDP ? KRS_OS_CPU_DOTPROD : 0u) |
+           (second & HWCAP2_I8MM ? KRS_OS_CPU_I8MM : 0u) |
+           (second & HWCAP2_BF16 ? KRS_OS_CPU_BF16 : 0u);
+}
+#else
+uint32_t krs_os_cpu_features(void)
+{
+    return 0;
+}
+#endif
+
 static uint64_t min_of(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -5,13 +5,24 @@
  * kills us. Every function answers with the tightest bound it can find and falls back to the machine's.
  *
  * Thread: any.  Memory: none.
- * Source: proc(5), sched_getaffinity(2); the kernel's admin-guide/cputopology. */
+ * Source: proc(5), sched_getaffinity(2), getauxval(3); the kernel's admin-guide/cputopology. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define KRS_OS_MAX_CPUS 8192u /* Linux builds go to this many */
+
+/* Instructions beyond an architecture's baseline that the kernel says programs may use. Only those are listed
+ * that no compiler detects by itself. */
+typedef enum krs_os_cpu_feature {
+    KRS_OS_CPU_DOTPROD = 1, /* aarch64: SDOT, UDOT (FEAT_DotProd) */
+    KRS_OS_CPU_I8MM = 2,    /* aarch64: SMMLA, USDOT (FEAT_I8MM) */
+    KRS_OS_CPU_BF16 = 4,    /* aarch64: BFDOT, BFMMLA (FEAT_BF16) */
+} krs_os_cpu_feature;
+
+/* The features of this machine, ORed; 0 on other architectures. */
+uint32_t krs_os_cpu_features(void);
 
 /* CPUs this process may keep busy at once, at least 1: the affinity mask, cut by the cgroup's quota (see
  * cgroup.h for how a fraction counts). */

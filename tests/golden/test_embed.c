@@ -33,6 +33,7 @@ static const embed_case devices[] = {
     {"", "ref", NULL, 1e-4},           {"", "cpu", "avx512amx", 1.5e-2},
     {"", "cpu", "avx512bf16", 1.5e-2}, /* rows are rounded to bf16 before they are multiplied */
     {"", "cpu", "avx512", 1e-3},       {"", "cpu", "avx2", 1e-3},
+    {"", "cpu", "neonbf16", 1.5e-2},   {"", "cpu", "neon", 1e-3},
     {"", "cpu", "portable", 1e-3},
 };
 

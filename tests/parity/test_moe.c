@@ -4,7 +4,7 @@
  * of one sequence on ref and on cpu with every instruction set; the relative RMS error must stay below
  * the tolerance. That rows keep their bytes whatever else runs is test_same_moe.c's.
  *
- * Tolerances: f32 sums differ from the reference's double ones by rounding only; avx512bf16 rounds x to
+ * Tolerances: f32 sums differ from the reference's double ones by rounding only; avx512bf16 and neonbf16 round x to
  * bf16 where weights are bf16 or affine (test_ops.c has the numbers), here twice in a row. The delta
  * rule feeds its rounding back through the state. */
 #include "compute/cpu/isa.h"

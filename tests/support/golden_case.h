@@ -55,17 +55,34 @@ static const golden_case devices[] = {
     {"", "cpu", "avx512vnni", KV_AUTO, TOLERANCE_HALF, false},
     {"", "cpu", "avx512", KV_AUTO, TOLERANCE_HALF, false},
     {"", "cpu", "avx2", KV_AUTO, TOLERANCE_HALF, false},
+    {"", "cpu", "neonbf16", KV_AUTO, TOLERANCE_FAST, false},
+    {"", "cpu", "neoni8mm", KV_AUTO, TOLERANCE_HALF, false},
+    {"", "cpu", "neondot", KV_AUTO, TOLERANCE_HALF, false},
+    {"", "cpu", "neon", KV_AUTO, TOLERANCE_HALF, false},
     {"", "cpu", "portable", KV_AUTO, TOLERANCE_HALF, false},
     {"", "cpu", "avx512bf16", KV_AUTO, TOLERANCE_HALF, true},
     {"", "cpu", "avx2", KV_AUTO, TOLERANCE_HALF, true},
+    {"", "cpu", "neonbf16", KV_AUTO, TOLERANCE_HALF, true},
+    {"", "cpu", "neon", KV_AUTO, TOLERANCE_HALF, true},
     {"", "cpu", "portable", KV_AUTO, TOLERANCE_HALF, true},
     {"", "cuda:0", NULL, KV_AUTO, TOLERANCE_FAST, false},
     {"", "ref", NULL, KRS_DTYPE_I8, TOLERANCE_INT8, false},
     {"", "cpu", "avx512bf16", KRS_DTYPE_I8, TOLERANCE_INT8, false},
     {"", "cpu", "avx2", KRS_DTYPE_I8, TOLERANCE_INT8, false},
+    {"", "cpu", "neonbf16", KRS_DTYPE_I8, TOLERANCE_INT8, false},
+    {"", "cpu", "neon", KRS_DTYPE_I8, TOLERANCE_INT8, false},
     {"", "cpu", "portable", KRS_DTYPE_I8, TOLERANCE_INT8, false},
     {"", "cuda:0", NULL, KRS_DTYPE_I8, TOLERANCE_INT8, false},
 };
+
+static inline bool is_built(const char *isa)
+{
+    uint32_t i = 0;
+    while (krs_cpu_isa_name(i) && strcmp(krs_cpu_isa_name(i), isa) != 0) {
+        i++;
+    }
+    return krs_cpu_isa_name(i) != NULL;
+}
 
 /* The cases whose weights are codes: rows meet them in bytes on every instruction set. */
 static inline bool is_quantised(const char *name)
@@ -73,12 +90,21 @@ static inline bool is_quantised(const char *name)
     return strstr(name, "-4bit") != NULL;
 }
 
-/* Is this device tried on the case? avx512vnni differs from avx512 with codes only. */
+/* Does it differ from another only where there are codes? */
+static inline bool is_of_codes(const char *isa)
+{
+    return strcmp(isa, "avx512vnni") == 0 || strcmp(isa, "neondot") == 0 ||
+           strcmp(isa, "neoni8mm") == 0;
+}
+
+/* Is this device tried on the case? Instruction sets of another architecture are not even skipped. */
 static inline bool is_tried(const golden_case *on, const char *name, bool has_int8)
 {
-    const bool is_vnni = on->isa && strcmp(on->isa, "avx512vnni") == 0;
+    if (on->isa && !is_built(on->isa)) {
+        return false;
+    }
     return (on->kv_dtype != KRS_DTYPE_I8 || has_int8) &&
-           (!(on->is_exact || is_vnni) || is_quantised(name));
+           (!(on->is_exact || (on->isa && is_of_codes(on->isa))) || is_quantised(name));
 }
 
 static inline double tolerance_of(const golden_case *on, const char *name)

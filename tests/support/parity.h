@@ -5,7 +5,7 @@
  * same bytes alone, in the batch, in smaller steps and with 1, 2 or 3 threads.
  *
  * Tolerances: f32 sums differ from the reference's double ones by rounding only (1e-6 and a margin);
- * avx512bf16 rounds x to bf16 for bf16 weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per element, and so
+ * avx512bf16 and neonbf16 round x to bf16 for bf16 weights: 2^-9 / sqrt(3) = 1.1e-3 relative RMS per element, and so
  * of the sum, with a margin of three. f16 and bf16 KV likewise: 2^-12, 2^-9. Every instruction set takes
  * x in bytes where weights are codes. An int8 code is off by half a step of 1/127 of the largest element
  * of its group or head: 1 / (127 sqrt 12) of that, which is two to three times the rms. Against ref with int8 KV nothing is left but rounding, and the rare
@@ -151,8 +151,8 @@ static inline double parity_tolerance(const char *isa, double plain, double bf16
 
 /* The parity_tolerance against ref with the KV of want_dtype. */
 typedef struct parity_tolerances {
-    double plain; /* all but avx512bf16 */
-    double bf16;  /* avx512bf16, which rounds x for bf16 weights */
+    double plain;
+    double bf16; /* of those that round x for bf16 weights */
 } parity_tolerances;
 
 static inline void parity_check_against(const krs_program *program, krs_dtype want_dtype,
@@ -174,7 +174,8 @@ static inline void parity_check_against(const krs_program *program, krs_dtype wa
         parity_step(&run, PARITY_ROWS, 0, PARITY_ROWS, got);
         parity_close(&run);
         const double rms = parity_rms(got, want, (size_t)(PARITY_ROWS * width));
-        const double attend = kv_dtype == KRS_DTYPE_F32 ? 0 : TOL_ATTEND;
+        const bool is_rounded = kv_dtype != KRS_DTYPE_F32 && isa_attends_in_bf16(on.isa);
+        const double attend = is_rounded ? TOL_ATTEND : 0;
         const double limit = parity_tolerance(on.isa, tol.plain, hypot(tol.bf16, attend));
         if (!(rms <= limit)) { /* NaN fails too */
             fail_msg("%s on %s: relative RMS error %.3g, want %.3g", name, on.isa, rms, limit);

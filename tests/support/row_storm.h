@@ -114,7 +114,8 @@ static inline void finish(tiny_decoder *tiny, krs_slot from)
 
 static const device devices[] = {
     {"ref", NULL},         {"cpu", "portable"},   {"cpu", "avx2"},      {"cpu", "avx512"},
-    {"cpu", "avx512vnni"}, {"cpu", "avx512bf16"}, {"cpu", "avx512amx"}, {"cuda:0", NULL},
+    {"cpu", "avx512vnni"}, {"cpu", "avx512bf16"}, {"cpu", "avx512amx"}, {"cpu", "neon"},
+    {"cpu", "neondot"},    {"cpu", "neoni8mm"},   {"cpu", "neonbf16"},  {"cuda:0", NULL},
 };
 
 #define N_DEVICES (sizeof(devices) / sizeof(devices[0]))

@@ -18,6 +18,20 @@ krs_cpu_dot_fn krs_cpu_dot_int8_of(const char *isa, double *ops_of_round)
     *ops_of_round = 0;
     return NULL;
 }
+#elif defined(__aarch64__)
+krs_cpu_dot_fn krs_cpu_dot_int8_of(const char *isa, double *ops_of_round)
+{
+    if (strcmp(isa, "neoni8mm") == 0 || strcmp(isa, "neonbf16") == 0) {
+        *ops_of_round = KRS_CPU_DOT_CHAINS * 64.0;
+        return krs_cpu_neoni8mm_dot;
+    }
+    if (strcmp(isa, "neondot") == 0) {
+        *ops_of_round = KRS_CPU_DOT_CHAINS * 32.0;
+        return krs_cpu_neondot_dot;
+    }
+    *ops_of_round = 0;
+    return NULL;
+}
 #else
 krs_cpu_dot_fn krs_cpu_dot_int8_of(const char *isa, double *ops_of_round)
 {

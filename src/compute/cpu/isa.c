@@ -1,5 +1,6 @@
-/* compute/cpu/isa.c - see isa.h. Detection is the compiler's own (__builtin_cpu_supports), which also
- * asks the OS whether it saves the registers. */
+/* compute/cpu/isa.c - see isa.h. On x86-64 detection is the compiler's own (__builtin_cpu_supports), which also
+ * asks the OS whether it saves the registers; on AArch64 the kernel's list (os/cpu.h), since programs may not
+ * read the registers that say it. */
 #include "compute/cpu/isa.h"
 
 #include "os/cpu.h"
@@ -14,9 +15,10 @@ typedef struct isa {
     const char *name;
     bool (*is_here)(void);
     const krs_cpu_kernels *kernels;
+    krs_cpu_tile_fn tile_codes;
+    krs_cpu_tile_fn tile_bf16; /* NULL: none, as the following */
     krs_cpu_dot_fn dot_bf16;
-    krs_cpu_tile_fn tile_codes; /* NULL: none */
-    krs_cpu_tile_fn tile_bf16;
+    double dot_bf16_ops;
     const krs_cpu_attention_kernel *attention; /* replaces the table's; NULL: keeps it */
 } isa;
 
@@ -63,21 +65,42 @@ static bool has_avx512amx(void)
            __builtin_cpu_supports("amx-bf16") && krs_os_cpu_use_amx();
 }
 
-static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL, NULL},
-    {"avx2", has_avx2, &krs_cpu_avx2, NULL, krs_cpu_avx2_codes, NULL, NULL},
-    {"avx512", has_avx512, &krs_cpu_avx512, NULL, krs_cpu_avx512_codes, NULL, NULL},
-    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, NULL, krs_cpu_avx512vnni_codes, NULL, NULL},
-    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512bf16_dot,
-     krs_cpu_avx512vnni_codes, krs_cpu_avx512bf16_tiles, &krs_cpu_avx512bf16_attention},
-    {"avx512amx", has_avx512amx, &krs_cpu_avx512, krs_cpu_avx512bf16_dot, krs_cpu_avx512amx_codes,
-     krs_cpu_avx512amx_tiles, &krs_cpu_avx512bf16_attention},
-};
-#else
-static const isa isas[] = {
-    {"portable", is_always_here, &krs_cpu_portable, NULL, krs_cpu_portable_codes, NULL, NULL},
-};
+#elif defined(__aarch64__)
+static bool has_neondot(void)
+{
+    return (krs_os_cpu_features() & KRS_OS_CPU_DOTPROD) != 0;
+}
+
+static bool has_neoni8mm(void)
+{
+    return has_neondot() && (krs_os_cpu_features() & KRS_OS_CPU_I8MM) != 0;
+}
+
+static bool has_neonbf16(void)
+{
+    return has_neoni8mm() && (krs_os_cpu_features() & KRS_OS_CPU_BF16) != 0;
+}
 #endif
+
+static const isa isas[] = {
+    {"portable", is_always_here, &krs_cpu_portable, krs_cpu_portable_codes, NULL, NULL, 0, NULL},
+#if defined(__x86_64__)
+    {"avx2", has_avx2, &krs_cpu_avx2, krs_cpu_avx2_codes, NULL, NULL, 0, NULL},
+    {"avx512", has_avx512, &krs_cpu_avx512, krs_cpu_avx512_codes, NULL, NULL, 0, NULL},
+    {"avx512vnni", has_avx512vnni, &krs_cpu_avx512, krs_cpu_avx512vnni_codes, NULL, NULL, 0, NULL},
+    {"avx512bf16", has_avx512bf16, &krs_cpu_avx512, krs_cpu_avx512vnni_codes,
+     krs_cpu_avx512bf16_tiles, krs_cpu_avx512bf16_dot, KRS_CPU_AVX512BF16_DOT_OPS,
+     &krs_cpu_avx512bf16_attention},
+    {"avx512amx", has_avx512amx, &krs_cpu_avx512, krs_cpu_avx512amx_codes, krs_cpu_avx512amx_tiles,
+     krs_cpu_avx512bf16_dot, KRS_CPU_AVX512BF16_DOT_OPS, &krs_cpu_avx512bf16_attention},
+#elif defined(__aarch64__)
+    {"neon", is_always_here, &krs_cpu_neon, krs_cpu_neon_codes, NULL, NULL, 0, NULL},
+    {"neondot", has_neondot, &krs_cpu_neon, krs_cpu_neondot_codes, NULL, NULL, 0, NULL},
+    {"neoni8mm", has_neoni8mm, &krs_cpu_neon, krs_cpu_neoni8mm_codes, NULL, NULL, 0, NULL},
+    {"neonbf16", has_neonbf16, &krs_cpu_neon, krs_cpu_neoni8mm_codes, krs_cpu_neonbf16_tiles,
+     krs_cpu_neonbf16_dot, KRS_CPU_NEONBF16_DOT_OPS, NULL},
+#endif
+};
 
 #define N_ISAS (sizeof(isas) / sizeof(isas[0]))
 
@@ -102,6 +125,20 @@ bool krs_cpu_isa_is_here(const char *name)
     return found && found->is_here();
 }
 
+/* Is it a name at all, of this architecture or another? */
+static bool is_a_name(const char *name)
+{
+    static const char *const names[] = {"portable",   "avx2",       "avx512",
+                                        "avx512vnni", "avx512bf16", "neon",
+                                        "neondot",    "neoni8mm",   "neonbf16"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const isa *best(void)
 {
     size_t i = N_ISAS - 1;
@@ -115,15 +152,15 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
                                krs_error *err)
 {
     const isa *chosen = name ? find(name) : best();
-    if (!chosen) {
-        return krs_fail_field(
-            err, KRS_EINVAL, "isa",
-            "isa: \"%.40s\", want avx512amx, avx512bf16, avx512vnni, avx512, avx2 or portable",
-            name);
+    if (!chosen && !is_a_name(name)) {
+        return krs_fail_field(err, KRS_EINVAL, "isa",
+                              "isa: \"%.40s\", want portable; avx2, avx512, avx512vnni, "
+                              "avx512bf16 or avx512amx; neon, neondot, neoni8mm or neonbf16",
+                              name);
     }
-    if (!chosen->is_here()) {
+    if (!chosen || !chosen->is_here()) {
         return krs_fail_field(err, KRS_EUNSUPPORTED, "isa", "isa: this machine has no %s",
-                              chosen->name);
+                              chosen ? chosen->name : name);
     }
     *out = *chosen->kernels;
     out->isa = chosen->name;
@@ -136,6 +173,6 @@ krs_status krs_cpu_isa_kernels(const char *name, krs_cpu_kernels *out, krs_cpu_k
     }
     out->attention = chosen->attention ? *chosen->attention : out->attention;
     out->dot_bf16 = chosen->dot_bf16;
-    out->dot_bf16_ops = KRS_CPU_AVX512BF16_DOT_OPS;
+    out->dot_bf16_ops = chosen->dot_bf16_ops;
     return KRS_OK;
 }

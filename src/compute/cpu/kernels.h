@@ -1,6 +1,7 @@
 /* compute/cpu/kernels.h - the inner loops of the cpu backend, one table per instruction set.
  *
  *   portable -> avx2 -> avx512 -> avx512vnni -> avx512bf16        each a superset of the one before
+ *   portable -> neon -> neondot -> neoni8mm -> neonbf16
  *
  * Kernels see rows and pointers, never programs or steps; the C files beside this one cut the work and call them. They are
  * written once in template/ over a small vector type (<isa>/vec.h) and compiled once per instruction
@@ -161,6 +162,7 @@ typedef struct krs_cpu_kernels {
 extern const krs_cpu_kernels krs_cpu_portable;
 extern const krs_cpu_kernels krs_cpu_avx2;
 extern const krs_cpu_kernels krs_cpu_avx512;
+extern const krs_cpu_kernels krs_cpu_neon;
 /* Tiles of codes, and of bf16. */
 void krs_cpu_portable_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
                             int64_t n_tiles);
@@ -176,6 +178,16 @@ void krs_cpu_avx512amx_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_r
                              int64_t n_tiles);
 void krs_cpu_avx512bf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
                               int64_t n_tiles);
+void krs_cpu_neon_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                        int64_t n_tiles);
+void krs_cpu_neondot_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                           int64_t n_tiles);
+void krs_cpu_neoni8mm_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                            int64_t n_tiles);
+void krs_cpu_neonbf16_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                            int64_t n_tiles);
 extern const krs_cpu_attention_kernel krs_cpu_avx512bf16_attention;
 float krs_cpu_avx512bf16_dot(int64_t n, float x);
 #define KRS_CPU_AVX512BF16_DOT_OPS (KRS_CPU_DOT_CHAINS * 64.0) /* of one round */
+float krs_cpu_neonbf16_dot(int64_t n, float x);
+#define KRS_CPU_NEONBF16_DOT_OPS (KRS_CPU_DOT_CHAINS * 32.0)

@@ -96,6 +96,19 @@ static void this_machine_answers_within_bounds(void **state)
     assert_true(krs_os_memory_free_bytes() <= krs_os_memory_bytes());
 }
 
+static void features_are_known_ones_and_of_aarch64_only(void **state)
+{
+    (void)state;
+    const uint32_t features = krs_os_cpu_features();
+    const uint32_t known = KRS_OS_CPU_DOTPROD | KRS_OS_CPU_I8MM | KRS_OS_CPU_BF16;
+#if defined(__aarch64__)
+    assert_int_equal(features & ~known, 0);
+#else
+    assert_int_equal(features & known, 0);
+#endif
+    assert_int_equal(krs_os_cpu_features(), features);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +117,7 @@ int main(void)
         fake_root_test(a_topology_that_makes_no_sense_hides_no_cpu),
         cmocka_unit_test(the_first_of_a_cpu_list_is_read_or_refused),
         cmocka_unit_test(this_machine_answers_within_bounds),
+        cmocka_unit_test(features_are_known_ones_and_of_aarch64_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 enum { LANES = 8, TILE_ROWS = 4, TILE_OUTS = 3 };
-enum { VALUE_VECTORS = 2 };
+enum { MAX_SUMS = 8, MAX_RUN = 4 };
 
 typedef __m256 vf;
 typedef __m256i vi;

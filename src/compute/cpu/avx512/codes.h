@@ -8,7 +8,10 @@
 
 #include <string.h>
 
+enum { SHIFTS_BYTES = 0 }; /* does vc_shift? */
+
 typedef __m512i vc;
+typedef __m512i vp;
 
 KRS_CPU_INLINE vc vc_load(const unsigned char *p)
 {
@@ -69,15 +72,27 @@ KRS_CPU_INLINE vc vc_shift(vc a, int n)
     }
 }
 
-/* 16 values for vc_lookup, whose indices are below 16. */
-KRS_CPU_INLINE vc vc_table(const uint8_t *values)
+KRS_CPU_INLINE vc vc_table(const krs_codes *codes)
 {
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)values));
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)codes->table));
 }
 
 KRS_CPU_INLINE vc vc_lookup(vc table, vc indices)
 {
     return _mm512_shuffle_epi8(table, indices);
+}
+
+KRS_CPU_INLINE vc vc_bytes(const krs_codes *codes, vc x)
+{
+    (void)codes;
+    return x;
+}
+
+KRS_CPU_INLINE int32_t vi_start(const krs_codes *codes, int32_t start, const unsigned char *x)
+{
+    (void)codes;
+    (void)x;
+    return start;
 }
 
 KRS_CPU_INLINE vi vi_set(int32_t x)

@@ -8,15 +8,15 @@
 
 enum { TILE_MAX_ROWS = 4 }; /* x 2 vectors x (part, sum, total) = 24 of 32 registers */
 
-KRS_CPU_INLINE vi vi_begin(bool is_wide, vi sum)
+KRS_CPU_INLINE vp vi_begin(bool is_wide, vi sum)
 {
     return is_wide ? sum : _mm512_setzero_si512();
 }
 
-KRS_CPU_INLINE vi vi_dot(bool is_wide, vi part, vc codes, const unsigned char *x)
+KRS_CPU_INLINE vp vi_dot(bool is_wide, vp part, vc codes, const unsigned char *x, int j)
 {
     int32_t four;
-    memcpy(&four, x, sizeof(four));
+    memcpy(&four, x + 4 * j, sizeof(four));
     const vi x4 = _mm512_set1_epi32(four);
     if (!is_wide) {
         return _mm512_add_epi16(part, _mm512_maddubs_epi16(codes, x4));
@@ -29,7 +29,7 @@ KRS_CPU_INLINE vi vi_dot(bool is_wide, vi part, vc codes, const unsigned char *x
     return _mm512_add_epi32(part, _mm512_madd_epi16(odd, x_odd));
 }
 
-KRS_CPU_INLINE vi vi_end(bool is_wide, vi sum, vi part)
+KRS_CPU_INLINE vi vi_end(bool is_wide, vi sum, vp part)
 {
     return is_wide ? part : _mm512_add_epi32(sum, _mm512_madd_epi16(part, _mm512_set1_epi16(1)));
 }

@@ -12,7 +12,7 @@
 #include <immintrin.h>
 
 enum { LANES = 16, TILE_ROWS = 6, TILE_OUTS = 4 };
-enum { VALUE_VECTORS = 4 }; /* vectors of V that attention sums at once */
+enum { MAX_SUMS = 16, MAX_RUN = 8 }; /* vectors attention sums at once, queries they are of */
 
 typedef __m512 vf;
 typedef __m512i vi;

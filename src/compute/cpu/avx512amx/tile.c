@@ -156,7 +156,7 @@ static void block_of_rows(const krs_cpu_tile_op *op, int n_rows, int64_t row, in
         scales_of_group(&op->codes, &at, &scales);
         add_sums(op, n_rows, x, at.group, &scales, sums, totals);
     }
-    store_rows(op, n_rows, row, tile * KRS_TILE_OUTS, totals);
+    store_rows(op, n_rows, N_VECTORS, row, tile * KRS_TILE_OUTS, totals);
 }
 
 /* All tiles, n_rows in blocks of n_block. */

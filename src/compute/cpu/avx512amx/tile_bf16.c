@@ -99,7 +99,7 @@ static void block_of_rows(const krs_cpu_tile_op *op, int n_rows, size_t x_row_by
         totals[r][0] = vf_load(sums + r * KRS_TILE_OUTS);
         totals[r][1] = vf_load(sums + r * KRS_TILE_OUTS + LANES);
     }
-    store_rows(op, n_rows, row, tile * KRS_TILE_OUTS, totals);
+    store_rows(op, n_rows, N_VECTORS, row, tile * KRS_TILE_OUTS, totals);
 }
 
 void krs_cpu_avx512amx_tiles(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,

@@ -45,7 +45,7 @@ KRS_CPU_INLINE void rows_of_tile(const krs_cpu_tile_op *op, int n_rows, int64_t 
         }
         w += KRS_TILE_LINE_BYTES;
     }
-    store_rows(op, n_rows, row, tile * KRS_TILE_OUTS, totals);
+    store_rows(op, n_rows, N_VECTORS, row, tile * KRS_TILE_OUTS, totals);
 }
 
 /* As many of the left rows as there is a loop for, at once. */

@@ -11,7 +11,10 @@
 
 enum { TILE_MAX_ROWS = 2 };
 
+enum { SHIFTS_BYTES = 0 }; /* does vc_shift? */
+
 typedef uint16_t vc __attribute__((vector_size(16)));
+typedef vi vp;
 typedef int16_t vh __attribute__((vector_size(16)));
 
 KRS_CPU_INLINE vc vc_load(const unsigned char *p)
@@ -50,10 +53,10 @@ typedef struct vc_values {
     uint8_t values[KRS_CODES_LEVELS];
 } vc_values;
 
-KRS_CPU_INLINE vc_values vc_table(const uint8_t *values)
+KRS_CPU_INLINE vc_values vc_table(const krs_codes *codes)
 {
     vc_values table;
-    memcpy(table.values, values, sizeof(table.values));
+    memcpy(table.values, codes->table, sizeof(table.values));
     return table;
 }
 
@@ -65,6 +68,19 @@ KRS_CPU_INLINE vc vc_lookup(vc_values table, vc indices)
         at[i] = table.values[at[i]];
     }
     return vc_load(at);
+}
+
+KRS_CPU_INLINE vc vc_bytes(const krs_codes *codes, vc x)
+{
+    (void)codes;
+    return x;
+}
+
+KRS_CPU_INLINE int32_t vi_start(const krs_codes *codes, int32_t start, const unsigned char *x)
+{
+    (void)codes;
+    (void)x;
+    return start;
 }
 
 KRS_CPU_INLINE vi vi_set(int32_t x)
@@ -84,22 +100,22 @@ KRS_CPU_INLINE vi pair_sums(vh products)
     return (words << 16 >> 16) + (words >> 16);
 }
 
-KRS_CPU_INLINE vi vi_begin(bool is_wide, vi sum)
+KRS_CPU_INLINE vp vi_begin(bool is_wide, vi sum)
 {
     return is_wide ? sum : vi_set(0);
 }
 
-KRS_CPU_INLINE vi vi_dot(bool is_wide, vi part, vc codes, const unsigned char *x)
+KRS_CPU_INLINE vp vi_dot(bool is_wide, vp part, vc codes, const unsigned char *x, int j)
 {
     int32_t four;
-    memcpy(&four, x, sizeof(four));
+    memcpy(&four, x + 4 * j, sizeof(four));
     const vh x4 = (vh)vi_set(four);
     const vh even = (vh)(codes & 255) * (x4 << 8 >> 8);
     const vh odd = (vh)(codes >> 8) * (x4 >> 8);
     return is_wide ? part + pair_sums(even) + pair_sums(odd) : (vi)((vh)part + (even + odd));
 }
 
-KRS_CPU_INLINE vi vi_end(bool is_wide, vi sum, vi part)
+KRS_CPU_INLINE vi vi_end(bool is_wide, vi sum, vp part)
 {
     return is_wide ? part : sum + pair_sums((vh)part);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { LANES = 4, TILE_ROWS = 2, TILE_OUTS = 4 };
-enum { VALUE_VECTORS = 2 };
+enum { MAX_SUMS = 8, MAX_RUN = 2 };
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));

@@ -4,8 +4,8 @@
  *           block), elements of the head in order; no horizontal sums
  *   values: a run of queries x some vectors of V, positions in order
  *
- * Runs, blocks and vectors are constants at every call, as many as registers hold: 16 sums with 16 lanes, 8
- * with fewer. What a sum is does not depend on them. K and V come from the cache, widened on the way, or,
+ * Runs, blocks and vectors are constants at every call, as many as registers hold: MAX_SUMS sums. What a sum is
+ * does not depend on them. K and V come from the cache, widened on the way, or,
  * when a tile has many queries, from chunks of it widened beforehand.
  *
  * Included after <isa>/vec.h; template/attention.h includes the rest.  Thread: pure. */

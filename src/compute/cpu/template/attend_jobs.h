@@ -1,15 +1,15 @@
 /* compute/cpu/template/attend_jobs.h - what the products of attention work on: q and weights of a tile
  * beside K and V of a part. See cpu/attend.h for tiles and parts, attend_f32.h for the products.
  *
- * Queries go through the products in runs of 8, 4, 2 or 1, as many sums at once as registers hold: 16 with
- * 16 lanes, 8 with fewer. What a sum is does not depend on it.
+ * Queries go through the products in runs of 8, 4, 2 or 1, as many sums at once as registers hold: MAX_SUMS, and
+ * at most MAX_RUN queries. What a sum is does not depend on it.
  *
  * Included after <isa>/vec.h.  Thread: pure. */
 
 enum { BLOCK = KRS_KV_BLOCK_TOKENS, PART = KRS_CPU_PART_TOKENS, PART_BLOCKS = PART / BLOCK };
 enum { CHUNK_BLOCKS = KRS_CPU_CHUNK_BLOCKS, CHUNK_VALUES = KRS_CPU_CHUNK_VALUES };
 enum { VECTORS = BLOCK / LANES }; /* of a block's positions */
-enum { MAX_SUMS = LANES == KRS_CPU_MAX_LANES ? 16 : 8, MAX_RUN = LANES / 2, MAX_VALUE_VECTORS = 4 };
+enum { MAX_VALUE_VECTORS = 4 };
 
 _Static_assert(BLOCK % LANES == 0 && PART % BLOCK == 0, "parts are whole blocks of whole vectors");
 

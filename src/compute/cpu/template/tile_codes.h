@@ -10,8 +10,9 @@
  * set that has a fused multiply-add.
  *
  * Before it come <isa>/vec.h and <isa>/dot.h, which defines vc, a vector of LANES words of 4 codes, with
- * vc_load, vc_store, vc_set, vc_and, vc_or, vc_shift (right; negative: left), vc_table and vc_lookup; and
- * vi_begin, vi_dot, vi_end, vi_set, vf_of_vi, TILE_MAX_ROWS: see avx2/dot.h.
+ * vc_load, vc_store, vc_set, vc_and, vc_or, vc_shift (right; negative: left), vc_table, vc_lookup and
+ * vc_bytes; vp, products of a block on their way into a vi; and vi_start, vi_begin, vi_dot, vi_end, vi_set,
+ * vf_of_vi, TILE_MAX_ROWS: see avx2/dot.h.
  *
  * Thread: pure.  Source: the layout is tile.h's. */
 
@@ -38,8 +39,10 @@ enum { PASS_BYTES = N_VECTORS * LANES * 4 }; /* of a line of words, and of a dec
 /* Field `field` of `bits` bits of the words at p, moved to bit `to`. */
 KRS_CPU_INLINE vc plane(const unsigned char *p, int bits, int field, int to)
 {
-    const vc mask = vc_set(((1 << bits) - 1) << to);
-    return vc_and(vc_shift(vc_load(p), field * bits - to), mask);
+    const int shift = field * bits - to;
+    const vc shifted = vc_shift(vc_load(p), shift);
+    const bool is_alone = SHIFTS_BYTES && to == 0 && shift + bits == 8; /* nothing above it */
+    return is_alone ? shifted : vc_and(shifted, vc_set(((1 << bits) - 1) << to));
 }
 
 /* Operand j of a block for the vector of outputs whose words begin at p. */
@@ -62,8 +65,9 @@ KRS_CPU_INLINE vc codes_of(int bits, const unsigned char *p, int j)
     }
 }
 
-/* All operands of the block at p (of this pass) as bytes, [OPERANDS][PASS_BYTES]. */
-KRS_CPU_INLINE void decode(int bits, const unsigned char *p, const uint8_t *table,
+/* All operands of the block at p (of this pass) as bytes, [OPERANDS][PASS_BYTES]. table: codes that have one,
+ * or NULL. */
+KRS_CPU_INLINE void decode(int bits, const unsigned char *p, const krs_codes *table,
                            unsigned char *out)
 {
 #pragma GCC unroll 8
@@ -87,10 +91,10 @@ __attribute__((noinline)) static void decode_3(const unsigned char *p, unsigned 
     decode(3, p, NULL, out);
 }
 
-__attribute__((noinline)) static void decode_table(const unsigned char *p, const uint8_t *table,
+__attribute__((noinline)) static void decode_table(const unsigned char *p, const krs_codes *codes,
                                                    unsigned char *out)
 {
-    decode(4, p, table, out);
+    decode(4, p, codes, out);
 }
 
 __attribute__((noinline)) static void decode_5(const unsigned char *p, unsigned char *out)
@@ -115,7 +119,7 @@ KRS_CPU_INLINE void decode_block(const krs_codes *codes, const unsigned char *p,
         decode_3(p, out);
         break;
     case 4:
-        decode_table(p, codes->table, out);
+        decode_table(p, codes, out);
         break;
     case 5:
         decode_5(p, out);
@@ -126,22 +130,28 @@ KRS_CPU_INLINE void decode_block(const krs_codes *codes, const unsigned char *p,
     }
 }
 
-/* Vector v of operand j; p: of NIBBLES and BYTES the stream, else what a decoder wrote. */
-KRS_CPU_INLINE vc operand_at(code_source source, const unsigned char *p, int j, int v)
+/* Where operands are. */
+typedef struct operands_at {
+    code_source source;
+    const krs_codes *codes;
+    const unsigned char *p; /* of NIBBLES and BYTES the stream, else what a decoder wrote */
+} operands_at;
+
+/* Vector v of operand j. */
+KRS_CPU_INLINE vc operand_at(const operands_at *from, int j, int v)
 {
-    const unsigned char *at = p + v * LANES * 4;
-    return source == NIBBLES ? codes_of(4, at, j)
-           : source == BYTES ? vc_load(at + j * KRS_TILE_LINE_BYTES)
-                             : vc_load(at + j * PASS_BYTES);
+    const unsigned char *at = from->p + v * LANES * 4;
+    return from->source == NIBBLES ? codes_of(4, at, j)
+           : from->source == BYTES ? vc_bytes(from->codes, vc_load(at + j * KRS_TILE_LINE_BYTES))
+                                   : vc_load(at + j * PASS_BYTES);
 }
 
 /* Operands [first, first + n) of a block for all rows. */
-KRS_CPU_INLINE void add_operands(code_source source, int n_rows, const unsigned char *p,
-                                 const unsigned char *const *x, int first, int n,
-                                 vi sums[][N_VECTORS])
+KRS_CPU_INLINE void add_operands(const operands_at *from, int n_rows, const unsigned char *const *x,
+                                 int first, int n, vi sums[][N_VECTORS])
 {
-    const bool is_wide = source != NIBBLES;
-    vi parts[TILE_MAX_ROWS][N_VECTORS];
+    const bool is_wide = from->source != NIBBLES;
+    vp parts[TILE_MAX_ROWS][N_VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
         parts[r][0] = vi_begin(is_wide, sums[r][0]);
@@ -149,12 +159,12 @@ KRS_CPU_INLINE void add_operands(code_source source, int n_rows, const unsigned 
     }
 #pragma GCC unroll 8
     for (int j = first; j < first + n; j++) {
-        const vc w0 = operand_at(source, p, j, 0);
-        const vc w1 = operand_at(source, p, j, 1);
+        const vc w0 = operand_at(from, j, 0);
+        const vc w1 = operand_at(from, j, 1);
 #pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++) {
-            parts[r][0] = vi_dot(is_wide, parts[r][0], w0, x[r] + 4 * j);
-            parts[r][1] = vi_dot(is_wide, parts[r][1], w1, x[r] + 4 * j);
+            parts[r][0] = vi_dot(is_wide, parts[r][0], w0, x[r], j);
+            parts[r][1] = vi_dot(is_wide, parts[r][1], w1, x[r], j);
         }
     }
 #pragma GCC unroll 8
@@ -264,6 +274,7 @@ KRS_CPU_INLINE void clear_group(const krs_cpu_tile_op *op, int n_rows,
         if (is_zeroed) {
             memcpy(&start, x[r] + op->x_sums_at + (size_t)group * 4, sizeof(start));
         }
+        start = vi_start(&op->codes, start, x[r] + group * op->codes.group);
         sums[r][0] = sums[r][1] = vi_set(start);
     }
 }
@@ -323,9 +334,10 @@ KRS_CPU_INLINE void add_blocks(const tile_pass *pass, tile_code c, int n_rows,
         for (int r = 0; r < n_rows; r++) {
             row_x[r] = x[r] + at->column;
         }
-        add_operands(c.source, n_rows, w, row_x, 0, c.is_half ? OPERANDS / 2 : OPERANDS, sums);
+        const operands_at from = {c.source, &op->codes, w};
+        add_operands(&from, n_rows, row_x, 0, c.is_half ? OPERANDS / 2 : OPERANDS, sums);
         if (c.is_half) {
-            add_operands(c.source, n_rows, w, row_x, OPERANDS / 2, OPERANDS / 2, more);
+            add_operands(&from, n_rows, row_x, OPERANDS / 2, OPERANDS / 2, more);
         }
         at->w += pass->block_bytes;
         at->column += KRS_CODES_BLOCK;
@@ -374,7 +386,8 @@ KRS_CPU_INLINE void tile_rows_of(const krs_cpu_tile_op *op, tile_code c, int n_r
         const tile_at at = {.w = op->w + (size_t)tile * op->tile_bytes,
                             .pass_bytes = (size_t)i * PASS_BYTES};
         add_columns(&pass, c, n_rows, x, at, totals);
-        store_rows(op, n_rows, row, tile * KRS_TILE_OUTS + i * N_VECTORS * LANES, totals);
+        store_rows(op, n_rows, N_VECTORS, row, tile * KRS_TILE_OUTS + i * N_VECTORS * LANES,
+                   totals);
     }
 }
 

@@ -1,6 +1,7 @@
 /* compute/cpu/template/tile_store.h - both ends of a tile: where rows of x lie; terms and bias added,
  * padding left out.
- * Included by tile_codes.h and by the tile kernel of bf16, after <isa>/vec.h.
+ * Included by tile_codes.h and by the tile kernels of bf16, after <isa>/vec.h and N_VECTORS, of outputs that a
+ * row has at once, at most.
  *
  * Thread: pure. */
 
@@ -36,9 +37,9 @@ KRS_CPU_INLINE void store_vector(const krs_cpu_tile_op *op, vf y, int64_t out, f
     }
 }
 
-/* totals of n_rows rows of x, those of a row of out together, to outputs from out on. */
-KRS_CPU_INLINE void store_rows(const krs_cpu_tile_op *op, int n_rows, int64_t row, int64_t out,
-                               vf totals[][N_VECTORS])
+/* totals of n_rows rows of x, those of a row of out together, to n_vectors of outputs from out on. */
+KRS_CPU_INLINE void store_rows(const krs_cpu_tile_op *op, int n_rows, int n_vectors, int64_t row,
+                               int64_t out, vf totals[][N_VECTORS])
 {
     const int terms = op->n_terms;
 #pragma GCC unroll 16
@@ -47,8 +48,8 @@ KRS_CPU_INLINE void store_rows(const krs_cpu_tile_op *op, int n_rows, int64_t ro
             continue;
         }
         float *to = op->out + (row + r) / terms * op->out_stride + out;
-#pragma GCC unroll 2
-        for (int v = 0; v < N_VECTORS; v++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < n_vectors; v++) {
             vf y = totals[r][v];
             if (terms == 2 && r + 1 < n_rows) {
                 y = y + totals[r + 1][v];

@@ -1,0 +1,11 @@
+/* compute/cpu/neondot/tile.c - tiles of codes on SDOT: 16 products an instruction, sums exact.
+ * See template/tile_codes.h for the loops, dot.h for the products. */
+#include "compute/cpu/neondot/dot.h"
+
+#include "compute/cpu/template/tile_codes.h"
+
+void krs_cpu_neondot_codes(const krs_cpu_tile_op *op, int64_t row, int64_t n_rows, int64_t tile,
+                           int64_t n_tiles)
+{
+    tile_codes(op, row, n_rows, tile, n_tiles);
+}
