@@ -29,7 +29,7 @@
 
 typedef enum krs_guide_kind {
     KRS_GUIDE_LITERAL, /* text, as it is; may be empty */
-    KRS_GUIDE_TOKEN, /* the special token that is written `text`; as LITERAL in a model without it */
+    KRS_GUIDE_TOKEN, /* text; what is written in it like special tokens of the model is those tokens */
     KRS_GUIDE_FREE, /* any UTF-8 text in which `text` does not come ("": any at all); no special token */
     KRS_GUIDE_OBJECT,  /* any JSON object */
     KRS_GUIDE_SCHEMA,  /* a JSON value of the schema that `text` is */

@@ -83,6 +83,24 @@ static void observe_tokens(krs_engine *engine, krs_stream *stream, uint32_t n, u
     stream->last_ns = now_ns;
 }
 
+/* No token could be chosen. */
+static void fail_pick(krs_stream *stream)
+{
+    krs_error error;
+    if (!krs_guided_is_on(&stream->guided)) {
+        (void)krs_fail(&error, stream->picked,
+                       "sampling: no token has a finite logit at position %u", stream->n_tokens);
+    } else if (stream->picked == KRS_EFORMAT) {
+        (void)krs_fail(&error, stream->picked,
+                       "guidance: no token that may come has a finite logit at position %u",
+                       stream->n_tokens);
+    } else {
+        (void)krs_fail(&error, stream->picked, "guidance: %s at position %u",
+                       krs_status_sentence(stream->picked), stream->n_tokens);
+    }
+    krs_stream_end(stream, KRS_FINISH_ERROR, &error);
+}
+
 /* Say what was chosen, up to the end of the answer. Returns how many tokens are shown. */
 static uint32_t say(krs_stream *stream, uint32_t *n_said, uint64_t now_ns)
 {
@@ -92,10 +110,7 @@ static uint32_t say(krs_stream *stream, uint32_t *n_said, uint64_t now_ns)
         n_shown += krs_stream_advance(stream, (*n_said)++, now_ns);
     }
     if (stream->picked != KRS_OK && !stream->is_ended) {
-        krs_error error;
-        (void)krs_fail(&error, stream->picked,
-                       "sampling: no token has a finite logit at position %u", stream->n_tokens);
-        krs_stream_end(stream, KRS_FINISH_ERROR, &error);
+        fail_pick(stream);
     }
     return n_shown;
 }
@@ -122,7 +137,7 @@ static void advance(krs_engine *engine, const krs_sched_item *item, uint64_t now
         observe_tokens(engine, stream, n_said, now_ns);
         krs_sched_append(engine->sched, &stream->seq, n_said);
     }
-    if (item->n_draft > 0) {
+    if (item->n_draft > 0 && !stream->was_forced) {
         learn(engine, stream, item->n_draft, n_said > 0 ? n_said - 1 : 0);
     }
     if (stream->is_ended) {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "engine/draft_lane.h"
+#include "engine/guided.h"
 
 #include "compute/backend.h"
 #include "kv/prefix.h"
@@ -38,7 +39,9 @@ typedef struct krs_draft_job {
     uint32_t min_tokens;
     uint32_t n_prompt;
     uint32_t n_tokens;
-    uint32_t n_draft; /* 0: it only catches up */
+    uint32_t n_draft;   /* 0: it only catches up */
+    krs_guided *guided; /* or NULL; the same again when the passes are over */
+    uint32_t n_guided;  /* tokens its matcher has taken meanwhile */
 } krs_draft_job;
 
 struct krs_draft {

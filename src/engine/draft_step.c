@@ -44,23 +44,46 @@ static krs_step build(krs_draft *draft, const krs_draft_job *jobs, uint32_t n_jo
     return step;
 }
 
+/* What the large model would draw from; false: the grammar cannot be followed. */
+static bool lay_mask(const krs_draft_job *job, krs_sample_input *input)
+{
+    return !job->guided ||
+           krs_guided_mask(job->guided, &input->allowed, &input->n_allowed_words) == KRS_OK;
+}
+
 /* The token the large model would draw from these logits. Log probabilities are nobody's business here. */
-static uint32_t draw(krs_sampler *sampler, const krs_draft_job *job, uint32_t pass,
-                     const float *logits)
+static uint32_t draw(krs_sampler *sampler, krs_draft_job *job, uint32_t pass, const float *logits)
 {
     krs_sampling sampling = *job->sampling;
     sampling.n_logprobs = -1;
     const uint32_t n_tokens = job->n_tokens + pass;
     const bool may_stop = n_tokens - job->n_prompt >= job->min_tokens;
-    const krs_sample_input input = {.logits = logits,
-                                    .sampling = &sampling,
-                                    .tokens = job->tokens,
-                                    .n_prompt = job->n_prompt,
-                                    .n_tokens = n_tokens,
-                                    .banned = job->banned,
-                                    .n_banned = may_stop ? 0 : job->n_banned};
+    krs_sample_input input = {.logits = logits,
+                              .sampling = &sampling,
+                              .tokens = job->tokens,
+                              .n_prompt = job->n_prompt,
+                              .n_tokens = n_tokens,
+                              .banned = job->banned,
+                              .n_banned = may_stop ? 0 : job->n_banned};
     krs_sample sample;
-    return krs_sampler_pick(sampler, &input, &sample) == KRS_OK ? sample.token : 0;
+    if (!lay_mask(job, &input) || krs_sampler_pick(sampler, &input, &sample) != KRS_OK) {
+        return 0;
+    }
+    if (job->guided && krs_matcher_accept_token(job->guided->matcher, sample.token) == KRS_OK) {
+        job->n_guided++;
+    }
+    return sample.token;
+}
+
+/* Matchers back to where the known tokens end. */
+static void take_back(krs_draft_job *jobs, uint32_t n_jobs)
+{
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        if (jobs[i].guided) {
+            krs_matcher_undo(jobs[i].guided->matcher, jobs[i].n_guided);
+            jobs[i].n_guided = 0;
+        }
+    }
 }
 
 static krs_status run_pass(krs_draft *draft, const krs_step *step, krs_step_result *result,
@@ -77,10 +100,9 @@ static krs_status run_pass(krs_draft *draft, const krs_step *step, krs_step_resu
     return status == KRS_OK ? status : krs_error_wrap(err, status, "draft");
 }
 
-krs_status krs_draft_run(krs_draft *draft, krs_sampler *sampler, krs_draft_job *jobs,
-                         uint32_t n_jobs, krs_error *err)
+static krs_status run_passes(krs_draft *draft, krs_sampler *sampler, krs_draft_job *jobs,
+                             uint32_t n_jobs, krs_error *err)
 {
-    KRS_CHECK(n_jobs <= KRS_DRAFT_MAX_SEQS);
     for (uint32_t pass = 0;; pass++) {
         const krs_step step = build(draft, jobs, n_jobs, pass);
         if (step.n_rows == 0) {
@@ -99,4 +121,13 @@ krs_status krs_draft_run(krs_draft *draft, krs_sampler *sampler, krs_draft_job *
             }
         }
     }
+}
+
+krs_status krs_draft_run(krs_draft *draft, krs_sampler *sampler, krs_draft_job *jobs,
+                         uint32_t n_jobs, krs_error *err)
+{
+    KRS_CHECK(n_jobs <= KRS_DRAFT_MAX_SEQS);
+    const krs_status status = run_passes(draft, sampler, jobs, n_jobs, err);
+    take_back(jobs, n_jobs);
+    return status;
 }

@@ -96,6 +96,8 @@ typedef struct krs_engine {
     krs_os_queue *prep_queue;
     krs_os_queue *inbox;
     krs_engine_shared shared;
+    krs_guides *guides;                                 /* NULL: the model gives no answers */
+    krs_encoder *forced_encoder;                        /* the engine thread's */
     krs_encoder *encoders[KRS_ENGINE_MAX_PREP_THREADS]; /* one a prep thread */
     krs_os_thread *prep_threads[KRS_ENGINE_MAX_PREP_THREADS];
     uint32_t n_prep_threads;

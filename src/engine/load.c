@@ -206,6 +206,25 @@ static void describe(krs_engine *engine, const krs_engine_options *options)
     info->can_generate = program->logits != KRS_NO_SLOT;
 }
 
+/* What answers under guidance need. */
+static krs_status load_guides(krs_engine *engine, krs_error *err)
+{
+    if (!engine->info.can_generate) {
+        return KRS_OK;
+    }
+    const uint32_t spoken = krs_tokenizer_vocab_size(engine->tokenizer);
+    const krs_guides_options options = {
+        .tokenizer = engine->tokenizer,
+        .vocab = spoken < engine->info.vocab ? spoken : engine->info.vocab,
+        .eos = engine->eos,
+        .n_eos = engine->n_eos,
+        .metrics = engine->metrics,
+    };
+    const krs_status status = krs_guides_new(&options, engine->alloc, &engine->guides, err);
+    return status == KRS_OK ? krs_encoder_new(engine->tokenizer, &engine->forced_encoder, err)
+                            : status;
+}
+
 static krs_status load_model(krs_engine *engine, const krs_engine_options *options, krs_error *err)
 {
     krs_model_options model_options = KRS_MODEL_OPTIONS_INIT;
@@ -228,6 +247,9 @@ static krs_status load_model(krs_engine *engine, const krs_engine_options *optio
     if (status == KRS_OK) {
         describe(engine, options);
         status = krs_engine_load_speculation(engine, options, err);
+    }
+    if (status == KRS_OK) {
+        status = load_guides(engine, err);
     }
     return status;
 }
@@ -439,6 +461,8 @@ void krs_engine_unload(krs_engine *engine)
     for (uint32_t i = 0; i < KRS_ENGINE_MAX_PREP_THREADS; i++) {
         krs_encoder_free(engine->encoders[i]);
     }
+    krs_encoder_free(engine->forced_encoder);
+    krs_guides_free(engine->guides);
     krs_chat_template_free(engine->chat);
     krs_tokenizer_free(engine->tokenizer);
     krs_model_close(engine->model);

@@ -78,10 +78,19 @@ krs_status krs_engine_encode(const krs_engine *engine, const krs_request *reques
     return krs_fail(err, KRS_EINTERNAL, "prompt: kind %d", (int)prompt->kind);
 }
 
+/* Does the prompt's text end with the word that opens the model's reasoning, but for blanks? */
+static bool ends_in_reasoning(const krs_guidance *guidance, krs_str text)
+{
+    while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' ')) {
+        text.len--;
+    }
+    return guidance->reasoning_open.len > 0 && krs_str_ends_with(text, guidance->reasoning_open);
+}
+
 static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_encoder *encoder,
                           krs_error *err)
 {
-    const krs_stream_limits limits = {
+    krs_stream_limits limits = {
         .max_context_tokens = engine->plan.context_tokens,
         .vocab = engine->info.vocab,
         .eos = engine->eos,
@@ -91,6 +100,7 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
         .is_normalised = engine->is_normalised,
         .speculation = engine->speculation,
         .draft = engine->draft,
+        .guides = engine->guides,
     };
     krs_buf text;
     krs_buf_init(&text, engine->alloc, KRS_TEMPLATE_MAX_OUTPUT);
@@ -100,6 +110,7 @@ static krs_status prepare(const krs_engine *engine, krs_stream *stream, krs_enco
         stream->is_reasoning = krs_reply_style_is_open(engine->reply, krs_buf_view(&text));
     }
     if (status == KRS_OK) {
+        limits.is_reasoning = ends_in_reasoning(&stream->request->guidance, krs_buf_view(&text));
         status = krs_stream_prepare(stream, engine->tokenizer, ids, &limits, err);
     }
     krs_buf_deinit(&text);

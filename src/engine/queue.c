@@ -3,6 +3,14 @@
  * Thread: engine thread.  Memory: the sequence's block table, taken by the scheduler. */
 #include "engine/engine_priv.h"
 
+/* At the beginning of its answer, which may have forced tokens. */
+static krs_status start_guidance(krs_engine *engine, krs_stream *stream)
+{
+    return krs_guided_is_on(&stream->guided)
+               ? krs_guided_start(&stream->guided, engine->forced_encoder, engine->metrics)
+               : KRS_OK;
+}
+
 krs_status krs_engine_queue(krs_engine *engine, krs_stream *stream)
 {
     const krs_request *request = stream->request;
@@ -16,8 +24,12 @@ krs_status krs_engine_queue(krs_engine *engine, krs_stream *stream)
     seq->is_sampling = stream->embedding.n == 0;
     seq->wants_all = stream->embedding.n > 0 && krs_embedding_wants_all(&stream->embedding);
     const uint32_t weight = request->tenant_weight ? request->tenant_weight : 1;
-    const krs_status status = krs_sched_set_weight(
-        engine->sched, seq->tenant, weight < KRS_SCHED_MAX_WEIGHT ? weight : KRS_SCHED_MAX_WEIGHT);
+    krs_status status = start_guidance(engine, stream);
+    if (status != KRS_OK) {
+        return status;
+    }
+    status = krs_sched_set_weight(engine->sched, seq->tenant,
+                                  weight < KRS_SCHED_MAX_WEIGHT ? weight : KRS_SCHED_MAX_WEIGHT);
     return status == KRS_OK ? krs_sched_add(engine->sched, seq, stream->alloc) : status;
 }
 

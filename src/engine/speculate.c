@@ -170,7 +170,30 @@ static uint32_t propose_draft(krs_engine *engine, krs_stream *stream)
     return n;
 }
 
-void krs_engine_speculate(krs_engine *engine, krs_stream *stream)
+/* Forced tokens behind the known ones: no guess, but a row all the same. */
+static bool propose_forced(krs_stream *stream)
+{
+    const krs_guided *guided = &stream->guided;
+    const uint32_t n_left = stream->max_tokens - stream->n_tokens;
+    stream->was_forced = guided->n_forced > 0;
+    if (stream->was_forced) {
+        const uint32_t n = guided->n_forced < n_left ? guided->n_forced : n_left - 1;
+        memcpy(stream->tokens + stream->n_tokens, guided->forced, n * sizeof(*guided->forced));
+        stream->seq.n_draft = n;
+    }
+    return stream->was_forced;
+}
+
+/* Guesses that the grammar refuses get no rows. */
+static void check_guesses(krs_stream *stream)
+{
+    if (krs_guided_is_on(&stream->guided) && stream->speculator.mode == KRS_SPECULATION_NGRAM) {
+        stream->seq.n_draft = krs_guided_check(&stream->guided, stream->tokens + stream->n_tokens,
+                                               stream->seq.n_draft);
+    }
+}
+
+static void guess(krs_engine *engine, krs_stream *stream)
 {
     switch (stream->speculator.mode) {
     case KRS_SPECULATION_NGRAM:
@@ -181,6 +204,14 @@ void krs_engine_speculate(krs_engine *engine, krs_stream *stream)
         break;
     default:
         break;
+    }
+}
+
+void krs_engine_speculate(krs_engine *engine, krs_stream *stream)
+{
+    if (!propose_forced(stream)) {
+        guess(engine, stream);
+        check_guesses(stream);
     }
 }
 
@@ -203,9 +234,16 @@ static krs_draft_job job_of(krs_stream *stream, uint32_t n_draft)
                            .banned = stream->stops,
                            .n_banned = stream->n_stops,
                            .min_tokens = stream->request->stopping.min_tokens,
+                           .guided = krs_guided_is_on(&stream->guided) ? &stream->guided : NULL,
                            .n_prompt = stream->n_prompt,
                            .n_tokens = stream->n_tokens,
                            .n_draft = n_draft};
+}
+
+/* Have rows been given for tokens that the draft is to write? */
+static bool wants_guesses(const krs_stream *stream, const krs_sched_item *item)
+{
+    return stream->speculator.lane && item->n_draft > 0 && !stream->was_forced;
 }
 
 krs_status krs_engine_draft(krs_engine *engine, const krs_sched_step *plan, krs_error *err)
@@ -217,7 +255,7 @@ krs_status krs_engine_draft(krs_engine *engine, const krs_sched_step *plan, krs_
     }
     for (uint32_t i = 0; i < plan->n_items && n < KRS_DRAFT_MAX_SEQS; i++) {
         krs_stream *stream = (krs_stream *)plan->items[i].seq;
-        if (stream->speculator.lane && plan->items[i].n_draft > 0) {
+        if (wants_guesses(stream, &plan->items[i])) {
             jobs[n++] = job_of(stream, plan->items[i].n_draft);
         }
     }

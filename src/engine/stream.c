@@ -34,6 +34,7 @@ void krs_stream_free(krs_stream *stream)
         krs_stop_match_free(stream->stop_match);
         krs_embedding_deinit(&stream->embedding);
         krs_speculator_deinit(&stream->speculator);
+        krs_guided_deinit(&stream->guided);
         krs_alloc_free(stream->alloc, stream->samples);
         krs_alloc_free(stream->alloc, stream->shown);
         krs_buf_deinit(&stream->raw);
@@ -67,40 +68,74 @@ static bool is_end_token(const krs_stream *stream, uint32_t id)
     return is_end;
 }
 
+/* Of the stops, in front: those that may not come after so many tokens. A guided answer knows the model's own,
+ * which stand behind the request's, even when they are ignored. */
+static uint32_t first_banned(const krs_stream *stream, uint32_t n_tokens)
+{
+    const krs_stopping *stopping = &stream->request->stopping;
+    if (n_tokens - stream->n_prompt < stopping->min_tokens) {
+        return 0;
+    }
+    return stopping->is_eos_ignored ? stopping->n_stop_ids : stream->n_stops;
+}
+
 /* What the sampler needs for the token after so many. */
 static krs_sample_input input_after(const krs_stream *stream, uint32_t n_tokens,
                                     const float *logits)
 {
-    const bool may_stop = n_tokens - stream->n_prompt >= stream->request->stopping.min_tokens;
+    const uint32_t first = first_banned(stream, n_tokens);
     return (krs_sample_input){
         .logits = logits,
         .sampling = &stream->request->sampling,
         .tokens = stream->tokens,
         .n_prompt = stream->n_prompt,
         .n_tokens = n_tokens,
-        .banned = stream->stops,
-        .n_banned = may_stop ? 0 : stream->n_stops,
+        .banned = stream->stops + first,
+        .n_banned = stream->n_stops - first,
     };
+}
+
+/* Under a mask. Where only what is banned may come, the answer is at its end and it does. */
+static krs_status pick_guided(krs_stream *stream, krs_sampler *sampler, krs_sample_input *input,
+                              krs_sample *out)
+{
+    krs_guided *guided = &stream->guided;
+    if (guided->n_forced > 0) {
+        krs_sampler_take(sampler, input, guided->forced[0], out);
+        return krs_guided_take(guided, out->token);
+    }
+    krs_status status = krs_guided_mask(guided, &input->allowed, &input->n_allowed_words);
+    if (status != KRS_OK) {
+        return status;
+    }
+    status = krs_sampler_pick(sampler, input, out);
+    if (status == KRS_EFORMAT && input->n_banned > 0) {
+        input->n_banned = 0;
+        status = krs_sampler_pick(sampler, input, out);
+    }
+    return status == KRS_OK ? krs_guided_take(guided, out->token) : status;
 }
 
 void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logits, uint32_t vocab,
                      uint32_t n_draft)
 {
-    KRS_CHECK(n_draft <= stream->speculator.max_tokens);
+    KRS_CHECK(n_draft < stream->max_rows);
+    const bool is_guided = krs_guided_is_on(&stream->guided);
     bool is_proposed = true;
     stream->n_picked = 0;
     while (is_proposed) {
         const uint32_t i = stream->n_picked;
-        const krs_sample_input input =
+        krs_sample_input input =
             input_after(stream, stream->n_tokens + i, logits + (size_t)i * vocab);
         krs_sample *sample = &stream->samples[i];
-        stream->picked = krs_sampler_pick(sampler, &input, sample);
+        stream->picked = is_guided ? pick_guided(stream, sampler, &input, sample)
+                                   : krs_sampler_pick(sampler, &input, sample);
         if (stream->picked != KRS_OK) {
             return;
         }
         stream->n_picked++;
         is_proposed = i < n_draft && sample->token == stream->tokens[stream->n_tokens + i] &&
-                      !is_stop_token(stream, sample->token);
+                      !is_stop_token(stream, sample->token) && !stream->guided.is_complete;
     }
 }
 
@@ -136,6 +171,12 @@ static void fail_text(krs_stream *stream, krs_status status)
     krs_stream_end(stream, KRS_FINISH_ERROR, &error);
 }
 
+/* Is the i-th token of this step the last of an answer that can only end? */
+static bool is_complete(const krs_stream *stream, uint32_t i)
+{
+    return stream->guided.is_complete && i + 1 == stream->n_picked;
+}
+
 bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
 {
     const uint32_t id = stream->samples[i].token;
@@ -161,7 +202,7 @@ bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
     } else if (is_stopped) {
         stream->is_ended = true; /* what is held belongs to the stop string: no flush */
         stream->finish = KRS_FINISH_STOP;
-    } else if (is_stop) {
+    } else if (is_stop || is_complete(stream, i)) {
         krs_stream_end(stream, KRS_FINISH_STOP, NULL);
     } else if (stream->n_tokens == stream->max_tokens) {
         krs_stream_end(stream, KRS_FINISH_LENGTH, NULL);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "engine/embed.h"
+#include "engine/guided.h"
 #include "engine/speculate.h"
 
 #include "api/runtime.h"
@@ -67,9 +68,11 @@ struct krs_stream {
     krs_buf raw;             /* from the detokenizer, this step */
     krs_buf text;            /* certain, this step */
     krs_speculator speculator;
-    krs_sample
-        *samples;     /* [1 + speculator.max_tokens], the first n_picked were chosen in this step */
-    krs_token *shown; /* [1 + speculator.max_tokens] of them, what this step's event tells */
+    krs_guided guided;
+    bool was_forced;     /* what stands behind the known tokens is forced, not guessed */
+    uint32_t max_rows;   /* tokens of one step: one, and as many as are proposed or forced */
+    krs_sample *samples; /* [max_rows], the first n_picked were chosen in this step */
+    krs_token *shown;    /* [max_rows] of them, what this step's event tells */
     uint32_t n_picked;
     krs_status picked; /* how choosing one more went */
 
@@ -112,6 +115,8 @@ typedef struct krs_stream_limits {
     bool is_normalised;          /* embeddings have length 1 */
     krs_speculation speculation; /* of requests that do not say; never MODEL */
     krs_draft *draft;            /* or NULL */
+    krs_guides *guides;
+    bool is_reasoning; /* the prompt ends inside the model's reasoning */
 } krs_stream_limits;
 
 /* stream_prepare.c: give the stream its prompt (copied) and take all it will need. Errors: KRS_EINVAL
@@ -122,7 +127,8 @@ KRS_MUST_USE krs_status krs_stream_prepare(krs_stream *stream, const krs_tokeniz
                                            krs_error *err);
 
 /* Choose a token from each row of logits [1 + n_draft][vocab] while it is the one proposed there, into
- * stream->samples: what follows another is not this answer. */
+ * stream->samples: what follows another is not this answer. A guided stream chooses under its mask, and takes
+ * forced tokens as they are. */
 void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logits, uint32_t vocab,
                      uint32_t n_draft);
 

@@ -48,7 +48,9 @@ static void collect_stops(krs_stream *stream, const krs_stream_limits *limits)
     for (uint32_t i = 0; i < stopping->n_stop_ids; i++) {
         stream->stops[stream->n_stops++] = stopping->stop_ids[i];
     }
-    for (uint32_t i = 0; !stopping->is_eos_ignored && i < limits->n_eos; i++) {
+    /* A guided answer is at its end where nothing but these may come. */
+    const bool has_eos = !stopping->is_eos_ignored || krs_guided_is_on(&stream->guided);
+    for (uint32_t i = 0; has_eos && i < limits->n_eos; i++) {
         stream->stops[stream->n_stops++] = limits->eos[i];
     }
 }
@@ -82,7 +84,10 @@ static krs_status take_speculation(krs_stream *stream, const krs_stream_limits *
     if (stream->speculator.ngram) { /* a long prompt takes a while: here nobody waits for it */
         krs_ngram_extend(stream->speculator.ngram, stream->tokens, stream->n_prompt);
     }
-    const uint32_t n = 1 + stream->speculator.max_tokens;
+    const uint32_t n_forced = krs_guided_is_on(&stream->guided) ? KRS_GUIDED_MAX_FORCED : 0;
+    const uint32_t n_proposed = stream->speculator.max_tokens;
+    const uint32_t n = 1 + (n_forced > n_proposed ? n_forced : n_proposed);
+    stream->max_rows = n;
     stream->samples = krs_alloc_array(stream->alloc, n, sizeof(*stream->samples));
     stream->shown = krs_alloc_array(stream->alloc, n, sizeof(*stream->shown));
     return stream->samples && stream->shown ? KRS_OK : KRS_ENOMEM;
@@ -103,8 +108,8 @@ static krs_status take_memory(krs_stream *stream, const krs_stream_limits *limit
     if (status == KRS_OK) {
         status = krs_buf_reserve(&stream->raw, KRS_STREAM_TEXT_BYTES);
     }
-    const size_t n = 1 + (size_t)stream->speculator.max_tokens;
-    return status == KRS_OK ? krs_buf_reserve(&stream->text, n * KRS_STREAM_TEXT_BYTES) : status;
+    const size_t n_bytes = stream->max_rows * (size_t)KRS_STREAM_TEXT_BYTES;
+    return status == KRS_OK ? krs_buf_reserve(&stream->text, n_bytes) : status;
 }
 
 /* Room for so many tokens, and the prompt in it. */
@@ -145,6 +150,15 @@ static krs_status prepare_embedding(krs_stream *stream, krs_ids prompt,
                : status;
 }
 
+static krs_status take_guidance(krs_stream *stream, const krs_stream_limits *limits, krs_error *err)
+{
+    const krs_guidance *guidance = &stream->request->guidance;
+    return guidance->kind == KRS_GUIDANCE_NONE
+               ? KRS_OK
+               : krs_guided_init(&stream->guided, limits->guides, guidance, limits->is_reasoning,
+                                 err);
+}
+
 krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer, krs_ids prompt,
                               const krs_stream_limits *limits, krs_error *err)
 {
@@ -156,6 +170,10 @@ krs_status krs_stream_prepare(krs_stream *stream, const krs_tokenizer *tokenizer
     stream->n_prompt = n_prompt;
     stream->n_tokens = n_prompt;
     stream->tokenizer = tokenizer;
+    status = take_guidance(stream, limits, err);
+    if (status != KRS_OK) {
+        return status;
+    }
     status = stream->request->task == KRS_TASK_EMBED ? prepare_embedding(stream, prompt, limits)
                                                      : prepare_answer(stream, prompt, limits);
     if (status != KRS_OK) {
