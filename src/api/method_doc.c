@@ -152,7 +152,7 @@ static const char head[] =
     "| -32001 | the model could not be loaded |\n"
     "| -32002 | generating failed |\n"
     "| -32003 | tokenizing failed |\n"
-    "| -32004 | structured output was asked for |\n"
+    "| -32004 | the form of an answer that was asked for cannot be had |\n"
     "| -32005 | the model is not loaded |\n"
     "| -32013 to -32019 | busy, not ready, out of memory, deadline, cancelled, device: see "
     "errors.md |\n"

@@ -1,6 +1,7 @@
 /* front/messages_request.c - a body of Anthropic's messages API to one request.
  *
  * Source: Anthropic API reference, messages; count tokens. */
+#include "front/guidance_fields.h"
 #include "front/messages_priv.h"
 
 #include <stdio.h>
@@ -8,9 +9,10 @@
 #define MAX_TEMPERATURE 1.0 /* of this API */
 
 static const krs_refusal unsupported[] = {
-    {"mcp_servers", KRS_REFUSE_SET, NULL},        {"container", KRS_REFUSE_SET, NULL},
-    {"context_management", KRS_REFUSE_SET, NULL}, {"output_format", KRS_REFUSE_SET, NULL},
-    {"output_config", KRS_REFUSE_SET, NULL},      {"speed", KRS_REFUSE_OTHER, "standard"},
+    {"mcp_servers", KRS_REFUSE_SET, NULL},
+    {"container", KRS_REFUSE_SET, NULL},
+    {"context_management", KRS_REFUSE_SET, NULL},
+    {"speed", KRS_REFUSE_OTHER, "standard"},
 };
 
 static krs_messages_call *call_of(krs_call_head *head)
@@ -122,6 +124,40 @@ static krs_status read_stopping(const krs_call_reader *reader, krs_request *requ
     return status;
 }
 
+/* {"type": "json_schema", "schema": {..}} */
+static krs_status read_format(const krs_call_reader *reader, const json_t *format,
+                              const char *field, krs_request *request)
+{
+    const char *type = json_string_value(json_object_get(format, "type"));
+    if (!format || json_is_null(format)) {
+        return KRS_OK;
+    }
+    if (!type || strcmp(type, "json_schema") != 0) {
+        return krs_call_refuse(reader->err, field, "type \"%.40s\", want json_schema",
+                               type ? type : "");
+    }
+    return krs_guidance_set_schema(json_object_get(format, "schema"), field, request, reader->err);
+}
+
+/* output_config.format, or output_format as it was called first. */
+static krs_status read_form(const krs_call_reader *reader, krs_request *request)
+{
+    json_t *config = NULL;
+    krs_status status = read_format(reader, json_object_get(reader->body, "output_format"),
+                                    "output_format", request);
+    if (status == KRS_OK) {
+        status =
+            krs_json_get_tree(reader->body, "output_config", JSON_OBJECT, &config, reader->err);
+    }
+    const json_t *effort = json_object_get(config, "effort");
+    if (status == KRS_OK && effort && !json_is_null(effort)) {
+        return krs_call_refuse(reader->err, "output_config", "effort: not supported");
+    }
+    return status == KRS_OK ? read_format(reader, json_object_get(config, "format"),
+                                          "output_config.format", request)
+                            : status;
+}
+
 krs_status krs_messages_read(krs_call_reader *reader)
 {
     krs_request *request = NULL;
@@ -149,6 +185,9 @@ krs_status krs_messages_read(krs_call_reader *reader)
     }
     if (status == KRS_OK) {
         status = krs_tools_constrain(&reader->call->tools, request, reader->err);
+    }
+    if (status == KRS_OK) {
+        status = read_form(reader, request);
     }
     return status == KRS_OK ? krs_request_check(request, reader->err) : status;
 }

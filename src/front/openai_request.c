@@ -1,5 +1,6 @@
 /* front/openai_request.c - a chat or completions body to a call: one krs_request for each choice of each
  * prompt. */
+#include "front/guidance_fields.h"
 #include "front/openai_priv.h"
 
 #include <stdio.h>
@@ -16,11 +17,6 @@ static const krs_refusal unsupported[] = {
     {"prompt_logprobs", KRS_REFUSE_SET, NULL},
     {"use_beam_search", KRS_REFUSE_SET, NULL},
     {"bad_words", KRS_REFUSE_SET, NULL},
-    {"guided_json", KRS_REFUSE_GIVEN, NULL},
-    {"guided_regex", KRS_REFUSE_SET, NULL},
-    {"guided_choice", KRS_REFUSE_SET, NULL},
-    {"guided_grammar", KRS_REFUSE_SET, NULL},
-    {"structured_outputs", KRS_REFUSE_GIVEN, NULL},
     {"continue_final_message", KRS_REFUSE_SET, NULL},
     {"truncate_prompt_tokens", KRS_REFUSE_SET, NULL},
     {"skip_special_tokens", KRS_REFUSE_OTHER, "true"},
@@ -53,24 +49,6 @@ static krs_openai_call *call_of(const krs_call_reader *reader)
 static uint64_t seed_of(uint64_t seed, uint32_t choice)
 {
     return seed + choice;
-}
-
-/* response_format: only {"type": "text"}. */
-static krs_status check_format(const krs_call_reader *reader)
-{
-    json_t *format = NULL;
-    krs_str type = KRS_STR("text");
-    krs_status status =
-        krs_json_get_tree(reader->body, "response_format", JSON_OBJECT, &format, reader->err);
-    if (status == KRS_OK && format) {
-        status = krs_json_get_str(format, "type", 64, &type, reader->err);
-    }
-    if (status == KRS_OK && !krs_str_equal(type, KRS_STR("text"))) {
-        status =
-            krs_call_refuse(reader->err, "response_format",
-                            "type \"%.*s\" is not supported, want \"text\"", KRS_STR_ARGS(type));
-    }
-    return status;
 }
 
 /* modalities: only ["text"]. */
@@ -192,6 +170,19 @@ static krs_status give_chat(const krs_call_reader *reader, krs_request *request,
     return request->prompt.chat ? KRS_OK : krs_fail(reader->err, KRS_ENOMEM, "messages: no memory");
 }
 
+static krs_status read_guidance(const krs_call_reader *reader, krs_request *request)
+{
+    json_t *format = NULL;
+    krs_status status =
+        krs_json_get_tree(reader->body, "response_format", JSON_OBJECT, &format, reader->err);
+    if (status == KRS_OK) {
+        status = krs_guidance_read_format(format, "response_format", "json_schema", request,
+                                          reader->err);
+    }
+    return status == KRS_OK ? krs_guidance_read_extensions(reader->body, request, reader->err)
+                            : status;
+}
+
 static krs_status build_request(krs_call_reader *reader, uint32_t i)
 {
     const uint32_t n = call_of(reader)->n;
@@ -208,6 +199,9 @@ static krs_status build_request(krs_call_reader *reader, uint32_t i)
     }
     if (status == KRS_OK) {
         status = krs_call_read_stops(reader, "stop", request);
+    }
+    if (status == KRS_OK) {
+        status = read_guidance(reader, request);
     }
     if (status == KRS_OK) {
         status = is_chat(reader) ? give_chat(reader, request, i)
@@ -231,9 +225,6 @@ static krs_status check_rest(const krs_call_reader *reader)
                                                     sizeof(unsupported) / sizeof(unsupported[0]));
     if (status == KRS_OK) {
         status = krs_call_refuse_unsupported(reader, special, 1);
-    }
-    if (status == KRS_OK) {
-        status = check_format(reader);
     }
     if (status == KRS_OK) {
         status = check_modalities(reader);

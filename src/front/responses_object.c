@@ -165,7 +165,13 @@ static void put_request(krs_writer *w, const krs_responses_call *call)
                        "\"summary\":null},\"service_tier\":\"default\",\"store\":false,"
                        "\"temperature\":"));
     krs_put_real(w, call->temperature, REAL_DIGITS);
-    krs_put(w, KRS_STR(",\"text\":{\"format\":{\"type\":\"text\"}}"));
+    krs_put(w, KRS_STR(",\"text\":{\"format\":"));
+    if (call->format) {
+        krs_put_tree(w, call->format);
+    } else {
+        krs_put(w, KRS_STR("{\"type\":\"text\"}"));
+    }
+    krs_put(w, KRS_STR("}"));
     put_tools(w, call);
     krs_put(w, KRS_STR(",\"top_logprobs\":"));
     krs_put_number(w, call->n_logprobs > 0 ? (uint64_t)call->n_logprobs : 0);

@@ -13,6 +13,7 @@ typedef struct krs_responses_call {
     json_t *user;
     json_t *tools;              /* as they came */
     json_t *tool_choice;        /* the same */
+    json_t *format;             /* text.format */
     uint32_t max_output_tokens; /* 0: none was given */
     int32_t n_logprobs;         /* as krs_sampling */
     double temperature;

@@ -3,6 +3,7 @@
  * Nothing is stored here, so what refers to something stored (previous_response_id, conversation,
  * prompt, background) is refused; `store: true` is accepted and answered with "store": false, and listed
  * among what was ignored. */
+#include "front/guidance_fields.h"
 #include "front/responses_priv.h"
 
 #include <stdio.h>
@@ -26,26 +27,10 @@ void krs_responses_call_deinit(krs_call_head *head)
 {
     json_decref(call_of(head)->instructions);
     json_decref(call_of(head)->metadata);
+    json_decref(call_of(head)->format);
     json_decref(call_of(head)->user);
     json_decref(call_of(head)->tools);
     json_decref(call_of(head)->tool_choice);
-}
-
-/* text.format: only {"type": "text"}. */
-static krs_status check_format(const krs_call_reader *reader, const json_t *text)
-{
-    json_t *format = NULL;
-    krs_str type = KRS_STR("text");
-    krs_status status = krs_json_get_tree(text, "format", JSON_OBJECT, &format, reader->err);
-    if (status == KRS_OK && format) {
-        status = krs_json_get_str(format, "type", 64, &type, reader->err);
-    }
-    if (status == KRS_OK && !krs_str_equal(type, KRS_STR("text"))) {
-        status =
-            krs_call_refuse(reader->err, "text.format",
-                            "type \"%.*s\" is not supported, want \"text\"", KRS_STR_ARGS(type));
-    }
-    return status;
 }
 
 static krs_status check_text(const krs_call_reader *reader)
@@ -56,10 +41,7 @@ static krs_status check_text(const krs_call_reader *reader)
     if (status != KRS_OK || !text) {
         return status;
     }
-    status = check_format(reader, text);
-    if (status == KRS_OK) {
-        status = krs_json_get_str(text, "verbosity", 64, &verbosity, reader->err);
-    }
+    status = krs_json_get_str(text, "verbosity", 64, &verbosity, reader->err);
     if (status == KRS_OK && !krs_str_equal(verbosity, KRS_STR("medium"))) {
         status = krs_call_refuse(reader->err, "text.verbosity", "only medium is supported");
     }
@@ -146,6 +128,7 @@ static krs_status keep_request(const krs_call_reader *reader, const krs_request 
     const krs_status status = krs_call_read_metadata(reader, &metadata);
     call->metadata = json_incref(metadata);
     call->instructions = json_incref(json_object_get(reader->body, "instructions"));
+    call->format = json_incref(json_object_get(json_object_get(reader->body, "text"), "format"));
     call->user = json_incref(json_object_get(reader->body, "user"));
     call->tools = json_incref(json_object_get(reader->body, "tools"));
     call->tool_choice = json_incref(json_object_get(reader->body, "tool_choice"));
@@ -171,6 +154,19 @@ static krs_status read_tools(const krs_call_reader *reader, krs_request *request
     return status == KRS_OK ? krs_tools_constrain(tools, request, reader->err) : status;
 }
 
+/* text.format, and the extensions of chat completions. */
+static krs_status read_guidance(const krs_call_reader *reader, krs_request *request)
+{
+    json_t *format = NULL;
+    krs_status status = krs_json_get_tree(json_object_get(reader->body, "text"), "format",
+                                          JSON_OBJECT, &format, reader->err);
+    if (status == KRS_OK) {
+        status = krs_guidance_read_format(format, "text.format", NULL, request, reader->err);
+    }
+    return status == KRS_OK ? krs_guidance_read_extensions(reader->body, request, reader->err)
+                            : status;
+}
+
 static krs_status fill_request(const krs_call_reader *reader, krs_request *request)
 {
     krs_status status = krs_call_read_sampling(reader, KRS_MAX_TEMPERATURE, request);
@@ -183,6 +179,9 @@ static krs_status fill_request(const krs_call_reader *reader, krs_request *reque
     }
     if (status == KRS_OK) {
         status = krs_call_read_stops(reader, "stop", request);
+    }
+    if (status == KRS_OK) {
+        status = read_guidance(reader, request);
     }
     if (status == KRS_OK) {
         status = krs_responses_read_input(reader, request);

@@ -29,6 +29,7 @@ static json_t *capabilities(void)
             (void)json_array_append_new(list, json_string(row->name));
         }
     }
+    (void)json_array_append_new(list, json_string("guidance")); /* of generate, no method */
     return list;
 }
 

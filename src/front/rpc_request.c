@@ -1,4 +1,5 @@
 /* front/rpc_request.c - parameters, checked against the method table, to a request of the runtime. */
+#include "front/guidance_fields.h"
 #include "front/openai_priv.h"
 #include "front/rpc_priv.h"
 
@@ -217,11 +218,6 @@ static krs_status read_prompt(const krs_rpc_ask *ask, const krs_model_info *info
 static krs_status check_wishes(const krs_rpc_ask *ask, krs_str model_id, const krs_model_info *info,
                                krs_rpc_fault *fault)
 {
-    if (krs_method_has(ask->params, "guidance")) {
-        (void)krs_fail_field(&fault->error, KRS_EUNSUPPORTED, "guidance",
-                             "structured output is not supported by this build");
-        return krs_rpc_blame(fault, GUIDANCE_ERROR, "Guidance error for", model_id);
-    }
     const krs_str dtype = krs_method_text(ask->method, ask->params, "required_dtype");
     if (dtype.len > 0 && !krs_str_equal(dtype, krs_str_of(info->dtype))) {
         (void)krs_fail_field(&fault->error, KRS_EINVAL, "required_dtype",
@@ -230,6 +226,39 @@ static krs_status check_wishes(const krs_rpc_ask *ask, krs_str model_id, const k
         return krs_rpc_blame(fault, GENERATION_ERROR, "Generation failed for", model_id);
     }
     return KRS_OK;
+}
+
+/* {"mode": "json_schema", "schema": {..}, "temperature"?: t}. The contract's "xml" has no schema that could be
+ * followed: its reference client sends an object where a text is needed. */
+static krs_status set_guidance(const json_t *guidance, krs_request *request, krs_error *err)
+{
+    const char *mode = json_string_value(json_object_get(guidance, "mode"));
+    if (mode && strcmp(mode, "xml") == 0) {
+        return krs_fail_field(err, KRS_EUNSUPPORTED, "guidance.mode",
+                              "guidance.mode: xml is not supported, there is no schema language "
+                              "for it; want json_schema");
+    }
+    if (!mode || strcmp(mode, "json_schema") != 0) {
+        return krs_fail_field(err, KRS_EINVAL, "guidance.mode",
+                              "guidance.mode: \"%.40s\", want json_schema", mode ? mode : "");
+    }
+    const krs_status status = krs_json_get_double(guidance, "temperature", 0, KRS_MAX_TEMPERATURE,
+                                                  &request->sampling.temperature, err);
+    return status == KRS_OK ? krs_guidance_set_schema(json_object_get(guidance, "schema"),
+                                                      "guidance.schema", request, err)
+                            : status;
+}
+
+static krs_status read_guidance(const krs_rpc_ask *ask, krs_str model_id, krs_request *request,
+                                krs_rpc_fault *fault)
+{
+    if (!krs_method_has(ask->params, "guidance")) {
+        return KRS_OK;
+    }
+    const krs_status status =
+        set_guidance(json_object_get(ask->params, "guidance"), request, &fault->error);
+    return status == KRS_OK ? status
+                            : krs_rpc_blame(fault, GUIDANCE_ERROR, "Guidance error for", model_id);
 }
 
 krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rpc_talk **talk,
@@ -250,6 +279,9 @@ krs_status krs_rpc_request_new(const krs_rpc_ask *ask, krs_request **out, krs_rp
     }
     if (status == KRS_OK) {
         status = read_prompt(ask, &info, request, fault);
+    }
+    if (status == KRS_OK) {
+        status = read_guidance(ask, model_id, request, fault);
     }
     if (status == KRS_OK && ask->method == KRS_METHOD_CHAT) {
         status = krs_rpc_talk_new(ask, &info, request, talk, fault);

@@ -232,7 +232,7 @@ async function errorCases(server, chat) {
   });
   await test("openai: refused by name", async () => {
     for (const [param, more] of [
-      ["response_format", { response_format: { type: "json_object" } }],
+      ["response_format", { response_format: { type: "xml" } }],
       ["tool_choice", { tool_choice: "required" }],
       ["functions", { functions: [{ name: "f" }] }],
       ["modalities", { modalities: ["text", "audio"] }],

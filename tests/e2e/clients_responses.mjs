@@ -81,7 +81,7 @@ export async function responsesCases(server) {
     for (const [param, more] of [
       ["previous_response_id", { previous_response_id: "resp_1" }],
       ["tools[0].type", { tools: [{ type: "web_search" }] }],
-      ["text.format", { text: { format: { type: "json_object" } } }],
+      ["text.format", { text: { format: { type: "xml" } } }],
       ["background", { background: true }],
       ["truncation", { truncation: "auto" }],
       ["input[0].content[0]", { input: [{ role: "user", content: [{ type: "input_image", image_url: "x", detail: "auto" }] }] }],

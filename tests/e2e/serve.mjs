@@ -163,7 +163,9 @@ async function errorCases(server) {
     ["a message without content", { messages: [{ role: "user" }] }, 400, "messages[0].content", null],
     ["an image part", { messages: user([{ type: "image_url", image_url: { url: "x" } }]) }, 400,
       "messages[0].content", null],
-    ["JSON mode", { response_format: { type: "json_object" } }, 400, "response_format", null],
+    ["an unknown form", { response_format: { type: "xml" } }, 400, "response_format", null],
+    ["a schema that is none", { response_format: { type: "json_schema", json_schema: { name: "a", schema: { type: "objekt" } } } },
+      400, "response_format", null],
     ["forced tool choice", { tool_choice: "required" }, 400, "tool_choice", null],
     ["top_logprobs alone", { top_logprobs: 2 }, 400, "top_logprobs", null],
   ];

@@ -410,15 +410,15 @@ await test('4: a model id may be a folder, or a name in the hub cache by branch 
     );
 });
 
-await test('4: the capabilities that the client looks for are there, vision and guidance are not', async () => {
+await test('4: the capabilities that the client looks for are there, vision is not', async () => {
     await withChild(async (c) => {
         const { capabilities } = await c.result('runtime/info');
         for (const name of ['load_model', 'generate', 'batch_generate', 'batch_generate_parallel', 'continuous_generate',
             'get_batcher_metrics', 'get_batcher_health', 'get_week4_metrics', 'tokenize', 'check_draft', 'batch_tokenize',
-            'batch_check_draft', 'runtime/telemetry', 'cancel', 'stream.credit', 'chat']) {
+            'batch_check_draft', 'runtime/telemetry', 'cancel', 'stream.credit', 'chat', 'guidance']) {
             assert.ok(capabilities.includes(name), name);
         }
-        for (const name of ['load_vision_model', 'generate_with_image', 'guidance']) assert.ok(!capabilities.includes(name), name);
+        for (const name of ['load_vision_model', 'generate_with_image']) assert.ok(!capabilities.includes(name), name);
         const vision = await c.error('load_vision_model', { model_id: 'm', local_path: null, revision: 'main' });
         assert.equal(vision.code, -32001);
         assert.match(vision.message, /vision models are not supported/);
@@ -549,10 +549,14 @@ await test('4: what the reference only declared works: seed, stop, penalties, dt
         const dtype = await c.error('generate', gen('x', { required_dtype: 'f64' }));
         assert.equal(dtype.code, -32002);
         assert.match(dtype.message, /Generation failed for demo: required_dtype/);
-        const guidance = await c.error('generate', gen('x', { guidance: { mode: 'json_schema', schema: {} } }));
+        const guidance = await c.error('generate', gen('x', { guidance: { mode: 'xml', schema: '<a/>' } }));
         assert.equal(guidance.code, -32004);
         assert.match(guidance.message, /Guidance error for demo: /);
         assert.equal(guidance.data.model_id, MODEL);
+        const schema = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'], additionalProperties: false };
+        const guided = await run('guided', { max_tokens: 64, guidance: { mode: 'json_schema', schema, temperature: 1.5 } });
+        assert.equal(typeof JSON.parse(guided.text).n, 'number');
+        assert.equal(guided.end.finish_reason, 'stop');
     });
 });
 

@@ -155,6 +155,8 @@ static void what_cannot_be_is_refused_by_its_own_code(void **state)
     assert_string_equal(text_at(at(error, "data"), "model_id"), "absent");
     ask(f, "generate", "{" GEN ",\"guidance\":{\"mode\":\"json_schema\"}}");
     (void)expect_error(f, -32004, "Guidance error for fake: ");
+    ask(f, "generate", "{" GEN ",\"guidance\":{\"mode\":\"xml\",\"schema\":\"<a/>\"}}");
+    (void)expect_error(f, -32004, "xml is not supported");
     ask(f, "generate", "{" GEN ",\"required_dtype\":\"bf17\"}");
     (void)expect_error(f, -32002, "Generation failed for fake: required_dtype: bf17");
     ask(f, "load_vision_model", "{\"model_id\":\"v\"}");
@@ -267,7 +269,7 @@ static void capabilities_are_those_that_work(void **state)
     assert_non_null(strstr(all, "\"batch_check_draft\""));
     assert_null(strstr(all, "vision"));
     assert_null(strstr(all, "image"));
-    assert_null(strstr(all, "guidance"));
+    assert_non_null(strstr(all, "\"guidance\""));
     free(all);
 }
 
