@@ -28,6 +28,10 @@ void krs_answer_deinit(krs_answer *answer);
 KRS_MUST_USE krs_status krs_answer_request(const krs_config *config, json_t *messages,
                                            krs_str prompt, krs_request **out, krs_error *err);
 
+/* The schema in a file as the request's guidance. Errors: those of reading it, naming "schema". */
+KRS_MUST_USE krs_status krs_answer_read_schema(const char *path, krs_request *request,
+                                               krs_error *err);
+
 /* Append {"role", "content"} to messages. Errors: KRS_EINVAL (content is no UTF-8), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_answer_add_message(json_t *messages, const char *role, krs_str content,
                                                krs_error *err);

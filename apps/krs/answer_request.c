@@ -1,6 +1,7 @@
 /* apps/krs/answer_request.c - the options of `run` and `chat` as a request. */
 #include "answer.h"
 #include "base/utf8.h"
+#include "os/file.h"
 
 #include <stdio.h>
 
@@ -33,6 +34,57 @@ static void copy_numbers(const krs_config *config, krs_request *request)
     s->frequency_penalty = krs_config_real(config, KRS_OPTION_FREQUENCY_PENALTY);
     s->seed = (uint64_t)krs_config_int(config, KRS_OPTION_SEED);
     request->stopping.max_tokens = (uint32_t)krs_config_int(config, KRS_OPTION_MAX_TOKENS);
+}
+
+/* One leaf of this text, which is copied. */
+static krs_status guide(krs_request *request, krs_guidance_kind kind, krs_guide_kind leaf,
+                        const char *field, krs_str text)
+{
+    request->guidance = (krs_guidance){
+        .kind = kind, .root = {.kind = leaf}, .space = KRS_GUIDANCE_SPACE_COMPACT, .field = field};
+    request->guidance.root.text = krs_arena_copy(&request->arena, text);
+    return request->guidance.root.text.ptr ? KRS_OK : KRS_ENOMEM;
+}
+
+static krs_status guide_by_file(krs_request *request, krs_guidance_kind kind, krs_guide_kind leaf,
+                                const char *field, const char *path, krs_error *err)
+{
+    krs_buf text;
+    krs_buf_init(&text, NULL, KRS_GUIDANCE_MAX_BYTES);
+    krs_status status = krs_os_file_read(path, &text, err);
+    if (status == KRS_OK) {
+        status = guide(request, kind, leaf, field, krs_buf_view(&text));
+    } else {
+        status = krs_error_wrap(err, status, "%s", field);
+    }
+    krs_buf_deinit(&text);
+    return status;
+}
+
+krs_status krs_answer_read_schema(const char *path, krs_request *request, krs_error *err)
+{
+    return guide_by_file(request, KRS_GUIDANCE_JSON_SCHEMA, KRS_GUIDE_SCHEMA, "schema", path, err);
+}
+
+/* --schema, --regex, --grammar: one of them. */
+static krs_status copy_guidance(const krs_config *config, krs_request *request, krs_error *err)
+{
+    const char *schema = krs_config_text(config, KRS_OPTION_SCHEMA);
+    const char *regex = krs_config_text(config, KRS_OPTION_REGEX);
+    const char *grammar = krs_config_text(config, KRS_OPTION_GRAMMAR);
+    if ((schema != NULL) + (regex != NULL) + (grammar != NULL) > 1) {
+        return krs_fail_field(err, KRS_EINVAL, "schema",
+                              "schema, regex, grammar: want one of them");
+    }
+    if (schema) {
+        return krs_answer_read_schema(schema, request, err);
+    }
+    if (grammar) {
+        return guide_by_file(request, KRS_GUIDANCE_GRAMMAR, KRS_GUIDE_GRAMMAR, "grammar", grammar,
+                             err);
+    }
+    return regex ? guide(request, KRS_GUIDANCE_REGEX, KRS_GUIDE_REGEX, "regex", krs_str_of(regex))
+                 : KRS_OK;
 }
 
 static krs_status copy_prompt(json_t *messages, krs_str prompt, krs_request *request)
@@ -91,6 +143,12 @@ krs_status krs_answer_request(const krs_config *config, json_t *messages, krs_st
         krs_request_free(request);
         *out = NULL;
         return krs_fail(err, status, "request: out of memory");
+    }
+    status = copy_guidance(config, request, err);
+    if (status != KRS_OK) {
+        krs_request_free(request);
+        *out = NULL;
+        return status;
     }
     (void)snprintf(request->correlation_id, sizeof(request->correlation_id), "cli");
     *out = request;

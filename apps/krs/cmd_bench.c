@@ -7,6 +7,7 @@
  * a share of the ceiling means something, a bare tokens/s does not. Figures are medians. */
 #include "base/check.h"
 #include "bench.h"
+#include "bench_guidance.h"
 #include "bench_speculation.h"
 #include "command.h"
 #include "compute/cpu/ceiling.h"
@@ -256,14 +257,9 @@ static krs_status raise_ceilings(const krs_config *config, report *r, krs_error 
     return status;
 }
 
-int krs_cmd_bench(const krs_config *config)
+/* The kernels and the step machinery alone. */
+static int bench_model(const krs_config *config)
 {
-    const krs_speculation_mode mode = krs_local_speculation(config).mode;
-    const bool is_drafted =
-        krs_config_text(config, KRS_OPTION_DRAFT) && mode != KRS_SPECULATION_OFF;
-    if (mode == KRS_SPECULATION_NGRAM || mode == KRS_SPECULATION_DRAFT || is_drafted) {
-        return krs_bench_speculation(config);
-    }
     krs_error err = KRS_ERROR_INIT;
     report r = {0};
     krs_model *model = NULL;
@@ -294,4 +290,18 @@ int krs_cmd_bench(const krs_config *config)
     krs_backend_close(backend);
     krs_model_close(model);
     return code;
+}
+
+int krs_cmd_bench(const krs_config *config)
+{
+    const krs_speculation_mode mode = krs_local_speculation(config).mode;
+    const bool is_drafted =
+        krs_config_text(config, KRS_OPTION_DRAFT) && mode != KRS_SPECULATION_OFF;
+    if (krs_config_text(config, KRS_OPTION_SCHEMA)) {
+        return krs_bench_guidance(config);
+    }
+    if (mode == KRS_SPECULATION_NGRAM || mode == KRS_SPECULATION_DRAFT || is_drafted) {
+        return krs_bench_speculation(config);
+    }
+    return bench_model(config);
 }
