@@ -35,7 +35,7 @@ enum {
 
 /* Visits of regex nodes and continuations that one call may cost: about 20 ms. What needs more is a
  * grammar gone wrong, and holds up every other request. */
-#define KRS_AUTOMATON_MAX_STEPS (1u << 20)
+#define KRS_AUTOMATON_MAX_STEPS (1u << 21)
 /* Derivatives to look at before a regex with AND and NOT counts as matching something. */
 #define KRS_AUTOMATON_MAX_SEARCH 2048
 

@@ -5,15 +5,24 @@
  * is kept in the nodes' flags, for every node of the way, or for all that were visited when there is no
  * way; so following a text costs one search, not one a byte.
  *
+ * What matched one regex often matches the next (the same pattern with a character less to come), so the latest
+ * few texts that were found are tried first; a search is for what none of them fits.
+ *
  * A search that is too long ends with "matches": then a text may be led where it cannot be finished, which
  * is found out there, and not here. All that was visited is taken for matching then, too. */
 #include "grammar/regex_priv.h"
+
+#include <string.h>
 
 /* A node in the queue, on the scratch stack. */
 typedef struct visit {
     uint32_t regex;
     uint32_t from; /* index of the visit that led here; its own for the first */
+    uint32_t byte; /* by this byte */
 } visit;
+
+#define VISIT_WORDS 3
+#define LOOK_BACK   2 /* texts whose ends are tried as the end of a new one */
 
 typedef struct search {
     krs_regex_store *s;
@@ -23,8 +32,9 @@ typedef struct search {
 
 static visit visit_at(const search *q, uint32_t i)
 {
-    const uint32_t *pair = (const uint32_t *)q->s->scratch.items + q->base + 2 * (size_t)i;
-    return (visit){pair[0], pair[1]};
+    const uint32_t *words =
+        (const uint32_t *)q->s->scratch.items + q->base + VISIT_WORDS * (size_t)i;
+    return (visit){words[0], words[1], words[2]};
 }
 
 static krs_regex_node *node_of(krs_regex_store *s, uint32_t r)
@@ -43,14 +53,88 @@ static bool is_known_never(const krs_regex_node *node)
     return node->kind == KRS_REGEX_KIND_NONE || (node->flags & KRS_REGEX_NEVER) != 0;
 }
 
-static void enqueue(search *q, uint32_t r, uint32_t from)
+static void enqueue(search *q, uint32_t r, uint32_t from, uint8_t byte)
 {
     krs_regex_push(q->s, r);
     krs_regex_push(q->s, from);
+    krs_regex_push(q->s, byte);
     if (q->s->status == KRS_OK) {
         node_of(q->s, r)->flags |= KRS_REGEX_SEEN;
         q->n_visits++;
     }
+}
+
+/* Does r take this text, up to where something is known to match? Then all on the way match, too. *last: what
+ * remained there. */
+static bool takes(krs_regex_store *s, uint32_t r, const krs_witness *w, uint32_t *last)
+{
+    uint32_t way[KRS_WITNESS_BYTES + 1] = {r};
+    uint32_t n = 0;
+    while (n < w->len && !is_known_some(krs_regex_at(s, way[n])) &&
+           !is_known_never(krs_regex_at(s, way[n]))) {
+        way[n + 1] = krs_regex_derive(s, way[n], w->bytes[n]);
+        n++;
+    }
+    *last = way[n];
+    if (s->status != KRS_OK || !is_known_some(krs_regex_at(s, way[n]))) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        node_of(s, way[i])->flags |= KRS_REGEX_SOME;
+    }
+    return true;
+}
+
+static bool fits_witness(krs_regex_store *s, uint32_t r)
+{
+    const uint32_t n = s->n_witnesses < KRS_WITNESSES ? s->n_witnesses : KRS_WITNESSES;
+    uint32_t last;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (takes(s, r, &s->witnesses[(s->n_witnesses - i) % KRS_WITNESSES], &last)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Go on from r, which matches something, to where it may end or is easy: then the text fits also those of which
+ * less is known. What it ends with is the end of a text that was found before. */
+static void complete(krs_regex_store *s, krs_witness *w, uint32_t r)
+{
+    const uint32_t n = s->n_witnesses < LOOK_BACK ? s->n_witnesses : LOOK_BACK;
+    for (uint32_t i = 1; i <= n && s->status == KRS_OK; i++) {
+        const krs_witness *old = &s->witnesses[(s->n_witnesses - i) % KRS_WITNESSES];
+        for (uint32_t from = 0; from < old->len; from++) {
+            uint32_t rest = r;
+            for (uint32_t k = from; k < old->len && rest != KRS_REGEX_NONE; k++) {
+                rest = krs_regex_derive(s, rest, old->bytes[k]);
+            }
+            const uint32_t len = old->len - from;
+            if (krs_regex_has(s, rest, KRS_REGEX_NULLABLE) && w->len + len <= KRS_WITNESS_BYTES) {
+                memcpy(w->bytes + w->len, old->bytes + from, len);
+                w->len = (uint8_t)(w->len + len);
+                return;
+            }
+        }
+    }
+}
+
+/* Keep the text that led to visit i, then c, then what is left. */
+static void keep_witness(search *q, uint32_t i, uint8_t c, uint32_t left)
+{
+    krs_witness w = {.len = 1};
+    uint32_t at = KRS_WITNESS_BYTES;
+    uint8_t back[KRS_WITNESS_BYTES];
+    back[--at] = c;
+    for (; visit_at(q, i).from != i && at > 0; i = visit_at(q, i).from) {
+        back[--at] = (uint8_t)visit_at(q, i).byte;
+    }
+    w.len = (uint8_t)(KRS_WITNESS_BYTES - at);
+    memcpy(w.bytes, back + at, w.len);
+    if (!krs_regex_has(q->s, left, KRS_REGEX_NULLABLE)) {
+        complete(q->s, &w, left);
+    }
+    q->s->witnesses[q->s->n_witnesses++ % KRS_WITNESSES] = w;
 }
 
 /* Look at all that may remain of visit i; true when something is known to match. */
@@ -70,10 +154,13 @@ static bool expand(search *q, uint32_t i)
             const uint32_t derived = krs_regex_derive(s, r, c);
             const krs_regex_node *node = krs_regex_at(s, derived);
             if (is_known_some(node)) {
+                if (i > 0) { /* one byte is found as fast as it is tried */
+                    keep_witness(q, i, c, derived);
+                }
                 return true;
             }
             if (!is_known_never(node) && (node->flags & KRS_REGEX_SEEN) == 0) {
-                enqueue(q, derived, i);
+                enqueue(q, derived, i, c);
             }
         }
     }
@@ -107,9 +194,11 @@ static bool run(search *q, uint32_t max_visits, bool *is_some)
     *is_some = false;
     while (i < q->n_visits && i < max_visits && !*is_some && q->s->status == KRS_OK) {
         *is_some = expand(q, i++);
-    }
-    if (*is_some) {
-        mark_way(q, i - 1);
+        if (*is_some) {
+            mark_way(q, i - 1);
+        } else if (i == 1) {
+            *is_some = fits_witness(q->s, visit_at(q, 0).regex);
+        }
     }
     return q->s->status == KRS_OK && (*is_some || i == q->n_visits);
 }
@@ -122,7 +211,7 @@ bool krs_regex_is_never(krs_regex_store *s, uint32_t r, uint32_t max_visits, boo
         return is_known_never(node);
     }
     search q = {.s = s, .base = s->scratch.n};
-    enqueue(&q, r, 0);
+    enqueue(&q, r, 0, 0);
     bool is_some;
     *is_known = run(&q, max_visits, &is_some);
     unsigned flag = *is_known ? KRS_REGEX_NEVER : KRS_REGEX_SOME;

@@ -79,6 +79,15 @@ typedef struct krs_regex_memo {
     uint32_t result;
 } krs_regex_memo;
 
+#define KRS_WITNESSES     8
+#define KRS_WITNESS_BYTES 31
+
+/* A text that some regex with AND or NOT was found to match, or the beginning of one. */
+typedef struct krs_witness {
+    uint8_t len;
+    uint8_t bytes[KRS_WITNESS_BYTES];
+} krs_witness;
+
 typedef struct krs_regex_store {
     krs_status
         status;     /* sticky; KRS_ETOOLARGE memory, KRS_EDEADLINE steps, KRS_EUNSUPPORTED depth */
@@ -93,6 +102,8 @@ typedef struct krs_regex_store {
     krs_regex_memo *memo; /* [KRS_REGEX_MEMO], by hash; the latest wins */
     uint32_t max_nodes;
     uint32_t steps_left;
+    krs_witness witnesses[KRS_WITNESSES]; /* the latest, a ring */
+    uint32_t n_witnesses;                 /* ever */
 } krs_regex_store;
 
 KRS_MUST_USE krs_status krs_regex_store_init(krs_regex_store *s, krs_ledger *ledger,
