@@ -89,6 +89,32 @@ async function sdkLoops(server) {
   }
 }
 
+/** Whatever the model would rather say: a call comes, and its arguments are what the schema allows. */
+async function demandedCalls(client) {
+  const tools = names.map((name) => ({
+    type: "function", function: { name, description: descriptions[name], parameters: schemas[name] },
+  }));
+  const named = (name) => ({ type: "function", function: { name } });
+  for (const [what, tool_choice] of [["required", "required"], ["add", named("add")], ["weather", named("get_weather")]]) {
+    await test(`tools: tool_choice, ${what}, whatever is asked, at any heat`, async () => {
+      for (let seed = 1; seed <= 6; seed++) {
+        const { choices: [choice] } = await client.chat.completions.create({
+          model: "demo", temperature: 1.5, seed, max_tokens: 400, tools, tool_choice, parallel_tool_calls: false,
+          messages: [{ role: "user", content: "Tell me a story about a fox." }],
+        });
+        if (choice.finish_reason === "length") continue; // a long name of a city, cut short
+        equal(choice.finish_reason, "tool_calls", "finish_reason");
+        equal(choice.message.tool_calls.length, 1, "calls");
+        const { name, arguments: text } = choice.message.tool_calls[0].function;
+        check(what === "required" || name === tool_choice.function.name, `name: ${name}`);
+        const input = JSON.parse(text);
+        equal(Object.keys(input).join(), Object.keys(schemas[name].properties).join(), "members");
+        check(name === "add" ? Number.isInteger(input.a) && Number.isInteger(input.b) : typeof input.city === "string", text);
+      }
+    });
+  }
+}
+
 async function responsesLoop(client) {
   const tools = names.map((name) => ({
     type: "function", name, description: descriptions[name], parameters: schemas[name], strict: false,
@@ -145,6 +171,7 @@ export async function toolCases(server) {
   const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   await openaiLoops(client);
   await sdkLoops(server);
+  await demandedCalls(client);
   await responsesLoop(client);
   await messagesLoop(server);
 }

@@ -101,6 +101,75 @@ static void tools_not_to_be_called_are_hidden(void **state)
     krs_call_free(call);
 }
 
+/* How many literals, tokens and schemas a guide has, all told. */
+static void count_leaves(const krs_guide *guide, uint32_t counts[KRS_GUIDE_COUNT])
+{
+    counts[guide->kind]++;
+    for (uint32_t i = 0; i < guide->n_parts; i++) {
+        count_leaves(&guide->parts[i], counts);
+    }
+}
+
+static void a_promise_constrains_the_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        krs_call_kind kind;
+        const char *fields;
+        uint32_t n_schemas; /* that bind, of one way to call */
+        bool is_free;       /* text may come first */
+    } cases[] = {
+        {KRS_CALL_CHAT,
+         CHAT_TOOLS ",\"tool_choice\":\"required\",\"parallel_tool_calls\":false," USER, 1, false},
+        {KRS_CALL_CHAT,
+         CHAT_TOOLS ",\"parallel_tool_calls\":false,\"tool_choice\":{\"type\":\"function\","
+                    "\"function\":{\"name\":\"add\"}}," USER,
+         1, false},
+        {KRS_CALL_CHAT, CHAT_TOOLS ",\"parallel_tool_calls\":false," USER, 0, true},
+        {KRS_CALL_RESPONSES,
+         RESPONSES_TOOLS ",\"parallel_tool_calls\":false,\"tool_choice\":{\"type\":"
+                         "\"function\",\"name\":\"add\"},\"input\":\"hi\"",
+         1, false},
+        {KRS_CALL_MESSAGES,
+         MESSAGES_TOOLS ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"add\","
+                        "\"disable_parallel_tool_use\":true}," USER,
+         1, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        krs_call *call = hermes_call(cases[i].kind, cases[i].fields);
+        const krs_guidance *guidance = &call->requests[0]->guidance;
+        uint32_t counts[KRS_GUIDE_COUNT] = {0};
+        krs_error err = KRS_ERROR_INIT;
+        assert_int_equal(guidance->kind, KRS_GUIDANCE_CALLS);
+        assert_int_equal(krs_guidance_check(guidance, &err), KRS_OK);
+        assert_true(krs_str_equal(guidance->reasoning_open, KRS_STR("<think>")));
+        count_leaves(&guidance->root, counts);
+        if (counts[KRS_GUIDE_SCHEMA] != cases[i].n_schemas ||
+            (counts[KRS_GUIDE_FREE] > 0) != cases[i].is_free) {
+            fail_msg("%s: %u schemas, %u free texts", cases[i].fields, counts[KRS_GUIDE_SCHEMA],
+                     counts[KRS_GUIDE_FREE]);
+        }
+        krs_call_free(call);
+    }
+}
+
+static void a_strict_tool_binds_its_own_arguments_only(void **state)
+{
+    (void)state;
+    krs_call *call = hermes_call(
+        KRS_CALL_CHAT,
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"strict\":true,"
+        "\"parameters\":{\"const\":1}}},{\"type\":\"function\",\"function\":{\"name\":\"b\","
+        "\"parameters\":{\"const\":2}}}],\"n\":2,\"parallel_tool_calls\":false," USER);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t counts[KRS_GUIDE_COUNT] = {0};
+        count_leaves(&call->requests[i]->guidance.root, counts);
+        assert_int_equal(counts[KRS_GUIDE_SCHEMA], 1);
+        assert_int_equal(counts[KRS_GUIDE_OBJECT], 1);
+    }
+    krs_call_free(call);
+}
+
 static void what_is_no_tool_is_refused_by_its_place(void **state)
 {
     (void)state;
@@ -150,6 +219,18 @@ static void what_is_no_tool_is_refused_by_its_place(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         expect_refusal(cases[i].kind, cases[i].fields, cases[i].param);
     }
+}
+
+static void a_plain_model_cannot_be_made_to_call(void **state)
+{
+    (void)state;
+    krs_call *call = NULL;
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(parse(KRS_CALL_CHAT,
+                           "{\"model\":\"m\"," CHAT_TOOLS ",\"tool_choice\":\"required\"," USER "}",
+                           &call, &err),
+                     KRS_EUNSUPPORTED);
+    assert_string_equal(err.field, "tool_choice");
 }
 
 /* --- what comes back --- */
@@ -412,7 +493,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tools_of_every_api_are_the_same_to_the_template),
         cmocka_unit_test(tools_not_to_be_called_are_hidden),
+        cmocka_unit_test(a_promise_constrains_the_answer),
+        cmocka_unit_test(a_strict_tool_binds_its_own_arguments_only),
         cmocka_unit_test(what_is_no_tool_is_refused_by_its_place),
+        cmocka_unit_test(a_plain_model_cannot_be_made_to_call),
         cmocka_unit_test(a_whole_chat_has_calls_and_reasoning),
         cmocka_unit_test(a_call_alone_leaves_content_null),
         cmocka_unit_test(without_tools_a_call_is_text),
