@@ -177,6 +177,14 @@ static bool is_complete(const krs_stream *stream, uint32_t i)
     return stream->guided.is_complete && i + 1 == stream->n_picked;
 }
 
+/* What the token says, as far as it is certain. */
+static krs_status take_text(krs_stream *stream, uint32_t id, bool *is_stopped)
+{
+    const krs_status status =
+        is_end_token(stream, id) ? KRS_OK : krs_detok_push(stream->detok, id, &stream->raw);
+    return status == KRS_OK ? match_raw(stream, is_stopped) : status;
+}
+
 bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
 {
     const uint32_t id = stream->samples[i].token;
@@ -191,11 +199,7 @@ bool krs_stream_advance(krs_stream *stream, uint32_t i, uint64_t now_ns)
     show_token(stream, i);
     bool is_stopped = false;
     const size_t n_before = stream->text.len;
-    krs_status status =
-        is_end_token(stream, id) ? KRS_OK : krs_detok_push(stream->detok, id, &stream->raw);
-    if (status == KRS_OK) {
-        status = match_raw(stream, &is_stopped);
-    }
+    const krs_status status = take_text(stream, id, &is_stopped);
     stream->shown[i].n_text = (uint32_t)(stream->text.len - n_before);
     if (status != KRS_OK) {
         fail_text(stream, status);

@@ -159,15 +159,21 @@ static krs_status read_max_tokens(const krs_call_reader *reader, krs_stopping *s
                              &stopping->max_tokens);
 }
 
-/* The chat of choice i: read once, the other choices get copies (a tree has one owner). */
+/* The chat of choice i, and what its tools bind: read once, the other choices get copies (a tree has one
+ * owner). */
 static krs_status give_chat(const krs_call_reader *reader, krs_request *request, uint32_t i)
 {
+    krs_status status = KRS_OK;
     request->prompt.kind = KRS_PROMPT_CHAT;
     if (i == 0) {
-        return krs_openai_read_template(reader, &request->prompt.chat);
+        status = krs_openai_read_template(reader, &request->prompt.chat);
+    } else {
+        request->prompt.chat = json_deep_copy(reader->call->call.requests[0]->prompt.chat);
+        status = request->prompt.chat ? KRS_OK
+                                      : krs_fail(reader->err, KRS_ENOMEM, "messages: no memory");
     }
-    request->prompt.chat = json_deep_copy(reader->call->call.requests[0]->prompt.chat);
-    return request->prompt.chat ? KRS_OK : krs_fail(reader->err, KRS_ENOMEM, "messages: no memory");
+    return status == KRS_OK ? krs_tools_constrain(&reader->call->tools, request, reader->err)
+                            : status;
 }
 
 static krs_status read_guidance(const krs_call_reader *reader, krs_request *request)
@@ -206,9 +212,6 @@ static krs_status build_request(krs_call_reader *reader, uint32_t i)
     if (status == KRS_OK) {
         status = is_chat(reader) ? give_chat(reader, request, i)
                                  : krs_call_read_prompt(reader, "prompt", i / n, request);
-    }
-    if (status == KRS_OK && is_chat(reader)) {
-        status = krs_tools_constrain(&reader->call->tools, request, reader->err);
     }
     if (status == KRS_OK) {
         request->sampling.seed = seed_of(request->sampling.seed, i % n);

@@ -252,9 +252,28 @@ static void tokens_of_a_chat_are_counted(void **state)
     talk_end(&t);
 }
 
+static void thinking_is_a_variable_of_templates_of_models_that_think(void **state)
+{
+    (void)state;
+    krs_model_info info = model_info();
+    (void)snprintf(info.reply_reasoning, sizeof(info.reply_reasoning), "think");
+    const krs_call_context context = context_of(&info);
+    krs_call *call = NULL;
+    krs_error err = KRS_ERROR_INIT;
+    const char *body = "{\"model\":\"m\",\"max_tokens\":1,\"thinking\":{\"type\":\"enabled\","
+                       "\"budget_tokens\":1024}," MSG "}";
+    assert_int_equal(krs_call_parse(&context, KRS_CALL_MESSAGES, krs_str_of(body), &call, &err),
+                     KRS_OK);
+    assert_true(json_typeof(json_object_get(call->requests[0]->prompt.chat, "enable_thinking")) ==
+                JSON_TRUE);
+    assert_string_equal(call->ignored, "thinking.budget_tokens");
+    krs_call_free(call);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(thinking_is_a_variable_of_templates_of_models_that_think),
         cmocka_unit_test(every_bad_field_is_named),
         cmocka_unit_test(turns_become_a_chat),
         cmocka_unit_test(calls_and_their_results_become_messages),

@@ -312,9 +312,20 @@ static void log_probabilities_stand_in_deltas_and_in_the_part(void **state)
     talk_end(&t);
 }
 
+static void a_response_without_anything_has_an_empty_message(void **state)
+{
+    (void)state;
+    talk t = talk_of(KRS_CALL_RESPONSES, "{\"model\":\"m\",\"input\":\"hi\"}");
+    json_t *tree = json_loads(hear_end(&t, 0, KRS_FINISH_STOP), 0, NULL);
+    assert_string_equal(json_string_value(dig(tree, "output.0.content.0.text")), "");
+    json_decref(tree);
+    talk_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_response_without_anything_has_an_empty_message),
         cmocka_unit_test(every_bad_field_is_named),
         cmocka_unit_test(input_becomes_a_chat),
         cmocka_unit_test(what_the_assistant_gave_in_items_is_one_message),

@@ -420,16 +420,6 @@ static void a_streamed_response_says_when_items_begin_and_end(void **state)
     talk_end(&t);
 }
 
-static void a_response_without_anything_has_an_empty_message(void **state)
-{
-    (void)state;
-    talk t = hermes_talk(KRS_CALL_RESPONSES, "\"input\":\"hi\"");
-    json_t *tree = json_loads(hear_end(&t, 0, KRS_FINISH_STOP), 0, NULL);
-    assert_string_equal(json_string_value(dig(tree, "output.0.content.0.text")), "");
-    json_decref(tree);
-    talk_end(&t);
-}
-
 static void a_message_has_blocks(void **state)
 {
     (void)state;
@@ -477,17 +467,6 @@ static void a_streamed_message_says_when_blocks_begin_and_end(void **state)
     talk_end(&t);
 }
 
-static void thinking_is_a_variable_of_templates_of_models_that_think(void **state)
-{
-    (void)state;
-    krs_call *call = hermes_call(KRS_CALL_MESSAGES, "\"max_tokens\":1,\"thinking\":{\"type\":"
-                                                    "\"enabled\",\"budget_tokens\":1024}," USER);
-    assert_true(json_typeof(json_object_get(call->requests[0]->prompt.chat, "enable_thinking")) ==
-                JSON_TRUE);
-    assert_string_equal(call->ignored, "thinking.budget_tokens");
-    krs_call_free(call);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,11 +484,9 @@ int main(void)
         cmocka_unit_test(log_probabilities_of_a_chat_are_told_once),
         cmocka_unit_test(responses_have_items),
         cmocka_unit_test(a_streamed_response_says_when_items_begin_and_end),
-        cmocka_unit_test(a_response_without_anything_has_an_empty_message),
         cmocka_unit_test(a_message_has_blocks),
         cmocka_unit_test(arguments_cut_short_are_an_empty_input),
         cmocka_unit_test(a_streamed_message_says_when_blocks_begin_and_end),
-        cmocka_unit_test(thinking_is_a_variable_of_templates_of_models_that_think),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
