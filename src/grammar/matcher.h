@@ -77,7 +77,7 @@ void krs_matcher_reset(krs_matcher *m);
  * was too hard to see through (then no answer of this grammar can be finished: end it).
  * Errors: KRS_ETOOLARGE (the grammar is too ambiguous, or a mask would cost too much; the request should fail),
  * KRS_ENOMEM. The matcher is unchanged after an error.
- * Cost: a kept mask nothing; a new one 10 to 300 us for 128 thousand tokens. */
+ * Cost: a kept mask nothing; a new one 5 to 130 us for 128 thousand tokens, rarely 10 ms (docs/performance.md). */
 KRS_MUST_USE krs_status krs_matcher_mask(krs_matcher *m, const uint64_t **words);
 
 /* Is this one token allowed? Costs its bytes, no mask. Errors: KRS_EINVAL (it is not), KRS_ETOOLARGE, KRS_ENOMEM. */

@@ -188,40 +188,60 @@ static void narrow_literal(const krs_regex_store *s, const krs_regex_node *node,
     narrow_set(bytes, &first, c);
 }
 
-void krs_regex_narrow(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes)
+/* As krs_regex_narrow, for what is made of other regexes. */
+static void narrow_parts(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes)
 {
-    while (krs_regex_steps(s, 1)) {
-        const krs_regex_node *node = krs_regex_at(s, r);
-        switch ((krs_regex_kind)node->kind) {
-        case KRS_REGEX_KIND_NONE:
-        case KRS_REGEX_KIND_EMPTY:
-        case KRS_REGEX_KIND_ANY:
+    const krs_regex_node node = *krs_regex_at(s, r);
+    if (node.kind == KRS_REGEX_KIND_OR || node.kind == KRS_REGEX_KIND_AND) {
+        for (uint32_t i = 0; i < node.b; i++) {
+            krs_regex_narrow(s, krs_regex_list_at(s, node.a)[i], c, bytes);
+        }
+        return;
+    }
+    krs_regex_narrow(s, node.a, c, bytes);
+    if (node.kind != KRS_REGEX_KIND_CAT) {
+        return; /* NOT, REPEAT */
+    }
+    uint32_t first = node.a;
+    uint32_t rest = node.b;
+    while (krs_regex_has(s, first, KRS_REGEX_NULLABLE) && krs_regex_steps(s, 1)) {
+        const krs_regex_node *at = krs_regex_at(s, rest);
+        const bool is_cat = at->kind == KRS_REGEX_KIND_CAT;
+        first = is_cat ? at->a : rest;
+        rest = at->b;
+        krs_regex_narrow(s, first, c, bytes);
+        if (!is_cat) {
             return;
-        case KRS_REGEX_KIND_SET:
-            narrow_set(bytes, krs_regex_set_at(s, node->a), c);
-            return;
-        case KRS_REGEX_KIND_LITERAL:
-            narrow_literal(s, node, c, bytes);
-            return;
-        case KRS_REGEX_KIND_WORDS:
-            narrow_words(s, node, c, bytes);
-            return;
-        case KRS_REGEX_KIND_OR:
-        case KRS_REGEX_KIND_AND:
-            for (uint32_t i = 0; i < node->b; i++) {
-                krs_regex_narrow(s, krs_regex_list_at(s, node->a)[i], c, bytes);
-            }
-            return;
-        case KRS_REGEX_KIND_CAT:
-            krs_regex_narrow(s, node->a, c, bytes);
-            if (!krs_regex_has(s, node->a, KRS_REGEX_NULLABLE)) {
-                return;
-            }
-            r = node->b;
-            break;
-        default: /* NOT, REPEAT */
-            r = node->a;
-            break;
         }
     }
+}
+
+void krs_regex_narrow(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes)
+{
+    const krs_regex_node *node = krs_regex_at(s, r);
+    if (!krs_regex_steps(s, 1) || node->kind <= KRS_REGEX_KIND_ANY) {
+        return;
+    }
+    if (node->kind == KRS_REGEX_KIND_SET) {
+        narrow_set(bytes, krs_regex_set_at(s, node->a), c);
+        return;
+    }
+    if (node->kind == KRS_REGEX_KIND_LITERAL) {
+        narrow_literal(s, node, c, bytes);
+        return;
+    }
+    krs_regex_class *at = &s->classes[krs_mix(r, c) >> 32 & (KRS_REGEX_CLASSES - 1)];
+    if (at->regex != r || at->byte != c) {
+        krs_byte_set same = {{~0ull, ~0ull, ~0ull, ~0ull}};
+        if (node->kind == KRS_REGEX_KIND_WORDS) {
+            narrow_words(s, node, c, &same);
+        } else {
+            narrow_parts(s, r, c, &same);
+        }
+        if (s->status != KRS_OK) {
+            return;
+        }
+        *at = (krs_regex_class){.regex = r, .byte = c, .same = same};
+    }
+    narrow_set(bytes, &at->same, c); /* it has c */
 }

@@ -79,6 +79,15 @@ typedef struct krs_regex_memo {
     uint32_t result;
 } krs_regex_memo;
 
+#define KRS_REGEX_CLASSES (1u << 11) /* classes of bytes remembered: 80 KiB */
+
+/* The bytes after which the same remains of a regex as after `byte`. */
+typedef struct krs_regex_class {
+    uint32_t regex;
+    uint32_t byte;
+    krs_byte_set same;
+} krs_regex_class;
+
 #define KRS_WITNESSES     8
 #define KRS_WITNESS_BYTES 31
 
@@ -99,7 +108,8 @@ typedef struct krs_regex_store {
     krs_pool scratch; /* uint32_t, a stack */
     krs_intern node_table;
     krs_intern set_table;
-    krs_regex_memo *memo; /* [KRS_REGEX_MEMO], by hash; the latest wins */
+    krs_regex_memo *memo;     /* [KRS_REGEX_MEMO], by hash; the latest wins */
+    krs_regex_class *classes; /* [KRS_REGEX_CLASSES], likewise */
     uint32_t max_nodes;
     uint32_t steps_left;
     krs_witness witnesses[KRS_WITNESSES]; /* the latest, a ring */

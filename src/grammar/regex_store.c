@@ -278,7 +278,8 @@ krs_status krs_regex_store_init(krs_regex_store *s, krs_ledger *ledger, uint32_t
     krs_intern_init(&s->node_table, ledger);
     krs_intern_init(&s->set_table, ledger);
     s->memo = krs_alloc_array(ledger->alloc, KRS_REGEX_MEMO, sizeof(*s->memo));
-    if (!s->memo) {
+    s->classes = krs_alloc_array(ledger->alloc, KRS_REGEX_CLASSES, sizeof(*s->classes));
+    if (!s->memo || !s->classes) {
         return KRS_ENOMEM;
     }
     for (int kind = KRS_REGEX_KIND_NONE; kind <= KRS_REGEX_KIND_ANY; kind++) {
@@ -291,6 +292,7 @@ void krs_regex_store_deinit(krs_regex_store *s)
 {
     if (s->nodes.ledger) {
         krs_alloc_free(s->nodes.ledger->alloc, s->memo);
+        krs_alloc_free(s->nodes.ledger->alloc, s->classes);
     }
     krs_pool_deinit(&s->nodes);
     krs_pool_deinit(&s->sets);
@@ -305,4 +307,5 @@ void krs_regex_store_deinit(krs_regex_store *s)
 void krs_regex_store_forget(krs_regex_store *s)
 {
     memset(s->memo, 0, KRS_REGEX_MEMO * sizeof(*s->memo));
+    memset(s->classes, 0, KRS_REGEX_CLASSES * sizeof(*s->classes));
 }
