@@ -32,16 +32,16 @@
 /* A sequence in a pass: the draft computes what it lacks, then proposes n_draft tokens behind the known ones. */
 typedef struct krs_draft_job {
     krs_lane *lane;
-    uint32_t *tokens; /* [n_tokens + n_draft], the last n_draft are written */
+    krs_guided *guided; /* or NULL; the same again when the passes are over */
+    uint32_t *tokens;   /* [n_tokens + n_draft], the last n_draft are written */
     const krs_sampling *sampling;
     const uint32_t *banned; /* [n_banned] that may not come before the answer has min_tokens */
     uint32_t n_banned;
     uint32_t min_tokens;
     uint32_t n_prompt;
     uint32_t n_tokens;
-    uint32_t n_draft;   /* 0: it only catches up */
-    krs_guided *guided; /* or NULL; the same again when the passes are over */
-    uint32_t n_guided;  /* tokens its matcher has taken meanwhile */
+    uint32_t n_draft;  /* 0: it only catches up */
+    uint32_t n_guided; /* tokens its matcher has taken meanwhile */
 } krs_draft_job;
 
 struct krs_draft {

@@ -290,7 +290,7 @@ krs_status krs_guides_take(krs_guides *guides, const krs_guidance *guidance, boo
     }
     krs_guides_entry *entry = NULL;
     status = compile(guides, guidance, is_reasoning, &entry, err);
-    if (status != KRS_OK) {
+    if (!entry) {
         return status;
     }
     memcpy(entry->digest, digest, sizeof(digest));

@@ -97,7 +97,10 @@ static krs_status set_choice(const form *f, const json_t *list)
                                KRS_GUIDANCE_MAX_PARTS - 1);
     }
     krs_guide *words = krs_arena_array(&f->request->arena, n, sizeof(*words));
-    krs_status status = words ? KRS_OK : no_memory(f);
+    if (!words) {
+        return no_memory(f);
+    }
+    krs_status status = KRS_OK;
     for (size_t i = 0; status == KRS_OK && i < n; i++) {
         const json_t *word = json_array_get(list, i);
         words[i] = (krs_guide){.kind = KRS_GUIDE_LITERAL};

@@ -379,12 +379,8 @@ static void put_whole(krs_writer *w, krs_openai_answer *a)
 static void gather(const krs_openai_answer *a, krs_openai_choice *c, const krs_stream_event *event,
                    krs_writer *w)
 {
-    krs_status status = w->status;
-    if (is_chat(a)) {
-        status = krs_turn_add(&c->turn, event, NULL);
-    } else {
-        status = krs_buf_append_str(&c->text, event->text);
-    }
+    krs_status status = is_chat(a) ? krs_turn_add(&c->turn, event, NULL)
+                                   : krs_buf_append_str(&c->text, event->text);
     if (status == KRS_OK && a->call->has_logprobs && is_chat(a)) {
         krs_writer logprobs = {&c->logprobs, status};
         krs_openai_put_logprobs(&logprobs, event, c->logprobs.len == 0);

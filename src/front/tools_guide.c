@@ -37,7 +37,10 @@ static krs_status copy_shape(const krs_reply_shape *shape, uint32_t depth, krs_a
     }
     KRS_CHECK(depth > 0); /* a shape has a handful of levels */
     krs_guide *parts = krs_arena_array(arena, shape->n_parts, sizeof(*parts));
-    krs_status status = parts ? KRS_OK : no_memory(err);
+    if (!parts) {
+        return no_memory(err);
+    }
+    krs_status status = KRS_OK;
     for (uint32_t i = 0; status == KRS_OK && i < shape->n_parts; i++) {
         status = copy_shape(&shape->parts[i], depth - 1, arena, &parts[i], err);
     }

@@ -275,7 +275,7 @@ static void mark_used(krs_ebnf *e, krs_ebnf_rule *start)
     for (krs_ebnf_rule *rule = e->first; rule; rule = rule->next) {
         count++;
     }
-    queue = krs_ebnf_take(e, count, sizeof(*queue));
+    queue = krs_ebnf_take(e, count, sizeof(void *));
     start->is_used = true;
     for (krs_ebnf_rule *rule = e->first; queue && rule; rule = rule->next) {
         if (rule->is_used) {

@@ -32,14 +32,11 @@ krs_status krs_grammar_build(krs_grammar_builder *b, krs_expr root, krs_grammar 
                              krs_error *err)
 {
     *out = NULL;
-    krs_status status = check(b, root, err);
+    const krs_status status = check(b, root, err);
     krs_grammar *grammar = status == KRS_OK ? krs_alloc_zero(b->alloc, sizeof(*grammar)) : NULL;
-    if (status == KRS_OK && !grammar) {
-        status = krs_fail(err, KRS_ENOMEM, "grammar: no memory");
-    }
-    if (status != KRS_OK) {
+    if (!grammar) {
         krs_grammar_builder_free(b);
-        return status;
+        return status != KRS_OK ? status : krs_fail(err, KRS_ENOMEM, "grammar: no memory");
     }
     *grammar = (krs_grammar){.b = b, .root = root.id};
     *out = grammar;

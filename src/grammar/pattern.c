@@ -126,7 +126,7 @@ static krs_regex compile_cat(compiler *c, const krs_pattern_node *node, krs_rege
         n++;
     }
     const krs_pattern_node **children =
-        krs_arena_array(c->reader->arena, n ? n : 1, sizeof(*children));
+        krs_arena_array(c->reader->arena, n ? n : 1, sizeof(void *));
     place *places = krs_arena_array(c->reader->arena, n ? n : 1, sizeof(*places));
     if (!children || !places) {
         krs_grammar_builder_fail(c->b, KRS_ENOMEM, "pattern: out of memory");

@@ -137,6 +137,32 @@ static void keep_witness(search *q, uint32_t i, uint8_t c, uint32_t left)
     q->s->witnesses[q->s->n_witnesses++ % KRS_WITNESSES] = w;
 }
 
+/* Of left, c and the bytes after which the same remains of r. */
+static void drop_class(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *left)
+{
+    krs_byte_set same = *left;
+    krs_regex_narrow(s, r, c, &same);
+    for (int v = 0; v < 4; v++) {
+        left->bits[v] &= ~same.bits[v];
+    }
+}
+
+/* What remains behind byte c of visit i; true when it is known to match. */
+static bool look_behind(search *q, uint32_t i, uint8_t c, uint32_t derived)
+{
+    const krs_regex_node *node = krs_regex_at(q->s, derived);
+    if (is_known_some(node)) {
+        if (i > 0) { /* one byte is found as fast as it is tried */
+            keep_witness(q, i, c, derived);
+        }
+        return true;
+    }
+    if (!is_known_never(node) && (node->flags & KRS_REGEX_SEEN) == 0) {
+        enqueue(q, derived, i, c);
+    }
+    return false;
+}
+
 /* Look at all that may remain of visit i; true when something is known to match. */
 static bool expand(search *q, uint32_t i)
 {
@@ -146,21 +172,10 @@ static bool expand(search *q, uint32_t i)
     for (int w = 0; w < 4; w++) {
         while (left.bits[w] != 0 && s->status == KRS_OK) {
             const uint8_t c = (uint8_t)(w * 64 + __builtin_ctzll(left.bits[w]));
-            krs_byte_set same = left;
-            krs_regex_narrow(s, r, c, &same);
-            for (int v = w; v < 4; v++) {
-                left.bits[v] &= ~same.bits[v];
-            }
+            drop_class(s, r, c, &left);
             const uint32_t derived = krs_regex_derive(s, r, c);
-            const krs_regex_node *node = krs_regex_at(s, derived);
-            if (is_known_some(node)) {
-                if (i > 0) { /* one byte is found as fast as it is tried */
-                    keep_witness(q, i, c, derived);
-                }
+            if (look_behind(q, i, c, derived)) {
                 return true;
-            }
-            if (!is_known_never(node) && (node->flags & KRS_REGEX_SEEN) == 0) {
-                enqueue(q, derived, i, c);
             }
         }
     }

@@ -312,8 +312,8 @@ static void begin(krs_schema *s)
     krs_schema_numbers_init(s);
     krs_form *everything = krs_form_new(s);
     s->nothing = krs_form_new(s);
-    const krs_array_shape **arrays = krs_schema_take(s, 1, sizeof(*arrays));
-    const krs_object_shape **objects = krs_schema_take(s, 1, sizeof(*objects));
+    const krs_array_shape **arrays = krs_schema_take(s, 1, sizeof(void *));
+    const krs_object_shape **objects = krs_schema_take(s, 1, sizeof(void *));
     krs_array_shape *any = krs_schema_take(s, 1, sizeof(*any));
     if (!everything || !s->nothing || !arrays || !objects || !any) {
         return;

@@ -213,7 +213,7 @@ static const krs_form *alone(krs_schema *s, const json_t *node, const json_t *br
 static const krs_form **forms_of(krs_schema *s, const json_t *branches)
 {
     const size_t n = json_array_size(branches);
-    const krs_form **forms = krs_schema_take(s, n, sizeof(*forms));
+    const krs_form **forms = krs_schema_take(s, n, sizeof(void *));
     for (size_t i = 0; i < n && forms; i++) {
         forms[i] = krs_schema_form(s, json_array_get(branches, i));
         if (!forms[i]) {

@@ -91,7 +91,7 @@ krs_language krs_string_not(krs_schema *s, krs_language a)
 const krs_form *krs_form_of_array(krs_schema *s, const krs_array_shape *shape)
 {
     krs_form *f = krs_form_new(s);
-    const krs_array_shape **list = krs_schema_take(s, 1, sizeof(*list));
+    const krs_array_shape **list = krs_schema_take(s, 1, sizeof(void *));
     if (!f || !list) {
         return NULL;
     }
@@ -104,7 +104,7 @@ const krs_form *krs_form_of_array(krs_schema *s, const krs_array_shape *shape)
 const krs_form *krs_form_of_object(krs_schema *s, const krs_object_shape *shape)
 {
     krs_form *f = krs_form_new(s);
-    const krs_object_shape **list = krs_schema_take(s, 1, sizeof(*list));
+    const krs_object_shape **list = krs_schema_take(s, 1, sizeof(void *));
     if (!f || !list) {
         return NULL;
     }
@@ -145,7 +145,7 @@ static void and_arrays(krs_schema *s, const krs_form *a, const krs_form *c, krs_
     if (!fits(s, a->n_arrays * c->n_arrays, at)) {
         return;
     }
-    const krs_array_shape **list = krs_schema_take(s, a->n_arrays * c->n_arrays, sizeof(*list));
+    const krs_array_shape **list = krs_schema_take(s, a->n_arrays * c->n_arrays, sizeof(void *));
     for (size_t i = 0; list && i < a->n_arrays; i++) {
         for (size_t j = 0; j < c->n_arrays; j++) {
             const krs_array_shape *both = krs_array_and(s, a->arrays[i], c->arrays[j]);
@@ -179,7 +179,7 @@ static void and_objects(krs_schema *s, const krs_form *a, const krs_form *c, krs
     if (!fits(s, a->n_objects * c->n_objects, at)) {
         return;
     }
-    const krs_object_shape **list = krs_schema_take(s, a->n_objects * c->n_objects, sizeof(*list));
+    const krs_object_shape **list = krs_schema_take(s, a->n_objects * c->n_objects, sizeof(void *));
     for (size_t i = 0; list && i < a->n_objects; i++) {
         for (size_t j = 0; j < c->n_objects; j++) {
             const krs_object_shape *both = krs_object_and(s, a->objects[i], c->objects[j]);
@@ -221,10 +221,10 @@ static void or_arrays(krs_schema *s, const krs_form *a, const krs_form *c, krs_f
         return;
     }
     const size_t n = a->n_arrays + c->n_arrays;
-    const krs_array_shape **list = fits(s, n, at) ? krs_schema_take(s, n, sizeof(*list)) : NULL;
+    const krs_array_shape **list = fits(s, n, at) ? krs_schema_take(s, n, sizeof(void *)) : NULL;
     if (list) {
-        memcpy(list, a->arrays, a->n_arrays * sizeof(*list));
-        memcpy(list + a->n_arrays, c->arrays, c->n_arrays * sizeof(*list));
+        memcpy(list, a->arrays, a->n_arrays * sizeof(void *));
+        memcpy(list + a->n_arrays, c->arrays, c->n_arrays * sizeof(void *));
         f->arrays = list;
         f->n_arrays = n;
     }
@@ -240,10 +240,10 @@ static void or_objects(krs_schema *s, const krs_form *a, const krs_form *c, krs_
         return;
     }
     const size_t n = a->n_objects + c->n_objects;
-    const krs_object_shape **list = fits(s, n, at) ? krs_schema_take(s, n, sizeof(*list)) : NULL;
+    const krs_object_shape **list = fits(s, n, at) ? krs_schema_take(s, n, sizeof(void *)) : NULL;
     if (list) {
-        memcpy(list, a->objects, a->n_objects * sizeof(*list));
-        memcpy(list + a->n_objects, c->objects, c->n_objects * sizeof(*list));
+        memcpy(list, a->objects, a->n_objects * sizeof(void *));
+        memcpy(list + a->n_objects, c->objects, c->n_objects * sizeof(void *));
         f->objects = list;
         f->n_objects = n;
     }

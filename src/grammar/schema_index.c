@@ -324,7 +324,7 @@ static const json_t *find_fragment(krs_schema *s, krs_str fragment, uint32_t res
     }
     uint32_t reached = resource;
     const json_t *node = follow(s, in->root, fragment, &reached);
-    if (node && json_is_object(node) && !krs_schema_node(s, node)) {
+    if (json_is_object(node) && !krs_schema_node(s, node)) {
         walk(s, node, reached, 0);
     }
     return node;

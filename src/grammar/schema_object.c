@@ -29,7 +29,8 @@ static size_t spell(unsigned char c, char *text)
         text[1] = shorts[c - 8];
         return 2;
     }
-    memcpy(text + 1, "u00", 3);
+    text[1] = 'u';
+    text[2] = text[3] = '0';
     text[4] = digits[c >> 4];
     text[5] = digits[c & 15];
     return 6;
@@ -253,7 +254,9 @@ static void set_names(krs_schema *s, const json_t *node, krs_object_shape *o,
     }
     cutter c = {krs_schema_take(s, MAX_CLASSES, sizeof(*c.list)), o->n_classes};
     if (c.list) {
-        memcpy(c.list, o->classes, o->n_classes * sizeof(*c.list));
+        for (size_t i = 0; i < o->n_classes; i++) {
+            c.list[i] = o->classes[i];
+        }
         cut(s, &c, allowed, KRS_CONJ_TRUE, KRS_CONJ_FALSE, node);
         o->classes = c.list;
         o->n_classes = c.n;

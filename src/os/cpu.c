@@ -12,15 +12,28 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <sys/syscall.h>
 
 /* <asm/prctl.h> of Debian 12 lacks both names, which Linux has had since 5.16. */
 #define REQUEST_PERMISSION 0x1023L
 #define TILE_DATA          18UL
 
+/* Of leaf 7, EDX: AMX-BF16, AMX-TILE, AMX-INT8. No compiler of ours knows all three by name. */
+#define AMX_BITS (1u << 22 | 1u << 24 | 1u << 25)
+
+static bool has_amx(void)
+{
+    unsigned a;
+    unsigned b;
+    unsigned c;
+    unsigned d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & AMX_BITS) == AMX_BITS;
+}
+
 bool krs_os_cpu_use_amx(void)
 {
-    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    return has_amx() && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #else
 bool krs_os_cpu_use_amx(void)

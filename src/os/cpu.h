@@ -28,7 +28,7 @@ uint32_t krs_os_cpu_features(void);
  * cgroup.h for how a fraction counts). */
 uint32_t krs_os_cpu_count(void);
 
-/* May this process use the matrix unit of its processor (Intel AMX)? The first call asks the kernel, for all threads
+/* May this process use the matrix unit of its processor (Intel AMX with bytes and bf16)? The first call asks the kernel, for all threads
  * of the process; false where there is none, and on other architectures. */
 bool krs_os_cpu_use_amx(void);
 

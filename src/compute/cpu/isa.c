@@ -61,8 +61,7 @@ static bool has_avx512bf16(void)
 
 static bool has_avx512amx(void)
 {
-    return has_avx512bf16() && __builtin_cpu_supports("amx-int8") &&
-           __builtin_cpu_supports("amx-bf16") && krs_os_cpu_use_amx();
+    return has_avx512bf16() && krs_os_cpu_use_amx();
 }
 
 #elif defined(__aarch64__)
