@@ -97,7 +97,10 @@ static krs_status make_either(const krs_tools *tools, krs_arena *arena, krs_guid
                               krs_error *err)
 {
     krs_guide *both = krs_arena_array(arena, 2, sizeof(*both));
-    krs_status status = both ? KRS_OK : no_memory(err);
+    if (!both) {
+        return no_memory(err);
+    }
+    krs_status status = KRS_OK;
     for (uint32_t i = 0; status == KRS_OK && i < 2; i++) {
         status = make_guide(tools, i == 1, arena, &both[i], err);
     }

@@ -76,7 +76,7 @@ async function chatCases(server) {
       check(one.logprob <= 0 && one.top_logprobs[0].logprob >= one.top_logprobs[1].logprob, "order");
     }
   });
-  await test("tools reach the template; the call comes back as text", async () => {
+  await test("tools reach the template; the call comes back as a call", async () => {
     const tools = [{
       type: "function",
       function: {
@@ -88,9 +88,11 @@ async function chatCases(server) {
     const without = await chat({ messages: user("What is the weather in Oslo?") });
     const withTools = await chat({ messages: user("What is the weather in Oslo?"), tools });
     check(withTools.usage.prompt_tokens > without.usage.prompt_tokens, "the prompt did not grow");
-    const call = /<tool_call>\s*(\{.*\})\s*<\/tool_call>/s.exec(withTools.choices[0].message.content);
-    check(call, `no tool call in ${JSON.stringify(withTools.choices[0].message.content)}`);
-    equal(JSON.parse(call[1]).name, "get_weather", "name");
+    const { message, finish_reason } = withTools.choices[0];
+    equal(message.tool_calls?.length, 1, "tool_calls");
+    equal(message.tool_calls[0].function.name, "get_weather", "name");
+    equal(typeof JSON.parse(message.tool_calls[0].function.arguments).city, "string", "city");
+    equal(finish_reason, "tool_calls", "finish_reason");
   });
   await test("12 chats at once get the bytes they get alone", async () => {
     const questions = ["What is 58 + 34?", "What is the capital of Norway?", "Spell happy.", "Hello!"];
