@@ -14,6 +14,7 @@
 #include "os/clock.h"
 #include "os/thread.h"
 #include "support/cmocka.h"
+#include "support/storm_guides.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,7 @@ static inline krs_request *storm_request(uint32_t i)
     } else {
         storm_prompt_text(r, i);
     }
+    storm_guide_some(r, i);
     return r;
 }
 
