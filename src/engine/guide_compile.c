@@ -150,9 +150,8 @@ static krs_status compile_branch(const krs_guide_compiler *c, const krs_guide *g
     return status;
 }
 
-/* The depth of the tree was checked, so recursion is bounded. */
-static krs_status compile(const krs_guide_compiler *c, const krs_guide *guide, krs_expr *out,
-                          krs_error *err)
+static krs_status compile_part(const krs_guide_compiler *c, const krs_guide *guide, krs_expr *out,
+                               krs_error *err)
 {
     switch (guide->kind) {
     case KRS_GUIDE_ALT:
@@ -164,6 +163,19 @@ static krs_status compile(const krs_guide_compiler *c, const krs_guide *guide, k
     default:
         return compile_leaf(c, guide, out, err);
     }
+}
+
+/* The depth of the tree was checked, so recursion is bounded. */
+static krs_status compile(const krs_guide_compiler *c, const krs_guide *guide, krs_expr *out,
+                          krs_error *err)
+{
+    const char *outer = *c->field;
+    *c->field = guide->field ? guide->field : outer;
+    const krs_status status = compile_part(c, guide, out, err);
+    if (status == KRS_OK) {
+        *c->field = outer;
+    }
+    return status;
 }
 
 /* ---- reasoning ---- */

@@ -14,6 +14,8 @@ typedef struct krs_guide_compiler {
     krs_grammar_builder *builder;
     const krs_alloc *alloc;
     bool is_reasoning; /* the prompt ends inside the model's reasoning */
+    const char *
+        *field; /* in: what errors name; out, after an error: the part's own, if it has one */
 } krs_guide_compiler;
 
 /* The guidance, which was checked, as *out. Errors: KRS_EINVAL (what its texts say and is refused: by keyword, character or line), KRS_ENOMEM; naming no

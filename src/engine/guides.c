@@ -89,15 +89,17 @@ const krs_guide_vocab *krs_guides_vocab(const krs_guides *guides)
 
 /* ---- compiling ---- */
 
+/* *field: what an error is about. */
 static krs_status build(const krs_guides *guides, const krs_guidance *guidance, bool is_reasoning,
-                        krs_grammar **out, krs_error *err)
+                        const char **field, krs_grammar **out, krs_error *err)
 {
     krs_grammar_limits limits = KRS_GRAMMAR_LIMITS_INIT;
     limits.max_bytes = KRS_GUIDES_GRAMMAR_BYTES;
     krs_guide_compiler compiler = {.guidance = guidance,
                                    .vocab = &guides->vocab,
                                    .alloc = guides->alloc,
-                                   .is_reasoning = is_reasoning};
+                                   .is_reasoning = is_reasoning,
+                                   .field = field};
     krs_status status = krs_grammar_builder_new(&limits, guides->alloc, &compiler.builder);
     if (status != KRS_OK) {
         return krs_fail(err, status, "out of memory");
@@ -112,13 +114,14 @@ static krs_status build(const krs_guides *guides, const krs_guidance *guidance, 
 }
 
 static krs_status make_automaton(const krs_guides *guides, const krs_guidance *guidance,
-                                 bool is_reasoning, krs_automaton **out, krs_error *err)
+                                 bool is_reasoning, const char **field, krs_automaton **out,
+                                 krs_error *err)
 {
     krs_automaton_options options = KRS_AUTOMATON_OPTIONS_INIT;
     options.max_bytes = KRS_GUIDES_STATE_BYTES;
     options.max_mask_bytes = KRS_GUIDES_MASK_BYTES;
     krs_grammar *grammar = NULL;
-    krs_status status = build(guides, guidance, is_reasoning, &grammar, err);
+    krs_status status = build(guides, guidance, is_reasoning, field, &grammar, err);
     if (status == KRS_OK) {
         status = krs_automaton_new(&grammar, guides->vocab.tree, &options, guides->alloc, out, err);
         krs_grammar_free(grammar);
@@ -126,10 +129,14 @@ static krs_status make_automaton(const krs_guides *guides, const krs_guidance *g
     return status;
 }
 
-/* The field in front of what the compiler says. */
-static krs_status blame(const krs_guidance *guidance, krs_status status, krs_error *err)
+static const char *field_of(const krs_guidance *guidance)
 {
-    const char *field = guidance->field ? guidance->field : "guidance";
+    return guidance->field ? guidance->field : "guidance";
+}
+
+/* The field in front of what the compiler says. */
+static krs_status blame(const char *field, krs_status status, krs_error *err)
+{
     if (err && err->message[0] == '\0') {
         return krs_fail_field(err, status, field, "%s: %s", field, krs_status_sentence(status));
     }
@@ -146,15 +153,16 @@ static krs_status compile(const krs_guides *guides, const krs_guidance *guidance
     krs_metrics *metrics = guides->options.metrics;
     const uint64_t begin_ns = krs_os_now_ns();
     krs_guides_entry *entry = krs_alloc_zero(guides->alloc, sizeof(*entry));
+    const char *field = field_of(guidance);
     krs_status status = entry ? KRS_OK : KRS_ENOMEM;
     if (status == KRS_OK) {
-        status = make_automaton(guides, guidance, is_reasoning, &entry->automaton, err);
+        status = make_automaton(guides, guidance, is_reasoning, &field, &entry->automaton, err);
     }
     krs_metrics_observe(metrics, KRS_METRIC_GUIDANCE_COMPILE, krs_os_now_ns() - begin_ns);
     if (status != KRS_OK) {
         krs_metrics_add(metrics, KRS_METRIC_GUIDANCE_REFUSED, 1);
         free_entry((krs_guides *)(uintptr_t)guides, entry);
-        return blame(guidance, status, err);
+        return blame(field, status, err);
     }
     krs_metrics_add(metrics, KRS_METRIC_GUIDANCE_COMPILED, 1);
     krs_automaton_stats stats;
@@ -279,7 +287,7 @@ krs_status krs_guides_take(krs_guides *guides, const krs_guidance *guidance, boo
     *out = NULL;
     krs_status status = digest_of(guides, guidance, is_reasoning, digest);
     if (status != KRS_OK) {
-        return blame(guidance, status, err);
+        return blame(field_of(guidance), status, err);
     }
     krs_os_mutex_lock(guides->mutex);
     *out = find(guides, digest);
@@ -298,9 +306,8 @@ krs_status krs_guides_take(krs_guides *guides, const krs_guidance *guidance, boo
     if (*out) {
         return KRS_OK;
     }
-    return krs_fail_field(err, KRS_EBUSY, guidance->field ? guidance->field : "guidance",
-                          "%s: too many large schemas are in use",
-                          guidance->field ? guidance->field : "guidance");
+    return krs_fail_field(err, KRS_EBUSY, field_of(guidance),
+                          "%s: too many large schemas are in use", field_of(guidance));
 }
 
 void krs_guides_give(krs_guides *guides, krs_guides_entry *entry)

@@ -184,10 +184,10 @@ krs_status krs_messages_read(krs_call_reader *reader)
         status = read_chat(reader, request);
     }
     if (status == KRS_OK) {
-        status = krs_tools_constrain(&reader->call->tools, request, reader->err);
+        status = read_form(reader, request);
     }
     if (status == KRS_OK) {
-        status = read_form(reader, request);
+        status = krs_tools_constrain(&reader->call->tools, request, reader->err);
     }
     return status == KRS_OK ? krs_request_check(request, reader->err) : status;
 }

@@ -7,8 +7,9 @@
  * The three APIs wrap the same facts differently: a form says how. Inside they are OpenAI's chat form, for
  * which templates are written.
  *
- * An answer is constrained when something was promised about it: a choice that requires a call, a tool that
- * is strict, or at most one call. Else the model is free, and what it writes is read as it comes.
+ * An answer is constrained when something was promised about it: a choice that requires a call or allows some of
+ * the tools, a tool that is strict, at most one call, or a form of its content. Else the model is free, and what it
+ * writes is read as it comes.
  *
  * Thread: one owner.  Memory: a tree of its own (the request's moves to another thread), and a list. */
 #pragma once
@@ -38,6 +39,8 @@ typedef struct krs_tools {
     bool is_single;                /* no more than one call */
     krs_reply_style style;         /* of the model */
     bool is_strict[KRS_TOOLS_MAX]; /* of offered: arguments always validate */
+    bool is_barred[KRS_TOOLS_MAX]; /* of offered: shown to the model, not to be called */
+    uint32_t n_barred;
 } krs_tools;
 
 /* How an API writes a tool. */
@@ -72,8 +75,9 @@ KRS_MUST_USE krs_status krs_tools_read_messages_choice(krs_tools *tools, const j
 /* Show them to the template: member `tools` of chat. Errors: KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_tools_show(const krs_tools *tools, json_t *chat, krs_error *err);
 
-/* Constrain the request as was promised, and have it show what tells calls from text.
- * Errors: KRS_EINVAL (tool_choice beside another guidance), KRS_EUNSUPPORTED (the model's format cannot
- * be constrained, or not for this schema), KRS_ETOOLARGE, KRS_ENOMEM. */
+/* Constrain the request as was promised, and have it show what tells calls from text. A form that it asks for
+ * (request->guidance) is put where the model writes content: behind its reasoning, and beside calls.
+ * Errors: KRS_EUNSUPPORTED (the model's format cannot be constrained, or not for this schema), KRS_ETOOLARGE,
+ * KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_tools_constrain(const krs_tools *tools, krs_request *request,
                                             krs_error *err);

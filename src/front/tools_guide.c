@@ -4,7 +4,11 @@
  * request, whose kinds of nodes are the same.
  *
  * A schema constrains arguments where its tool is strict or a call of it is demanded; elsewhere any JSON
- * object will do, as the APIs have it. */
+ * object will do, as the APIs have it.
+ *
+ * A form that the request asks for (a schema, a choice, ..) is of content: it stands behind the model's reasoning,
+ * and behind the head of a message where the format has one. Beside tools the answer is calls or such content, as
+ * the model likes; where a call is demanded there is no content, and the form has nothing to hold. */
 #include "front/tools.h"
 
 #include "base/check.h"
@@ -17,6 +21,8 @@ _Static_assert((int)KRS_REPLY_SHAPE_LITERAL == (int)KRS_GUIDE_LITERAL &&
                    (int)KRS_REPLY_SHAPE_REPEAT == (int)KRS_GUIDE_REPEAT,
                "kinds of shapes are kinds of guides");
 _Static_assert(KRS_REPLY_SHAPE_INF == KRS_GUIDANCE_REPEAT_INF, "no end is no end");
+
+#define MAX_WAYS 2u /* in which a message of one format may begin */
 
 static krs_status no_memory(krs_error *err)
 {
@@ -55,80 +61,131 @@ static bool is_demanded(const krs_tools *tools)
 
 static bool is_constrained(const krs_tools *tools)
 {
-    bool is_promised = is_demanded(tools) || tools->is_single;
+    bool is_promised = is_demanded(tools) || tools->is_single || tools->n_barred > 0;
     for (uint32_t i = 0; i < tools->n; i++) {
         is_promised = is_promised || tools->is_strict[i];
     }
     return is_promised && tools->n > 0;
 }
 
+static bool may_call(const krs_tools *tools, uint32_t i)
+{
+    return tools->choice == KRS_TOOLS_NAMED ? i == tools->named : !tools->is_barred[i];
+}
+
 /* The tools that may be called, each with the schema that binds it, if one does. */
 static const krs_reply_tool *bound_tools(const krs_tools *tools, krs_arena *arena, uint32_t *n)
 {
-    const uint32_t first = tools->choice == KRS_TOOLS_NAMED ? tools->named : 0;
-    *n = tools->choice == KRS_TOOLS_NAMED ? 1 : tools->n;
-    krs_reply_tool *bound = krs_arena_array(arena, *n, sizeof(*bound));
-    for (uint32_t i = 0; bound && i < *n; i++) {
-        bound[i] = tools->offered[first + i];
-        if (!is_demanded(tools) && !tools->is_strict[first + i]) {
-            bound[i].parameters = NULL;
+    krs_reply_tool *bound = krs_arena_array(arena, tools->n, sizeof(*bound));
+    *n = 0;
+    for (uint32_t i = 0; bound && i < tools->n; i++) {
+        if (!may_call(tools, i)) {
+            continue;
         }
+        bound[*n] = tools->offered[i];
+        if (!is_demanded(tools) && !tools->is_strict[i]) {
+            bound[*n].parameters = NULL;
+        }
+        (*n)++;
     }
     return bound;
 }
 
-/* One shape of the calls as a guide. */
-static krs_status make_guide(const krs_tools *tools, bool is_after_reasoning, krs_arena *arena,
-                             krs_guide *out, krs_error *err)
+/* Calls as a guide; is_alone: nothing but calls. */
+static krs_status make_calls(const krs_tools *tools, bool is_alone, bool is_after_reasoning,
+                             krs_arena *arena, krs_guide *out, krs_error *err)
 {
-    krs_reply_demand demand = {.is_required = is_demanded(tools), .is_parallel = !tools->is_single};
+    krs_reply_demand demand = {.is_required = is_alone, .is_parallel = !tools->is_single};
     demand.tools = bound_tools(tools, arena, &demand.n_tools);
     if (!demand.tools) {
         return no_memory(err);
     }
     krs_reply_shape shape;
-    const krs_status status =
+    krs_status status =
         krs_reply_shape_calls(tools->style, &demand, is_after_reasoning, arena, &shape, err);
-    return status == KRS_OK ? copy_shape(&shape, KRS_GUIDANCE_MAX_DEPTH, arena, out, err) : status;
+    if (status == KRS_OK) {
+        status = copy_shape(&shape, KRS_GUIDANCE_MAX_DEPTH, arena, out, err);
+    }
+    if (status != KRS_OK && err && err->field[0] == '\0') {
+        const krs_error why = *err;
+        const char *field = is_demanded(tools) ? "tool_choice" : "tools";
+        return krs_fail_field(err, status, field, "%s: %s", field, why.message);
+    }
+    out->field = "tools";
+    return status;
 }
 
-/* Harmony's answers begin differently behind reasoning: either will do. */
-static krs_status make_either(const krs_tools *tools, krs_arena *arena, krs_guide *out,
-                              krs_error *err)
+/* Harmony's messages begin differently behind reasoning: either way will do. */
+static uint32_t n_ways(const krs_tools *tools)
 {
-    krs_guide *both = krs_arena_array(arena, 2, sizeof(*both));
-    if (!both) {
-        return no_memory(err);
+    return tools->style.format == KRS_REPLY_HARMONY ? MAX_WAYS : 1;
+}
+
+/* Content of the form that the request asks for, with the head that the model's format has before it. */
+static krs_status make_content(const krs_tools *tools, const krs_guidance *form, krs_arena *arena,
+                               krs_guide *out, krs_error *err)
+{
+    krs_guide *parts = krs_arena_array(arena, 2, sizeof(*parts));
+    krs_guide *heads = krs_arena_array(arena, MAX_WAYS, sizeof(*heads));
+    krs_status status = parts && heads ? KRS_OK : no_memory(err);
+    const uint32_t n = n_ways(tools);
+    for (uint32_t i = 0; status == KRS_OK && i < n; i++) {
+        krs_reply_shape head;
+        status = krs_reply_shape_content_head(tools->style, i == 1, arena, &head);
+        status = status == KRS_OK ? copy_shape(&head, KRS_GUIDANCE_MAX_DEPTH, arena, &heads[i], err)
+                                  : no_memory(err);
     }
-    krs_status status = KRS_OK;
-    for (uint32_t i = 0; status == KRS_OK && i < 2; i++) {
-        status = make_guide(tools, i == 1, arena, &both[i], err);
+    if (status == KRS_OK) {
+        parts[0] = (krs_guide){.kind = KRS_GUIDE_ALT, .parts = heads, .n_parts = n};
+        parts[1] = form->root;
+        *out =
+            n == 1 ? form->root : (krs_guide){.kind = KRS_GUIDE_SEQ, .parts = parts, .n_parts = 2};
+        out->field = form->field;
     }
-    *out = (krs_guide){.kind = KRS_GUIDE_ALT, .parts = both, .n_parts = 2};
     return status;
+}
+
+/* The answer behind its reasoning: calls, or content of the form, or either. form: NULL for none. */
+static krs_status make_root(const krs_tools *tools, const krs_guidance *form, bool has_calls,
+                            krs_arena *arena, krs_guide *out, krs_error *err)
+{
+    krs_guide *ways = krs_arena_array(arena, MAX_WAYS + 1, sizeof(*ways));
+    krs_status status = ways ? KRS_OK : no_memory(err);
+    const bool is_alone = form || is_demanded(tools);
+    const uint32_t n_calls = has_calls ? n_ways(tools) : 0;
+    uint32_t n = 0;
+    while (status == KRS_OK && n < n_calls) {
+        status = make_calls(tools, is_alone, n == 1, arena, &ways[n], err);
+        n++;
+    }
+    if (status == KRS_OK && form) {
+        status = make_content(tools, form, arena, &ways[n++], err);
+    }
+    if (status == KRS_OK) {
+        *out = n == 1 ? ways[0] : (krs_guide){.kind = KRS_GUIDE_ALT, .parts = ways, .n_parts = n};
+    }
+    return status;
+}
+
+/* Does the model have a format of calls at all? Where it has none, tools are but words in its prompt. */
+static bool has_format(const krs_tools *tools)
+{
+    return tools->style.format != KRS_REPLY_PLAIN;
 }
 
 static krs_status constrain(const krs_tools *tools, krs_request *request, krs_error *err)
 {
     krs_guidance *guidance = &request->guidance;
-    if (guidance->kind != KRS_GUIDANCE_NONE) {
-        return krs_call_refuse(err, "tool_choice",
-                               "demands a call, and %s something else: only one can be had",
-                               guidance->field ? guidance->field : "the request");
-    }
-    krs_guidance made = {.kind = KRS_GUIDANCE_CALLS, .field = "tools"};
+    const krs_guidance asked = *guidance;
+    const bool has_form = asked.kind != KRS_GUIDANCE_NONE && !is_demanded(tools);
+    const bool has_calls = is_constrained(tools) || (tools->n > 0 && has_format(tools));
+    krs_guidance made =
+        has_form ? asked : (krs_guidance){.kind = KRS_GUIDANCE_CALLS, .field = "tools"};
     krs_reply_style_tags(tools->style, &made.reasoning_open, &made.reasoning_close);
-    const krs_status status = tools->style.format == KRS_REPLY_HARMONY
-                                  ? make_either(tools, &request->arena, &made.root, err)
-                                  : make_guide(tools, false, &request->arena, &made.root, err);
+    const krs_status status =
+        make_root(tools, has_form ? &asked : NULL, has_calls, &request->arena, &made.root, err);
     if (status == KRS_OK) {
         *guidance = made;
-        return KRS_OK;
-    }
-    if (err && err->field[0] == '\0') {
-        const krs_error why = *err;
-        const char *field = is_demanded(tools) ? "tool_choice" : "tools";
-        return krs_fail_field(err, status, field, "%s: %s", field, why.message);
     }
     return status;
 }
@@ -145,5 +202,6 @@ krs_status krs_tools_show(const krs_tools *tools, json_t *chat, krs_error *err)
 krs_status krs_tools_constrain(const krs_tools *tools, krs_request *request, krs_error *err)
 {
     request->task_options.is_special_shown = krs_turn_needs_special(tools);
-    return is_constrained(tools) ? constrain(tools, request, err) : KRS_OK;
+    const bool is_asked = is_constrained(tools) || request->guidance.kind != KRS_GUIDANCE_NONE;
+    return is_asked ? constrain(tools, request, err) : KRS_OK;
 }

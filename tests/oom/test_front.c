@@ -21,6 +21,10 @@ static const work works[] = {
                     "\"function\":{\"name\":\"f\"}}]}"},
     {KRS_CALL_CHAT, "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},"
                     "\"logprobs\":true," MSG "}"},
+    {KRS_CALL_CHAT, "{\"model\":\"m\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
+                    "\"f\"}}],\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\","
+                    "\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"response_format\":"
+                    "{\"type\":\"json_object\"}," MSG "}"},
     {KRS_CALL_COMPLETION,
      "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"logprobs\":1,\"max_tokens\":3}"},
     {KRS_CALL_COMPLETION, "{\"model\":\"m\",\"prompt\":[[1],[2,3]],\"logprobs\":1,"

@@ -193,6 +193,15 @@ static void what_is_refused_names_its_field(void **state)
     h = (heard){0};
     fixture_answer(f, schema_of("Hi", "false"), &h); /* nothing matches */
     assert_int_equal(h.error.status, KRS_EINVAL);
+    h = (heard){0}; /* of two fields, the one that is wrong */
+    const krs_guide parts[] = {
+        {.kind = KRS_GUIDE_SCHEMA, .text = krs_str_of(weather)},
+        {.kind = KRS_GUIDE_SCHEMA, .text = KRS_STR("{\"minimum\":\"a\"}"), .field = "tools"}};
+    const krs_guide either = {.kind = KRS_GUIDE_ALT, .parts = parts, .n_parts = 2};
+    fixture_answer(f, guided("Hi", KRS_GUIDANCE_JSON_SCHEMA, either), &h);
+    assert_int_equal(h.error.status, KRS_EINVAL);
+    assert_string_equal(h.error.field, "tools");
+    assert_memory_equal(h.error.message, "tools: ", 7);
 }
 
 /* Two questions, cold and warm: what the variations below must give, too. */

@@ -1,71 +1,6 @@
 /* unit/front/test_tool_calls.c - calls of tools and reasoning through every API: what a body asks for, what reaches
  * the template, and what becomes of an answer, whole, streamed, and cut anywhere. The model writes as Hermes does. */
-#include "call_fixture.h"
-
-#define USER "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
-#define CHAT_TOOLS                                                                                 \
-    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"add\",\"parameters\":{\"type\":"   \
-    "\"object\"},\"strict\":false}},{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]"
-#define RESPONSES_TOOLS                                                                            \
-    "\"tools\":[{\"type\":\"function\",\"name\":\"add\",\"parameters\":{\"type\":\"object\"},"     \
-    "\"strict\":false},{\"type\":\"function\",\"name\":\"now\",\"parameters\":null}]"
-#define MESSAGES_TOOLS                                                                             \
-    "\"max_tokens\":9,\"tools\":[{\"name\":\"add\",\"input_schema\":{\"type\":\"object\"},"        \
-    "\"cache_control\":{\"type\":\"ephemeral\"}},{\"type\":\"custom\",\"name\":\"now\","           \
-    "\"input_schema\":{}}]"
-#define THOUGHT "<think>Sum it.</think>"
-#define CALL    "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call>"
-#define ANSWER                                                                                     \
-    THOUGHT "Well.\n" CALL "\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
-
-static krs_model_info hermes_model(void)
-{
-    krs_model_info info = model_info();
-    (void)snprintf(info.reply_format, sizeof(info.reply_format), "hermes");
-    (void)snprintf(info.reply_reasoning, sizeof(info.reply_reasoning), "think");
-    return info;
-}
-
-static krs_status parse_hermes(krs_call_kind kind, const char *fields, krs_call **call,
-                               krs_error *err)
-{
-    char body[4096];
-    const krs_model_info info = hermes_model();
-    const krs_call_context context = context_of(&info);
-    const int n = snprintf(body, sizeof(body), "{\"model\":\"m\",%s}", fields);
-    assert_true(n > 0 && (size_t)n < sizeof(body));
-    return krs_call_parse(&context, kind, krs_str_of(body), call, err);
-}
-
-static krs_call *hermes_call(krs_call_kind kind, const char *fields)
-{
-    krs_call *call = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    if (parse_hermes(kind, fields, &call, &err) != KRS_OK) {
-        fail_msg("%s: %s", fields, err.message);
-    }
-    return call;
-}
-
-static talk hermes_talk(krs_call_kind kind, const char *fields)
-{
-    talk t;
-    assert_int_equal(krs_answer_new(hermes_call(kind, fields), &t.answer), KRS_OK);
-    krs_buf_init(&t.out, NULL, 1u << 20);
-    return t;
-}
-
-static void expect_refusal(krs_call_kind kind, const char *fields, const char *param)
-{
-    krs_call *call = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    const krs_status status = parse_hermes(kind, fields, &call, &err);
-    if (status == KRS_OK || strcmp(err.field, param) != 0 || !strstr(err.message, param)) {
-        fail_msg("%s: %s, param \"%s\" (%s), want \"%s\"", fields, krs_status_name(status),
-                 err.field, err.message, param);
-    }
-    assert_null(call);
-}
+#include "hermes_fixture.h"
 
 /* --- what is asked for --- */
 
@@ -99,15 +34,6 @@ static void tools_not_to_be_called_are_hidden(void **state)
         hermes_call(KRS_CALL_MESSAGES, MESSAGES_TOOLS ",\"tool_choice\":{\"type\":\"none\"}," USER);
     assert_null(json_object_get(call->requests[0]->prompt.chat, "tools"));
     krs_call_free(call);
-}
-
-/* How many literals, tokens and schemas a guide has, all told. */
-static void count_leaves(const krs_guide *guide, uint32_t counts[KRS_GUIDE_COUNT])
-{
-    counts[guide->kind]++;
-    for (uint32_t i = 0; i < guide->n_parts; i++) {
-        count_leaves(&guide->parts[i], counts);
-    }
 }
 
 static void a_promise_constrains_the_answer(void **state)
@@ -195,8 +121,21 @@ static void what_is_no_tool_is_refused_by_its_place(void **state)
          "tools[1].function.name"},
         {KRS_CALL_CHAT, CHAT_TOOLS ",\"tool_choice\":\"any\"," USER, "tool_choice"},
         {KRS_CALL_CHAT, "\"tool_choice\":\"required\"," USER, "tool_choice"},
-        {KRS_CALL_CHAT, CHAT_TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\"}," USER,
+        {KRS_CALL_CHAT, CHAT_TOOLS ",\"tool_choice\":{\"type\":\"custom\"}," USER,
          "tool_choice.type"},
+        {KRS_CALL_CHAT, CHAT_TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\"}," USER,
+         "tool_choice.mode"},
+        {KRS_CALL_CHAT, ALLOWED("none", "[]"), "tool_choice.mode"},
+        {KRS_CALL_CHAT, ALLOWED("auto", "[]"), "tool_choice.tools"},
+        {KRS_CALL_CHAT, ALLOWED("auto", "{}"), "tool_choice.tools"},
+        {KRS_CALL_CHAT, ALLOWED("auto", "[{\"type\":\"custom\",\"custom\":{\"name\":\"add\"}}]"),
+         "tool_choice.tools"},
+        {KRS_CALL_CHAT, ALLOWED("auto", "[{\"type\":\"function\",\"function\":{\"name\":\"a\"}}]"),
+         "tool_choice.tools"},
+        {KRS_CALL_RESPONSES,
+         RESPONSES_TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\",\"tools\":"
+                         "[{\"type\":\"function\"}]},\"input\":\"a\"",
+         "tool_choice.tools"},
         {KRS_CALL_CHAT,
          CHAT_TOOLS
          ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"sub\"}}," USER,
@@ -219,18 +158,6 @@ static void what_is_no_tool_is_refused_by_its_place(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         expect_refusal(cases[i].kind, cases[i].fields, cases[i].param);
     }
-}
-
-static void a_plain_model_cannot_be_made_to_call(void **state)
-{
-    (void)state;
-    krs_call *call = NULL;
-    krs_error err = KRS_ERROR_INIT;
-    assert_int_equal(parse(KRS_CALL_CHAT,
-                           "{\"model\":\"m\"," CHAT_TOOLS ",\"tool_choice\":\"required\"," USER "}",
-                           &call, &err),
-                     KRS_EUNSUPPORTED);
-    assert_string_equal(err.field, "tool_choice");
 }
 
 /* --- what comes back --- */
@@ -475,7 +402,6 @@ int main(void)
         cmocka_unit_test(a_promise_constrains_the_answer),
         cmocka_unit_test(a_strict_tool_binds_its_own_arguments_only),
         cmocka_unit_test(what_is_no_tool_is_refused_by_its_place),
-        cmocka_unit_test(a_plain_model_cannot_be_made_to_call),
         cmocka_unit_test(a_whole_chat_has_calls_and_reasoning),
         cmocka_unit_test(a_call_alone_leaves_content_null),
         cmocka_unit_test(without_tools_a_call_is_text),
