@@ -211,8 +211,10 @@ static krs_regex compile(compiler *c, const krs_pattern_node *node, krs_regex re
 }
 
 /* A match anywhere: at the start, or after at least one character. */
-static krs_regex compile_search(compiler *c, const krs_pattern_node *tree)
+static krs_regex compile_search(compiler *c, krs_pattern_node *tree)
 {
+    krs_pattern_trim(tree, KRS_PATTERN_HEAD);
+    krs_pattern_trim(tree, KRS_PATTERN_TAIL);
     if (tree->is_pure) {
         const krs_regex parts[] = {c->anything, pure(c, tree), c->anything};
         return krs_regex_cat(c->b, parts, 3);

@@ -2,6 +2,7 @@
  *
  *   pattern_parse.c  text -> tree        pattern_class.c     escapes and [classes]
  *   pattern.c        tree -> regex       pattern_property.c  \p{..}
+ *   pattern_trim.c   ends of a search
  *
  * Thread: one owner.  Memory: nodes and sets are the arena's. */
 #pragma once
@@ -45,6 +46,11 @@ typedef struct krs_pattern_reader {
 
 /* NULL on failure (reader->status). reader: left, flags, arena and err are set, the rest zero. */
 krs_pattern_node *krs_pattern_parse(krs_pattern_reader *reader);
+
+typedef enum krs_pattern_end { KRS_PATTERN_HEAD, KRS_PATTERN_TAIL } krs_pattern_end;
+
+/* Any text may stand at this end of what node matches: leave off what that text would do as well. In place. */
+void krs_pattern_trim(krs_pattern_node *node, krs_pattern_end end);
 
 /* Fail, naming the place. */
 void krs_pattern_refuse(krs_pattern_reader *reader, const char *what);

@@ -24,6 +24,7 @@ export const schemas = [
   closed({ mixed: { type: ["string", "null"], maxLength: 5 } }),
   { type: "object", patternProperties: { "^x_[a-z]$": { type: "integer" } }, additionalProperties: false, minProperties: 1, maxProperties: 2 },
   { type: "object", additionalProperties: { type: "boolean" }, propertyNames: { pattern: "^[a-c]{1,3}$" }, maxProperties: 2 },
+  { type: "object", patternProperties: { "[A-Za-z0-9-_.:]{1,255}": { type: "string", format: "uri" } } },
   {
     $defs: { tree: closed({ value: { type: "integer", minimum: 0, maximum: 9 }, children: { type: "array", items: { $ref: "#/$defs/tree" }, maxItems: 1 } }) },
     $ref: "#/$defs/tree",

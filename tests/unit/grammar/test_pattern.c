@@ -58,6 +58,26 @@ static void searches_match_anywhere(void **state)
           (krs_pattern_options){KRS_SPELLING_PLAIN, true});
 }
 
+/* What is left off at the ends of a search changes no answer. */
+static void open_ends_need_the_fewest_repeats(void **state)
+{
+    (void)state;
+    static const sample samples[] = {
+        {"[ab]{2,9}", {"ab", "xabx", "aaaaaaaaaaaaaaa"}, {"", "a", "axb"}},
+        {"x*y+", {"y", "xy", "-y-"}, {"", "x"}},
+        {"a?^b", {"b", "bx"}, {"ab", ""}},
+        {"^a{1,3}", {"a", "aaaa", "ab"}, {"", "ba"}},
+        {"a{1,3}$", {"a", "aaaa", "ba"}, {"", "ab"}},
+        {"(a+|b$)", {"a", "xax", "b", "xb"}, {"", "bx"}},
+        {"(a|)(b|c?)", {"", "a", "x"}, {NULL}},
+        {"(a|)(b|c+)d", {"bd", "xcd", "abd"}, {"ad", "d", "b"}},
+        {"(ab){2,4}(?!c)", {"abab", "abababx", "xababc!abab"}, {"ab", "ababc", ""}},
+        {"(?=a)b?", {"a", "ba"}, {"b", ""}},
+    };
+    check(samples, sizeof(samples) / sizeof(*samples),
+          (krs_pattern_options){KRS_SPELLING_PLAIN, true});
+}
+
 static void whole_patterns_match_all_of_a_text(void **state)
 {
     (void)state;
@@ -130,7 +150,7 @@ static void what_is_no_regex_is_refused_by_name(void **state)
         {"\\y", "not known"},
         {"\xFF", "not UTF-8"},
         {"a{1000001}", "1000000"},
-        {"a?^b", "may be empty"},
+        {"(?=c)a?^b", "may be empty"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         krs_grammar_builder *b;
@@ -174,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(searches_match_anywhere),
+        cmocka_unit_test(open_ends_need_the_fewest_repeats),
         cmocka_unit_test(whole_patterns_match_all_of_a_text),
         cmocka_unit_test(escapes_of_json_are_woven_in),
         cmocka_unit_test(what_is_no_regex_is_refused_by_name),
