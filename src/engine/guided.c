@@ -141,6 +141,7 @@ krs_status krs_guided_take(krs_guided *g, uint32_t token)
     if (status != KRS_OK) {
         return status;
     }
+    krs_matcher_settle(g->matcher); /* else each stream would hold the states of its last tokens */
     if (g->n_forced > 0) {
         g->n_forced--;
         memmove(g->forced, g->forced + 1, g->n_forced * sizeof(*g->forced));

@@ -143,7 +143,9 @@ krs_status krs_automaton_new(krs_grammar **grammar, const krs_grammar_vocab *voc
     a->regexes = &b->regexes;
     a->exprs = &b->exprs;
     a->ledger = &b->ledger;
-    a->ledger->max_bytes = a->ledger->n_bytes + given->max_bytes;
+    a->own_bytes = a->ledger->n_bytes;
+    a->max_bytes = given->max_bytes;
+    a->ledger->max_bytes = a->own_bytes + a->max_bytes;
     a->regexes->max_nodes = a->exprs->max_nodes = KRS_NO_ID - 1; /* now the bytes are the bound */
     a->mask_ledger = (krs_ledger){.alloc = alloc, .max_bytes = SIZE_MAX};
     a->max_mask_bytes = given->max_mask_bytes;

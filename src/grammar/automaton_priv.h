@@ -93,6 +93,8 @@ struct krs_automaton {
     /* What was there when the grammar came: all above it can be dropped. */
     uint32_t n_own_regexes, n_own_regex_lists, n_own_exprs, n_own_expr_lists;
 
+    size_t own_bytes; /* of the grammar */
+    size_t max_bytes; /* as the options have it */
     krs_ledger mask_ledger;
     size_t max_mask_bytes;
     krs_pool slots; /* krs_mask_slot */
@@ -112,6 +114,12 @@ struct krs_matcher {
     uint32_t back_at;                    /* where the next goes */
     uint32_t back[KRS_MATCHER_MAX_UNDO]; /* states before the last accepts, a ring */
 };
+
+/* The place in back of the i-th accept that can be taken back, 0 the last. */
+static inline uint32_t krs_matcher_back_at(const krs_matcher *m, uint32_t i)
+{
+    return (m->back_at + 2 * KRS_MATCHER_MAX_UNDO - 1 - i) % KRS_MATCHER_MAX_UNDO;
+}
 
 static inline krs_state *krs_state_at(const krs_automaton *a, uint32_t state)
 {

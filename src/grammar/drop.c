@@ -48,8 +48,8 @@ static void mark_states(drop *d)
     d->states[KRS_STATE_DEAD] = d->states[KRS_STATE_ENDED] = d->states[a->start] = 1;
     for (const krs_matcher *m = a->matchers; m; m = m->next) {
         d->states[m->state] = d->states[m->probe] = 1;
-        for (uint32_t i = 0; i < KRS_MATCHER_MAX_UNDO; i++) {
-            d->states[m->back[i]] = 1;
+        for (uint32_t i = 0; i < m->n_back; i++) {
+            d->states[m->back[krs_matcher_back_at(m, i)]] = 1;
         }
     }
     for (uint32_t i = 0; i < a->states.n; i++) {
@@ -243,8 +243,9 @@ static void tell(drop *d)
     for (krs_matcher *m = a->matchers; m; m = m->next) {
         m->state = d->states[m->state];
         m->probe = d->states[m->probe];
-        for (uint32_t i = 0; i < KRS_MATCHER_MAX_UNDO; i++) {
-            m->back[i] = d->states[m->back[i]];
+        for (uint32_t i = 0; i < m->n_back; i++) {
+            const uint32_t at = krs_matcher_back_at(m, i);
+            m->back[at] = d->states[m->back[at]];
         }
     }
     for (uint32_t i = 0; i < a->slots.n; i++) {
@@ -265,6 +266,14 @@ static void shrink(krs_automaton *a)
     krs_pool_shrink(&a->rows);
 }
 
+/* Room for the next calls, beside what is held. */
+static void make_room(krs_automaton *a)
+{
+    const size_t n_held = a->ledger->n_bytes > a->own_bytes ? a->ledger->n_bytes - a->own_bytes : 0;
+    const size_t max_held = KRS_AUTOMATON_MAX_HELD * a->max_bytes;
+    a->ledger->max_bytes = a->own_bytes + a->max_bytes + (n_held < max_held ? n_held : max_held);
+}
+
 krs_status krs_automaton_drop(krs_automaton *a)
 {
     drop d = {.a = a};
@@ -282,6 +291,7 @@ krs_status krs_automaton_drop(krs_automaton *a)
     tell(&d);
     krs_alloc_free(a->alloc, d.all);
     shrink(a);
+    make_room(a);
     a->drops++;
     return KRS_OK;
 }

@@ -170,6 +170,11 @@ void krs_matcher_undo(krs_matcher *m, uint32_t n)
     }
 }
 
+void krs_matcher_settle(krs_matcher *m)
+{
+    m->n_back = 0;
+}
+
 uint32_t krs_matcher_n_undo(const krs_matcher *m)
 {
     return m->n_back;

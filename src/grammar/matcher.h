@@ -6,7 +6,8 @@
  * its row of next states is filled byte by byte, and its mask (a bit a token) when somebody asks. All that
  * is kept, so a second sequence, or a second item of an array, finds it ready. When it outgrows its bytes,
  * everything but the states of living matchers is dropped, and made again when needed: what a mask says
- * never depends on what was there before.
+ * never depends on what was there before. What living matchers hold comes on top of the bytes, so that a
+ * call has the same room however many others there are.
  *
  * Bytes, not characters: a token that ends inside a UTF-8 character is allowed when some continuation of
  * the character is.
@@ -22,6 +23,8 @@
 #define KRS_AUTOMATON_MAX_BYTES (32ul << 20) /* states of one grammar; 1 KiB and little more each */
 #define KRS_AUTOMATON_MAX_MASK_BYTES                                                               \
     (8ul << 20) /* kept masks of one grammar: 512 of 128 thousand tokens */
+#define KRS_AUTOMATON_MAX_HELD                                                                     \
+    4u /* times max_bytes: 1,000 matchers of 32 KiB each under the engine's 8 MiB */
 #define KRS_AUTOMATON_MAX_CONFIGS                                                                  \
     16384                       /* ways to read one text, at once; more is a grammar gone wrong */
 #define KRS_MATCHER_MAX_UNDO 64 /* accepts that can be taken back: a draft of speculation */
@@ -30,7 +33,9 @@ typedef struct krs_automaton krs_automaton;
 typedef struct krs_matcher krs_matcher;
 
 typedef struct krs_automaton_options {
-    size_t max_bytes;      /* of states and what they are made of, beside the grammar's own bytes */
+    /* Of states and what they are made of, beside the grammar's own bytes and, after a drop, those of living
+     * matchers' states, which count for KRS_AUTOMATON_MAX_HELD times as much at most. */
+    size_t max_bytes;
     size_t max_mask_bytes; /* of kept masks; one a matcher is always kept */
 } krs_automaton_options;
 
@@ -90,8 +95,10 @@ KRS_MUST_USE krs_status krs_matcher_accept_bytes(krs_matcher *m, krs_str bytes);
 
 /* Take back the last n accepts, n <= krs_matcher_n_undo. */
 void krs_matcher_undo(krs_matcher *m, uint32_t n);
-/* Accepts that can be taken back: those since _new or _reset, at most KRS_MATCHER_MAX_UNDO. */
+/* Accepts that can be taken back: those since _new, _reset or _settle, at most KRS_MATCHER_MAX_UNDO. */
 uint32_t krs_matcher_n_undo(const krs_matcher *m);
+/* What was accepted stays: nothing can be taken back, and no memory is held for it. */
+void krs_matcher_settle(krs_matcher *m);
 
 /* May the text end here (or has it ended with an end token)? */
 bool krs_matcher_is_accepting(const krs_matcher *m);

@@ -11,7 +11,7 @@
 /* Count n_bytes more, or say why not. */
 static krs_status charge(krs_ledger *ledger, size_t n_bytes)
 {
-    if (n_bytes > ledger->max_bytes - ledger->n_bytes) {
+    if (ledger->n_bytes > ledger->max_bytes || n_bytes > ledger->max_bytes - ledger->n_bytes) {
         return KRS_ETOOLARGE;
     }
     ledger->n_bytes += n_bytes;
@@ -32,7 +32,7 @@ void krs_pool_deinit(krs_pool *pool)
     *pool = (krs_pool){.ledger = pool->ledger, .item_bytes = pool->item_bytes};
 }
 
-/* Twice what it was, or what is needed; half again where twice is beyond the ceiling. */
+/* Twice what it was, or what is needed; less than twice where that is beyond the ceiling. */
 static krs_status pool_grow(krs_pool *pool, size_t needed)
 {
     const size_t first = FIRST_BYTES / pool->item_bytes + 1;
@@ -42,7 +42,7 @@ static krs_status pool_grow(krs_pool *pool, size_t needed)
         return KRS_ETOOLARGE;
     }
     krs_status status = charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
-    if (status != KRS_OK && cap > needed) {
+    while (status != KRS_OK && cap > needed) {
         cap = needed + (cap - needed) / 4;
         status = charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
     }

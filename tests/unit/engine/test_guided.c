@@ -204,6 +204,47 @@ static void what_is_refused_names_its_field(void **state)
     assert_memory_equal(h.error.message, "tools: ", 7);
 }
 
+/* Three letters, then a text that can be read in twice as many ways with each character. */
+static const char *exploding(void)
+{
+    static char rules[2048];
+    int n = snprintf(rules, sizeof(rules), "start: /[a-z]{3}/ s0\n");
+    for (int i = 0; i < 24; i++) {
+        n += snprintf(rules + n, sizeof(rules) - (size_t)n, "s%d: \"a\" (s%d \"x\" | s%d \"y\")\n",
+                      i, i + 1, i + 1);
+    }
+    (void)snprintf(rules + n, sizeof(rules) - (size_t)n, "s24: \"b\"\n");
+    return rules;
+}
+
+/* The answer ends with an error where the grammar cannot be followed, and nothing beside it does. */
+static void what_cannot_be_followed_fails_alone(void **state)
+{
+    engine_fixture *f = *state;
+    static heard wild[3];
+    static heard other;
+    const krs_guide rules = {.kind = KRS_GUIDE_GRAMMAR, .text = krs_str_of(exploding())};
+    other = (heard){0};
+    fixture_ask(f, warm(schema_of("What is the weather?", weather), 3), &other);
+    for (uint32_t i = 0; i < 3; i++) { /* the last meets what the others left */
+        wild[i] = (heard){0};
+        fixture_ask(f, warm(guided("A word?", KRS_GUIDANCE_GRAMMAR, rules), 5), &wild[i]);
+    }
+    fixture_wait(f, &other);
+    expect_weather(&other);
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture_wait(f, &wild[i]);
+        assert_int_equal(wild[i].finish, KRS_FINISH_ERROR);
+        assert_int_equal(wild[i].error.status, KRS_ETOOLARGE);
+        assert_non_null(strstr(wild[i].error.message, "guidance"));
+        assert_true(wild[i].n_text <= 3); /* and nothing that is not of the grammar */
+        expect_same(&wild[i], &wild[0]);
+    }
+    other = (heard){0};
+    fixture_answer(f, schema_of("What is the weather?", weather), &other);
+    expect_weather(&other);
+}
+
 /* Two questions, cold and warm: what the variations below must give, too. */
 static krs_request *varied(uint32_t i)
 {
@@ -318,6 +359,7 @@ int main(void)
         cmocka_unit_test(guidance_begins_behind_the_reasoning),
         cmocka_unit_test(limits_and_ends_keep_their_meaning),
         cmocka_unit_test(what_is_refused_names_its_field),
+        cmocka_unit_test(what_cannot_be_followed_fails_alone),
         cmocka_unit_test(nothing_beside_it_changes_a_guided_answer),
         cmocka_unit_test(forced_tokens_share_their_steps),
     };

@@ -124,6 +124,50 @@ static void dropped_memory_changes_nothing(void **state)
     krs_grammar_vocab_free(vocab);
 }
 
+/* Many texts at once, each in states of its own (a string counts its characters): none of them has less room for that. */
+static void many_matchers_have_the_room_of_one(void **state)
+{
+    (void)state;
+    enum { N_MATCHERS = 300, N_STEPS = 100 };
+    krs_grammar_vocab *vocab = new_vocab();
+    krs_automaton_options small = KRS_AUTOMATON_OPTIONS_INIT;
+    small.max_bytes = 300u << 10; /* 250 states */
+    small.max_mask_bytes = 3 * krs_grammar_vocab_n_words(vocab) * sizeof(uint64_t);
+    krs_grammar_builder *b = new_builder();
+    const krs_regex chars = krs_regex_repeat(b, string_char(b), 3000, 9000);
+    krs_automaton *a = new_automaton(b, krs_expr_lexeme(b, string_of(b, chars)), vocab, &small);
+    static char text[2 + N_MATCHERS * 9];
+    memset(text, 'a', sizeof(text));
+    text[0] = '"';
+    krs_matcher *m[N_MATCHERS];
+    for (uint32_t i = 0; i < N_MATCHERS; i++) {
+        assert_int_equal(krs_matcher_new(a, &m[i]), KRS_OK);
+        assert_int_equal(krs_matcher_accept_bytes(m[i], (krs_str){text, 1 + i * 9}), KRS_OK);
+        krs_matcher_settle(m[i]);
+        assert_int_equal(krs_matcher_n_undo(m[i]), 0);
+    }
+    for (uint32_t step = 0; step < N_STEPS * N_MATCHERS; step++) {
+        krs_matcher *at = m[step % N_MATCHERS];
+        const uint64_t *mask;
+        assert_int_equal(krs_matcher_mask(at, &mask), KRS_OK);
+        assert_int_equal(mask['a' / 64] >> 'a' % 64 & 1, 1);
+        assert_int_equal(mask['"' / 64] >> '"' % 64 & 1, 0); /* it is not long enough */
+        assert_int_equal(krs_matcher_accept_token(at, 'a'), KRS_OK);
+        assert_int_equal(krs_matcher_accept_token(at, 'a'), KRS_OK);
+        krs_matcher_undo(at, 1);
+        krs_matcher_settle(at);
+    }
+    krs_automaton_stats stats;
+    krs_automaton_stats_get(a, &stats);
+    assert_true(stats.drops > 3);
+    assert_true(stats.n_bytes < 5u << 20);
+    for (uint32_t i = 0; i < N_MATCHERS; i++) {
+        krs_matcher_free(m[i]);
+    }
+    krs_automaton_free(a);
+    krs_grammar_vocab_free(vocab);
+}
+
 static void undo_goes_back_token_by_token(void **state)
 {
     (void)state;
@@ -323,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_say_what_every_token_says),
         cmocka_unit_test(dropped_memory_changes_nothing),
+        cmocka_unit_test(many_matchers_have_the_room_of_one),
         cmocka_unit_test(undo_goes_back_token_by_token),
         cmocka_unit_test(what_must_come_is_known),
         cmocka_unit_test(parts_of_characters_may_come),
