@@ -6,6 +6,9 @@
 #include "base/utf8.h"
 
 #include <math.h>
+#include <string.h>
+
+#define WIDE_DIGITS 19u /* of the largest 64-bit integers */
 
 typedef struct json_shape {
     size_t depth;    /* nesting of brackets, here */
@@ -52,6 +55,99 @@ size_t krs_json_count_values(krs_str text)
     return shape_of(text).n_values;
 }
 
+static json_t *load(krs_str text, const krs_json_limits *limits, json_error_t *why)
+{
+    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL |
+                         (limits->is_duplicate_ok ? 0u : (size_t)JSON_REJECT_DUPLICATES);
+    return json_loadb(text.ptr ? text.ptr : "", text.len, flags, why);
+}
+
+/* Most failed allocations inside jansson leave the error empty. */
+static bool is_no_memory(const json_error_t *why)
+{
+    return json_error_code(why) == json_error_out_of_memory || why->text[0] == '\0';
+}
+
+/* Bytes at s that go on like a number. */
+static size_t number_length(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && s[i] != '\0' && strchr("0123456789+-.eE", s[i])) {
+        i++;
+    }
+    return i;
+}
+
+/* Is this number an integer beyond 64 bits? */
+static bool is_wide(const char *s, size_t n)
+{
+    static const char largest[2][20] = {"9223372036854775807", "9223372036854775808"};
+    const bool is_negative = n > 0 && s[0] == '-';
+    const char *const digits = s + is_negative;
+    const size_t n_digits = n - is_negative;
+    if (n_digits < WIDE_DIGITS || memchr(s, '.', n) || memchr(s, 'e', n) || memchr(s, 'E', n)) {
+        return false;
+    }
+    return n_digits > WIDE_DIGITS || memcmp(digits, largest[is_negative], WIDE_DIGITS) > 0;
+}
+
+static krs_status widen_number(const char *s, size_t n, krs_buf *out)
+{
+    const krs_status status = krs_buf_append(out, s, n);
+    return status == KRS_OK && is_wide(s, n) ? krs_buf_append(out, "e0", 2) : status;
+}
+
+/* The text with an exponent of 0 behind every integer beyond 64 bits. */
+static krs_status widen(krs_str text, krs_buf *out)
+{
+    krs_status status = KRS_OK;
+    bool is_string = false;
+    for (size_t i = 0; i < text.len && status == KRS_OK;) {
+        const char *const s = text.ptr + i;
+        const size_t n_number = is_string ? 0 : number_length(s, text.len - i);
+        const bool is_escape = is_string && s[0] == '\\' && i + 1 < text.len;
+        const size_t n = n_number ? n_number : 1u + is_escape;
+        is_string ^= s[0] == '"';
+        status = n_number ? widen_number(s, n, out) : krs_buf_append(out, s, n);
+        i += n;
+    }
+    return status;
+}
+
+/* As any reader of JSON with one kind of number has it: an integer beyond 64 bits is the nearest double. Schemas
+ * hold such bounds (2^64 - 1); where an integer is wanted, the field's reader refuses it by name. */
+static krs_status load_widened(krs_str text, const krs_json_limits *limits, json_t **out)
+{
+    krs_buf wide;
+    krs_buf_init(&wide, NULL, SIZE_MAX);
+    krs_status status = widen(text, &wide);
+    if (status == KRS_OK) {
+        json_error_t why;
+        *out = load((krs_str){wide.data, wide.len}, limits, &why);
+        status = *out || !is_no_memory(&why) ? KRS_OK : KRS_ENOMEM;
+    }
+    krs_buf_deinit(&wide);
+    return status;
+}
+
+static krs_status load_any(krs_str text, const krs_json_limits *limits, json_t **out,
+                           krs_error *err)
+{
+    json_error_t why;
+    bool is_full = false;
+    *out = load(text, limits, &why);
+    if (!*out && json_error_code(&why) == json_error_numeric_overflow) {
+        is_full = load_widened(text, limits, out) == KRS_ENOMEM;
+    }
+    if (*out) {
+        return KRS_OK;
+    }
+    if (is_full || is_no_memory(&why)) {
+        return krs_fail(err, KRS_ENOMEM, "JSON: out of memory");
+    }
+    return krs_fail(err, KRS_EINVAL, "JSON line %d column %d: %s", why.line, why.column, why.text);
+}
+
 krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **out, krs_error *err)
 {
     *out = NULL;
@@ -66,18 +162,7 @@ krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **
     if (shape_of(text).deepest > KRS_JSON_MAX_DEPTH) {
         return krs_fail(err, KRS_EINVAL, "JSON nested deeper than %d", KRS_JSON_MAX_DEPTH);
     }
-    json_error_t why;
-    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL |
-                         (limits->is_duplicate_ok ? 0u : (size_t)JSON_REJECT_DUPLICATES);
-    *out = json_loadb(text.ptr ? text.ptr : "", text.len, flags, &why);
-    if (*out) {
-        return KRS_OK;
-    }
-    /* Most failed allocations inside jansson leave the error empty. */
-    if (json_error_code(&why) == json_error_out_of_memory || why.text[0] == '\0') {
-        return krs_fail(err, KRS_ENOMEM, "JSON: out of memory");
-    }
-    return krs_fail(err, KRS_EINVAL, "JSON line %d column %d: %s", why.line, why.column, why.text);
+    return load_any(text, limits, out, err);
 }
 
 /* Where jansson writes to, and why it had to stop. */

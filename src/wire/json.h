@@ -22,7 +22,8 @@ typedef struct krs_json_limits {
     bool is_duplicate_ok; /* last one wins: for files by others, such as tokenizer.json */
 } krs_json_limits;
 
-/* Parse one value filling all of text. *out: a new reference (json_decref), NULL on failure.
+/* Parse one value filling all of text; an integer beyond 64 bits is read as the nearest double. *out: a new
+ * reference (json_decref), NULL on failure.
  * Errors: KRS_ETOOLARGE, KRS_EINVAL (with line and column), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_json_parse(krs_str text, const krs_json_limits *limits, json_t **out,
                                        krs_error *err);

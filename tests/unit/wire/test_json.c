@@ -157,6 +157,30 @@ static void integers_are_bounded_and_5_point_0_is_one(void **state)
     json_decref(tree);
 }
 
+static void integers_beyond_64_bits_are_doubles(void **state)
+{
+    (void)state;
+    json_t *tree = parsed("{\"a\":18446744073709551615,\"b\":-9223372036854775808,\"c\":1.5e3,"
+                          "\"\\\"36893488147419103232\":\"36893488147419103232\\\\\",\"d\":["
+                          "-9223372036854775809,9223372036854775807]}");
+    assert_float_equal(json_real_value(json_object_get(tree, "a")), 18446744073709551616.0, 0);
+    assert_int_equal(json_integer_value(json_object_get(tree, "b")), INT64_MIN);
+    assert_float_equal(json_real_value(json_object_get(tree, "c")), 1500, 0);
+    assert_string_equal(json_string_value(json_object_get(tree, "\"36893488147419103232")),
+                        "36893488147419103232\\");
+    const json_t *list = json_object_get(tree, "d");
+    assert_float_equal(json_real_value(json_array_get(list, 0)), -9223372036854775808.0, 0);
+    int64_t n = 0;
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(krs_json_get_int(tree, "a", 0, INT64_MAX, &n, &err), KRS_EINVAL);
+    assert_string_equal(err.field, "a");
+    json_decref(tree);
+    assert_int_equal(krs_json_parse(KRS_STR("[1e999,18446744073709551616]"),
+                                    &(krs_json_limits){100, false}, &tree, &err),
+                     KRS_EINVAL);
+    assert_non_null(strstr(err.message, "column"));
+}
+
 static void other_readers_check_type_and_range(void **state)
 {
     (void)state;
@@ -229,6 +253,7 @@ int main(void)
         cmocka_unit_test(nesting_is_bounded_before_any_tree_exists),
         cmocka_unit_test(errors_name_the_place_and_the_limit),
         cmocka_unit_test(integers_are_bounded_and_5_point_0_is_one),
+        cmocka_unit_test(integers_beyond_64_bits_are_doubles),
         cmocka_unit_test(other_readers_check_type_and_range),
         cmocka_unit_test(writing_escapes_and_mends_broken_text),
         cmocka_unit_test(a_failed_write_leaves_the_buffer_as_it_was),
