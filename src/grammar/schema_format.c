@@ -117,6 +117,9 @@ static const format formats[] = {
     {"regex", NULL, NULL, NULL},
 };
 
+#define N_FORMATS (sizeof(formats) / sizeof(*formats))
+_Static_assert(N_FORMATS <= KRS_SCHEMA_MAX_FORMATS, "room for every format's language");
+
 static const char *piece(krs_str name)
 {
     for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
@@ -187,26 +190,37 @@ static krs_regex with_leap_seconds(krs_schema *s, const json_t *node, const form
     return krs_regex_or2(s->b, all, seconds);
 }
 
-bool krs_schema_format(krs_schema *s, const json_t *node, krs_str name, krs_language *out)
+static krs_language language_of(krs_schema *s, const json_t *node, const format *f)
 {
-    const format *f = NULL;
-    for (size_t i = 0; i < sizeof(formats) / sizeof(*formats) && !f; i++) {
-        f = krs_str_equal(name, krs_str_of(formats[i].name)) ? &formats[i] : NULL;
-    }
-    if (!f) {
-        return false;
-    }
-    if (!f->all) {
-        krs_schema_refuse(s, node, "format", "%s is not supported", f->name);
-        return false;
-    }
     const krs_regex all = compiled(s, node, krs_str_of(f->all));
-    out->upper = with_leap_seconds(s, node, f, all, KRS_STR("<hour>:<minute>:60.*"));
-    out->out = f->sure ? compiled(s, node, krs_str_of(f->sure))
+    krs_language made = {.upper =
+                             with_leap_seconds(s, node, f, all, KRS_STR("<hour>:<minute>:60.*"))};
+    made.out = f->sure ? compiled(s, node, krs_str_of(f->sure))
                        : with_leap_seconds(s, node, f, all,
                                            KRS_STR("23:59:60(?:\\.\\d+)?(?:[zZ]|[+-]00:00)"));
     if (f->out && !s->options.is_any_spelling) {
-        out->out = compiled(s, node, krs_str_of(f->out));
+        made.out = compiled(s, node, krs_str_of(f->out));
     }
+    return made;
+}
+
+bool krs_schema_format(krs_schema *s, const json_t *node, krs_str name, krs_language *out)
+{
+    size_t i = 0;
+    while (i < N_FORMATS && !krs_str_equal(name, krs_str_of(formats[i].name))) {
+        i++;
+    }
+    if (i == N_FORMATS) {
+        return false;
+    }
+    if (!formats[i].all) {
+        krs_schema_refuse(s, node, "format", "%s is not supported", formats[i].name);
+        return false;
+    }
+    if ((s->known_formats >> i & 1) == 0) {
+        s->formats[i] = language_of(s, node, &formats[i]);
+        s->known_formats |= 1u << i; /* wrong ones after a failure, which stands */
+    }
+    *out = s->formats[i];
     return true;
 }

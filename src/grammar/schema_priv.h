@@ -29,8 +29,9 @@
 #define KRS_SCHEMA_MAX_NESTED                                                                      \
     120u /* keywords that apply in place, inside one another; recursion meets them */
 #define KRS_SCHEMA_MAX_WORK                                                                        \
-    (1u << 22)                   /* properties and items looked at: about a quarter of a second */
-#define KRS_SCHEMA_MAX_ATOMS 64u /* of one conj: subschemas that hold at one place */
+    (1u << 22)                     /* properties and items looked at: about a quarter of a second */
+#define KRS_SCHEMA_MAX_FORMATS 32u /* that have a name */
+#define KRS_SCHEMA_MAX_ATOMS   64u /* of one conj: subschemas that hold at one place */
 
 typedef enum krs_atom_kind {
     KRS_ATOM_SCHEMA,
@@ -161,10 +162,12 @@ typedef struct krs_schema {
     krs_pool anchors;
     krs_pool queue; /* krs_conj whose rules are to be defined */
     krs_regex quote;
-    krs_regex string_all;  /* every string's inside */
-    krs_regex number_all;  /* every number */
-    krs_regex number_out;  /* every number that is written for "number" */
-    krs_regex number_exps; /* numbers with an exponent */
+    krs_regex string_all;                         /* every string's inside */
+    krs_regex number_all;                         /* every number */
+    krs_regex number_out;                         /* every number that is written for "number" */
+    krs_regex number_exps;                        /* numbers with an exponent */
+    krs_language formats[KRS_SCHEMA_MAX_FORMATS]; /* by row of their table, each compiled once */
+    uint32_t known_formats;                       /* bit i: formats[i] is made */
     const krs_form *everything;
     const krs_form *nothing;
     uint32_t n_work;

@@ -244,6 +244,32 @@ static void public_schemas_are_followed(void **state)
     assert_true(n_good * 100 >= n * 98);
 }
 
+/* A thousand addresses that are bounded, each otherwise, fit the steps of one builder: the format is compiled once. */
+static void a_format_costs_once(void **state)
+{
+    (void)state;
+    json_t *properties = json_object();
+    for (int i = 0; i < 1000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "p%d", i);
+        json_object_set_new(
+            properties, name,
+            json_pack("{s:s,s:s,s:i}", "type", "string", "format", "email", "maxLength", 100 + i));
+    }
+    json_t *schema = json_pack("{s:s,s:o}", "type", "object", "properties", properties);
+    krs_grammar_limits limits = KRS_GRAMMAR_LIMITS_INIT;
+    limits.max_steps = 1u << 20;
+    krs_grammar_builder *b;
+    assert_int_equal(krs_grammar_builder_new(&limits, NULL, &b), KRS_OK);
+    krs_error err = KRS_ERROR_INIT;
+    krs_expr root;
+    if (krs_grammar_schema(b, schema, NULL, &root, &err) != KRS_OK) {
+        fail_msg("%s", err.message);
+    }
+    krs_grammar_builder_free(b);
+    json_decref(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_name_written_twice_makes_no_count),
         cmocka_unit_test(what_is_refused_is_named_with_its_place),
         cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(a_format_costs_once),
         cmocka_unit_test(public_schemas_are_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
