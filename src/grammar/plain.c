@@ -216,7 +216,7 @@ static int and_plain(krs_automaton *a, const krs_regex_node *node)
 /* Plain characters that this regex takes, seen from its nodes alone; a lower bound. */
 static int regex_plain(krs_automaton *a, uint32_t r)
 {
-    for (;;) {
+    while (krs_regex_steps(a->regexes, 1)) {
         const krs_regex_node node = *krs_regex_at(a->regexes, r);
         int most = 0;
         switch ((krs_regex_kind)node.kind) {
@@ -241,6 +241,7 @@ static int regex_plain(krs_automaton *a, uint32_t r)
             return 0;
         }
     }
+    return 0;
 }
 
 static bool is_within(const layer *x, const layer *y)

@@ -16,6 +16,7 @@
 #define N_FOLLOW 64u /* values of a byte that follows */
 #define MAX_BRANCHES                                                                               \
     64u /* different ways to go on, of one byte: leading bytes of more than one byte are 30 */
+#define STEPS_A_BLOCK 16u /* the 64 values of a byte, each with a search of the ranges */
 
 /* Sorted ranges that neither touch nor overlap. */
 typedef struct code_set {
@@ -129,6 +130,9 @@ static uint32_t follow(code_set *set, uint32_t first, uint32_t n_bytes)
     }
     if (n_bytes == 0 || (set->ranges[at].first <= first && set->ranges[at].last >= last)) {
         return set->full[n_bytes];
+    }
+    if (!krs_regex_steps(&set->b->regexes, STEPS_A_BLOCK)) {
+        return KRS_REGEX_NONE;
     }
     branches out = {.n = 0};
     for (uint32_t i = 0; i < N_FOLLOW; i++) {

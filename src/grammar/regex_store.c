@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define STEPS_A_NODE                                                                               \
+    4u /* made: it is looked for first, and its place in the table is in no cache */
+
 void krs_regex_failed(krs_regex_store *s, krs_status status)
 {
     if (s->status == KRS_OK) {
@@ -113,7 +116,9 @@ uint32_t krs_regex_node_of(krs_regex_store *s, krs_regex_node node)
     }
     describe(s, &node);
     krs_status status = KRS_OK;
-    if (node.depth > KRS_REGEX_MAX_DEPTH) {
+    if (!krs_regex_steps(s, STEPS_A_NODE)) {
+        status = s->status;
+    } else if (node.depth > KRS_REGEX_MAX_DEPTH) {
         status = KRS_EUNSUPPORTED;
     } else if (s->nodes.n >= s->max_nodes) {
         status = KRS_ETOOLARGE;

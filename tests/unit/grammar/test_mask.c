@@ -1,5 +1,7 @@
 /* Masks: against every token by itself, when memory is dropped, after undo; what is forced; where an answer
  * may end; and what krs_grammar_build refuses. */
+#include "grammar/automaton_priv.h"
+#include "grammar/pattern.h"
 #include "support/grammar_fixture.h"
 
 #include <stdio.h>
@@ -362,6 +364,33 @@ static void ambiguity_is_bounded(void **state)
     krs_automaton_free(automaton);
 }
 
+/* Repeats in repeats in repeats: the OR that is left after some bytes is a tree of many thousand ways. Looking for a
+ * nearby state walks a part of it, and what is made on the way counts as steps. */
+static void a_nearby_state_is_not_looked_for_without_end(void **state)
+{
+    (void)state;
+    krs_grammar_vocab *vocab = new_vocab();
+    krs_grammar_builder *b = new_builder();
+    const krs_pattern_options plain = {.spelling = KRS_SPELLING_PLAIN, .is_search = false};
+    const krs_str nest = KRS_STR("(((a{1,100}){1,100}){1,100}){1,100}");
+    krs_regex r;
+    assert_int_equal(krs_grammar_pattern(b, nest, &plain, &r, NULL), KRS_OK);
+    krs_automaton *a = new_automaton(b, krs_expr_lexeme(b, r), vocab, NULL);
+    krs_matcher *m;
+    assert_int_equal(krs_matcher_new(a, &m), KRS_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(krs_matcher_accept_bytes(m, KRS_STR("a")), KRS_OK);
+        krs_automaton_begin(a);
+        const uint32_t near = krs_state_near(a, m->state, 1);
+        assert_int_equal(krs_automaton_status(a), KRS_OK);
+        assert_int_not_equal(near, KRS_STATE_DEAD);
+        assert_true(KRS_AUTOMATON_MAX_STEPS - a->regexes->steps_left < 16384);
+    }
+    krs_matcher_free(m);
+    krs_automaton_free(a);
+    krs_grammar_vocab_free(vocab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +403,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_followed_is_refused_by_name),
         cmocka_unit_test(dead_ends_are_never_offered),
         cmocka_unit_test(ambiguity_is_bounded),
+        cmocka_unit_test(a_nearby_state_is_not_looked_for_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

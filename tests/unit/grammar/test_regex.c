@@ -363,6 +363,24 @@ static void a_question_too_hard_is_refused(void **state)
     krs_grammar_builder_free(b);
 }
 
+/* Nodes and classes of characters are work, too: a thousand different classes do not come for nothing. */
+static void what_is_built_counts_steps(void **state)
+{
+    (void)state;
+    krs_grammar_limits limits = KRS_GRAMMAR_LIMITS_INIT;
+    limits.max_steps = 10000;
+    krs_grammar_builder *b;
+    assert_int_equal(krs_grammar_builder_new(&limits, NULL, &b), KRS_OK);
+    for (uint32_t i = 0; i < 1000; i++) {
+        const krs_char_range ranges[] = {{'a', 'z'}, {0x400 + i, 0x3000 + i}};
+        (void)krs_regex_chars(b, ranges, 2, false);
+    }
+    krs_error err = KRS_ERROR_INIT;
+    assert_int_equal(krs_grammar_builder_status(b, &err), KRS_ETOOLARGE);
+    assert_non_null(strstr(err.message, "10000 steps"));
+    krs_grammar_builder_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_large_repeat_costs_nothing_to_build),
         cmocka_unit_test(limits_stick_and_are_named),
         cmocka_unit_test(a_question_too_hard_is_refused),
+        cmocka_unit_test(what_is_built_counts_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
