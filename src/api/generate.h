@@ -188,6 +188,9 @@ typedef struct krs_token {
     krs_str bytes; /* what the token stands for, before detokenisation */
     uint32_t
         n_text; /* bytes of the event's text that became certain with it, behind those before it */
+    /* Characters of the answer before its own, whether or not a stop string cut them. Tokens that make a character
+     * together stand where it does; one whose text is not shown, where the next one does. */
+    uint32_t text_at;
 } krs_token;
 
 /* Why the cached part of a prompt ended where it did. */

@@ -160,7 +160,8 @@ static void show_token(krs_stream *stream, uint32_t at)
                     .logprob = sample->logprob,
                     .top = sample->top,
                     .n_top = sample->n_top,
-                    .bytes = krs_tokenizer_token_bytes(stream->tokenizer, sample->token)};
+                    .bytes = krs_tokenizer_token_bytes(stream->tokenizer, sample->token),
+                    .text_at = stream->n_chars};
 }
 
 /* Only running out of memory, or of KRS_STREAM_MAX_TEXT_BYTES, can get here. */
@@ -177,11 +178,22 @@ static bool is_complete(const krs_stream *stream, uint32_t i)
     return stream->guided.is_complete && i + 1 == stream->n_picked;
 }
 
+/* Of UTF-8, which is what detokenizers give: bytes that begin one. */
+static uint32_t count_chars(krs_str text)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        n += ((unsigned char)text.ptr[i] & 0xC0u) != 0x80u;
+    }
+    return n;
+}
+
 /* What the token says, as far as it is certain. */
 static krs_status take_text(krs_stream *stream, uint32_t id, bool *is_stopped)
 {
     const krs_status status =
         is_end_token(stream, id) ? KRS_OK : krs_detok_push(stream->detok, id, &stream->raw);
+    stream->n_chars += count_chars(krs_buf_view(&stream->raw));
     return status == KRS_OK ? match_raw(stream, is_stopped) : status;
 }
 

@@ -55,6 +55,7 @@ struct krs_stream {
     uint32_t *tokens; /* [max_tokens], prompt then answer */
     uint32_t n_prompt;
     uint32_t n_tokens;
+    uint32_t n_chars;                      /* of the answer, certain, stop strings or not */
     uint32_t max_tokens;                   /* the sequence ends here */
     uint32_t stops[KRS_STREAM_MAX_BANNED]; /* ids that end it */
     uint32_t n_stops;

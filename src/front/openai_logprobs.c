@@ -64,7 +64,6 @@ void krs_openai_legacy_init(krs_openai_legacy_logprobs *lists, const krs_alloc *
     krs_buf_init(&lists->token_logprobs, alloc, LIST_MAX_BYTES);
     krs_buf_init(&lists->top_logprobs, alloc, LIST_MAX_BYTES);
     krs_buf_init(&lists->text_offsets, alloc, LIST_MAX_BYTES);
-    lists->n_chars = 0;
 }
 
 void krs_openai_legacy_deinit(krs_openai_legacy_logprobs *lists)
@@ -134,16 +133,6 @@ static void put_best(krs_writer *w, const krs_token *token)
     krs_put(w, KRS_STR("}"));
 }
 
-/* Characters that start in bytes: continuation bytes do not count. */
-static uint64_t count_chars(krs_str bytes)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < bytes.len; i++) {
-        n += ((unsigned char)bytes.ptr[i] & 0xC0u) != 0x80u;
-    }
-    return n;
-}
-
 static krs_status add_token(krs_openai_legacy_logprobs *lists, const krs_token *token)
 {
     krs_writer tokens = {&lists->tokens, KRS_OK};
@@ -156,8 +145,7 @@ static krs_status add_token(krs_openai_legacy_logprobs *lists, const krs_token *
     put_logprob(&logprobs, token->logprob);
     put_best(&best, token);
     separate(&offsets);
-    krs_put_number(&offsets, lists->n_chars);
-    lists->n_chars += count_chars(token->bytes);
+    krs_put_number(&offsets, token->text_at);
     const krs_status all[] = {tokens.status, logprobs.status, best.status, offsets.status};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i] != KRS_OK) {

@@ -44,14 +44,13 @@ typedef struct krs_openai_legacy_logprobs {
     krs_buf token_logprobs;
     krs_buf top_logprobs;
     krs_buf text_offsets;
-    uint64_t n_chars; /* characters of the answer before the next token */
 } krs_openai_legacy_logprobs;
 
 void krs_openai_legacy_init(krs_openai_legacy_logprobs *lists, const krs_alloc *alloc);
 void krs_openai_legacy_deinit(krs_openai_legacy_logprobs *lists);
 KRS_MUST_USE krs_status krs_openai_legacy_add(krs_openai_legacy_logprobs *lists,
                                               const krs_stream_event *event);
-/* The whole object; the lists are empty after (n_chars goes on). */
+/* The whole object; the lists are empty after. */
 void krs_openai_legacy_put(krs_writer *w, krs_openai_legacy_logprobs *lists);
 
 typedef struct krs_openai_choice {

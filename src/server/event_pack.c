@@ -20,6 +20,7 @@ typedef struct token_head {
     uint32_t n_bytes;
     uint32_t n_top;
     uint32_t n_text;
+    uint32_t text_at;
 } token_head;
 
 static krs_status pack_token(token_head head, krs_str bytes, krs_buf *out)
@@ -34,10 +35,14 @@ static krs_status pack_tokens(const krs_stream_event *event, krs_buf *out)
     krs_status status = KRS_OK;
     for (uint32_t i = 0; status == KRS_OK && i < event->n_tokens; i++) {
         const krs_token *token = &event->tokens[i];
-        const token_head head = {token->id, token->logprob, 0, token->n_top, token->n_text};
+        const token_head head = {.id = token->id,
+                                 .logprob = token->logprob,
+                                 .n_top = token->n_top,
+                                 .n_text = token->n_text,
+                                 .text_at = token->text_at};
         status = pack_token(head, token->bytes, out);
         for (uint32_t k = 0; status == KRS_OK && k < token->n_top; k++) {
-            const token_head other = {token->top[k].token, token->top[k].logprob, 0, 0, 0};
+            const token_head other = {.id = token->top[k].token, .logprob = token->top[k].logprob};
             status = pack_token(other, token->top[k].bytes, out);
         }
     }
@@ -132,7 +137,13 @@ static bool unpack_token(krs_str packed, size_t *offset, krs_arena *arena, krs_t
         top[k] = (krs_logprob){.token = one.id, .logprob = one.logprob};
         top[k].bytes = take_view(packed, offset, one.n_bytes);
     }
-    *out = (krs_token){head.id, head.logprob, top, head.n_top, bytes, head.n_text};
+    *out = (krs_token){.id = head.id,
+                       .logprob = head.logprob,
+                       .top = top,
+                       .n_top = head.n_top,
+                       .bytes = bytes,
+                       .n_text = head.n_text,
+                       .text_at = head.text_at};
     return true;
 }
 

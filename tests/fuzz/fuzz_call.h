@@ -42,7 +42,7 @@ static inline void fuzz_answer(krs_call *call, krs_finish finish)
     static const uint32_t ids[2] = {1, 2};
     const krs_str pieces[2] = {KRS_STR("\xFF"), KRS_STR("\"")};
     const krs_logprob top = {1, -1.0F, {"\xFF", 1}};
-    const krs_token token = {2, -0.5F, &top, 1, {"ab", 2}, 2};
+    const krs_token token = {2, -0.5F, &top, 1, {"ab", 2}, 2, 0};
     krs_answer *a = NULL;
     krs_buf out;
     KRS_CHECK(krs_answer_new(call, &a) == KRS_OK);

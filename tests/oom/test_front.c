@@ -93,7 +93,7 @@ static krs_status hear(krs_answer *answer, krs_buf *out)
     static const uint32_t ids[2] = {1, 2};
     const krs_str pieces[2] = {KRS_STR("a"), KRS_STR("b")};
     const krs_logprob top = {1, -1.0F, {"x", 1}};
-    const krs_token token = {2, -0.5F, &top, 1, {"ab", 2}, 2};
+    const krs_token token = {2, -0.5F, &top, 1, {"ab", 2}, 2, 0};
     krs_stream_event event = {.text = KRS_STR("ab"), .tokens = &token, .n_tokens = 1};
     krs_status status = krs_answer_heartbeat(answer, out);
     const uint32_t n = krs_answer_call(answer)->n_requests;

@@ -43,7 +43,8 @@ typedef struct fake_stream {
     const krs_sink *sink;
     void *user;
     uint32_t n_done;
-    uint32_t credit; /* words it may still get; KRS_CREDIT_UNLIMITED is never counted down */
+    uint32_t n_chars; /* of its words so far */
+    uint32_t credit;  /* words it may still get; KRS_CREDIT_UNLIMITED is never counted down */
     bool is_cancelled;
     bool is_paused;
     char prompt[32];
@@ -242,7 +243,8 @@ static inline void fake_word(fake_runtime *fake, fake_stream *s, krs_stream_even
     const bool is_flood = strcmp(s->prompt, "flood") == 0;
     const uint32_t max = s->request->stopping.max_tokens ? s->request->stopping.max_tokens : 5;
     const int n = snprintf(s->word, sizeof(s->word), "w%u ", s->n_done);
-    s->token = (krs_token){9, -0.25F, top, 2, {s->word, (size_t)n}, (uint32_t)n};
+    s->token = (krs_token){9, -0.25F, top, 2, {s->word, (size_t)n}, (uint32_t)n, s->n_chars};
+    s->n_chars += (uint32_t)n;
     event->text = is_flood ? (krs_str){fake->flood, FAKE_FLOOD_BYTES} : s->token.bytes;
     if (strcmp(s->prompt, "mute") == 0) {
         event->text = s->token.bytes = KRS_STR("");

@@ -37,7 +37,7 @@ static void *count_json(size_t n)
 }
 
 static const krs_logprob best[2] = {{1, -0.25F, {"\xE2\x82", 2}}, {2, -1.5F, {"b\"", 2}}};
-static const krs_token token = {2, -1.5F, best, 2, {"word ", 5}, 5};
+static const krs_token token = {2, -1.5F, best, 2, {"word ", 5}, 5, 0};
 
 /* Feed tokens the way a server does: one event, then the bytes are taken away. */
 static void hear_tokens(krs_answer *answer, krs_buf *out, int n)

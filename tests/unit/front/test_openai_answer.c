@@ -9,7 +9,8 @@
     "\"chat.completion.chunk\",\"system_fingerprint\":\"krs-1\""
 
 static const krs_logprob best[2] = {{1, -0.25F, {"\xE2\x82", 2}}, {2, -1.5F, {"b\"", 2}}};
-static const krs_token token = {2, -1.5F, best, 2, {"b\"", 2}, 0};
+static const krs_token token = {2, -1.5F, best, 2, {"b\"", 2}, 0, 0};
+static const krs_token next_token = {2, -1.5F, best, 2, {"b\"", 2}, 0, 2};
 
 static void a_chat_streams_role_text_end_usage(void **state)
 {
@@ -103,9 +104,10 @@ static void log_probabilities_of_a_completion_are_arrays(void **state)
 {
     (void)state;
     const krs_stream_event event = {.text = KRS_STR("b\""), .tokens = &token, .n_tokens = 1};
+    const krs_stream_event next = {.text = KRS_STR("b\""), .tokens = &next_token, .n_tokens = 1};
     talk t = talk_of(KRS_CALL_COMPLETION, PROMPT ",\"logprobs\":2}");
     (void)hear(&t, 0, &event);
-    (void)hear(&t, 0, &event);
+    (void)hear(&t, 0, &next);
     (void)hear_end(&t, 0, KRS_FINISH_STOP);
     json_t *tree = json_loads(t.out.data, 0, NULL);
     const json_t *choice = json_array_get(json_object_get(tree, "choices"), 0);

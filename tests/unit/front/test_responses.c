@@ -296,7 +296,7 @@ static void log_probabilities_stand_in_deltas_and_in_the_part(void **state)
 {
     (void)state;
     static const krs_logprob best = {2, -0.5F, {"ab", 2}};
-    static const krs_token token = {2, -0.5F, &best, 1, {"ab", 2}, 2};
+    static const krs_token token = {2, -0.5F, &best, 1, {"ab", 2}, 2, 0};
     const krs_stream_event event = {.text = KRS_STR("ab"), .tokens = &token, .n_tokens = 1};
     talk t = talk_of(KRS_CALL_RESPONSES, ASK ",\"stream\":true,\"top_logprobs\":1}");
     const char *s = hear(&t, 0, &event);

@@ -301,7 +301,7 @@ static void logprobs_are_those_of_the_token(void **state)
     start(f, "{\"model_id\":\"fake\",\"prompt\":\"x\",\"stream_id\":\"s\",\"logprobs\":true,"
              "\"top_logprobs\":2}");
     const krs_logprob top[] = {{5, -0.25F, {"a", 1}}, {6, -1.5F, {"\xE2\x82", 2}}};
-    const krs_token token = {5, -0.25F, top, 2, {"a", 1}, 1};
+    const krs_token token = {5, -0.25F, top, 2, {"a", 1}, 1, 0};
     const krs_stream_event event = {.text = KRS_STR("a"), .tokens = &token, .n_tokens = 1};
     tell(f, 0, &event);
     const json_t *chunk = expect_notification(f, "stream.chunk");

@@ -11,7 +11,8 @@ static void packed_events_read_back_equal(void **state)
 {
     (void)state;
     const krs_logprob top[2] = {{1, -0.5F, {"a\0b", 3}}, {2, -1.5F, {"", 0}}};
-    const krs_token tokens[2] = {{7, -0.25F, top, 2, {"xy", 2}, 3}, {8, 0.0F, NULL, 0, {"", 0}, 1}};
+    const krs_token tokens[2] = {{7, -0.25F, top, 2, {"xy", 2}, 3, 40},
+                                 {8, 0.0F, NULL, 0, {"", 0}, 1, 42}};
     const krs_stream_event event = {.text = KRS_STR("text"), .tokens = tokens, .n_tokens = 2};
     krs_buf packed;
     krs_buf_init(&packed, NULL, 4096);
@@ -32,6 +33,8 @@ static void packed_events_read_back_equal(void **state)
     assert_true(krs_str_equal(got.tokens[0].top[0].bytes, (krs_str){"a\0b", 3}));
     assert_int_equal(got.tokens[0].n_text, 3);
     assert_int_equal(got.tokens[1].n_text, 1);
+    assert_int_equal(got.tokens[0].text_at, 40);
+    assert_int_equal(got.tokens[1].text_at, 42);
     assert_int_equal(got.tokens[1].n_top, 0);
     assert_true(krs_event_unpack(krs_buf_view(&packed), &offset, &arena, &got, &status));
     assert_int_equal(got.n_tokens, 2);
