@@ -170,12 +170,14 @@ static uint32_t propose_draft(krs_engine *engine, krs_stream *stream)
     return n;
 }
 
-/* Forced tokens behind the known ones: no guess, but a row all the same. */
+/* Forced tokens behind the known ones: no guess, but rows all the same. */
 static bool propose_forced(krs_stream *stream)
 {
     const krs_guided *guided = &stream->guided;
     const uint32_t n_left = stream->max_tokens - stream->n_tokens;
     stream->was_forced = guided->n_forced > 0;
+    stream->seq.is_draft_sure =
+        stream->was_forced && stream->request->sampling.n_logprobs < 0; /* which need its row */
     if (stream->was_forced) {
         const uint32_t n = guided->n_forced < n_left ? guided->n_forced : n_left - 1;
         memcpy(stream->tokens + stream->n_tokens, guided->forced, n * sizeof(*guided->forced));

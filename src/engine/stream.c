@@ -120,13 +120,14 @@ void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logi
                      uint32_t n_draft)
 {
     KRS_CHECK(n_draft < stream->max_rows);
+    const uint32_t n_unread = stream->seq.is_draft_sure ? n_draft : 0;
     const bool is_guided = krs_guided_is_on(&stream->guided);
     bool is_proposed = true;
     stream->n_picked = 0;
     while (is_proposed) {
         const uint32_t i = stream->n_picked;
-        krs_sample_input input =
-            input_after(stream, stream->n_tokens + i, logits + (size_t)i * vocab);
+        const float *row = i < n_unread ? NULL : logits + (size_t)(i - n_unread) * vocab;
+        krs_sample_input input = input_after(stream, stream->n_tokens + i, row);
         krs_sample *sample = &stream->samples[i];
         stream->picked = is_guided ? pick_guided(stream, sampler, &input, sample)
                                    : krs_sampler_pick(sampler, &input, sample);

@@ -129,7 +129,7 @@ KRS_MUST_USE krs_status krs_stream_prepare(krs_stream *stream, const krs_tokeniz
 
 /* Choose a token from each row of logits [1 + n_draft][vocab] while it is the one proposed there, into
  * stream->samples: what follows another is not this answer. A guided stream chooses under its mask, and takes
- * forced tokens as they are. */
+ * forced tokens as they are; where the proposal was sure, logits is the last row alone. */
 void krs_stream_pick(krs_stream *stream, krs_sampler *sampler, const float *logits, uint32_t vocab,
                      uint32_t n_draft);
 

@@ -236,10 +236,10 @@ static void plan_prompts(krs_sched *sched, krs_sched_step *out)
 /* ---- rule 7 ---- */
 
 /* A sequence's state cannot go back behind a row, so with states nothing is tried. */
-static bool wants_drafts(const krs_sched *sched, const krs_sched_item *item)
+static bool wants_drafts(const krs_sched *sched, const krs_sched_item *item, bool is_sure)
 {
-    return item->seq->n_draft > 0 && item->is_last_known && item->n_rows == 1 &&
-           item->seq->is_sampling && !sched->states;
+    return item->seq->n_draft > 0 && item->seq->is_draft_sure == is_sure && item->is_last_known &&
+           item->n_rows == 1 && item->seq->is_sampling && !sched->states;
 }
 
 /* How many of n proposed tokens its length, its credit and the blocks allow; the blocks are taken. */
@@ -264,26 +264,25 @@ static uint32_t fit_drafts(krs_sched *sched, krs_sched_seq *seq, uint32_t n)
 static void add_drafts(krs_sched *sched, krs_sched_item *item, uint32_t n, krs_sched_step *out)
 {
     item->n_draft = fit_drafts(sched, item->seq, n);
+    const uint32_t n_wanted = item->seq->is_draft_sure ? 0 : item->n_draft;
     item->n_rows += item->n_draft;
-    item->n_wanted += item->n_draft;
+    item->n_wanted += n_wanted;
     item->seq->n_computed += item->n_draft;
     out->n_rows += item->n_draft;
     out->n_drafts += item->n_draft;
-    out->n_wanted += item->n_draft;
+    out->n_wanted += n_wanted;
 }
 
-static void plan_drafts(krs_sched *sched, krs_sched_step *out)
+/* Rows for one kind of proposals, as long as the step has fewer than max_rows. */
+static void plan_drafts(krs_sched *sched, bool is_sure, uint32_t max_rows, krs_sched_step *out)
 {
-    const krs_sched_limits *l = &sched->limits;
-    const uint32_t max_rows =
-        l->max_draft_rows < l->max_step_tokens ? l->max_draft_rows : l->max_step_tokens;
     uint32_t n_items = 0;
     for (uint32_t i = 0; i < out->n_items; i++) {
-        n_items += wants_drafts(sched, &sched->items[i]);
+        n_items += wants_drafts(sched, &sched->items[i], is_sure);
     }
     for (uint32_t i = 0; i < out->n_items && out->n_rows < max_rows; i++) {
         krs_sched_item *item = &sched->items[i];
-        if (wants_drafts(sched, item)) {
+        if (wants_drafts(sched, item, is_sure)) {
             const uint32_t share = (max_rows - out->n_rows + n_items - 1) / n_items;
             add_drafts(sched, item, item->seq->n_draft < share ? item->seq->n_draft : share, out);
             n_items--;
@@ -302,7 +301,11 @@ void krs_sched_plan(krs_sched *sched, uint64_t now_ns, krs_sched_step *out)
     krs_sched_displace(sched, out);
     plan_decodes(sched, out);
     plan_prompts(sched, out);
-    plan_drafts(sched, out);
+    const krs_sched_limits *l = &sched->limits;
+    plan_drafts(sched, true, sched->plan_rows, out);
+    plan_drafts(sched, false,
+                l->max_draft_rows < l->max_step_tokens ? l->max_draft_rows : l->max_step_tokens,
+                out);
     sched->n_items = out->n_items;
 }
 

@@ -28,8 +28,9 @@
  *  6. A whole sequence gets all its rows in one step or none: while it is next and the rest of the budget is
  *     too small, nobody who waits overtakes it, so the next step is its.
  *  7. Last of all, proposed tokens of decodes get rows (krs_sched_seq.n_draft): what is left of
- *     max_draft_rows when everybody else has theirs, in even shares. They take a block only when one stays free
- *     for each running sequence, and their tenant is charged for those that are accepted.
+ *     max_draft_rows when everybody else has theirs, in even shares; before guesses those that are sure, out of
+ *     what prompts have left, for a row now is a row less later. They take a block only when one stays free for
+ *     each running sequence, and their tenant is charged for those that are accepted.
  *
  * Fairness: service is counted per tenant in tokens by weight (a prompt's token KRS_SCHED_PREFILL_COST, an
  * answer's KRS_SCHED_DECODE_COST; cached and replayed ones are free); a tenant that comes back from idle is
@@ -91,8 +92,8 @@ typedef enum krs_sched_state {
 } krs_sched_state;
 
 /* One sequence. The caller owns the memory, zeroes it, and sets the first group before add; from then on
- * it is read only, but for krs_sched_append, _set_credit and _cancel, and n_draft, which may be set between
- * plans. The rest is the scheduler's. */
+ * it is read only, but for krs_sched_append, _set_credit and _cancel, and n_draft with is_draft_sure, which may be
+ * set between plans. The rest is the scheduler's. */
 struct krs_sched_seq {
     const uint32_t
         *tokens; /* [n_tokens], stays put while tokens are appended; NULL: nothing is shared */
@@ -108,6 +109,7 @@ struct krs_sched_seq {
     bool is_cancelled; /* krs_sched_cancel */
     /* Rows wanted for tokens proposed behind the known ones; 0 again after an append, and without a place. */
     uint32_t n_draft;
+    bool is_draft_sure; /* all of them will be accepted, and only the last one's result is wanted */
 
     krs_sched_state state;
     uint32_t n_computed; /* tokens whose keys and values are in the cache */

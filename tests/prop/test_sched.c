@@ -32,6 +32,7 @@ typedef struct tally {
     uint64_t n_copies;
     uint64_t n_accepted;
     uint64_t n_rejected;
+    uint64_t n_sure; /* steps with sure proposals beyond the ceiling of guesses */
 } tally;
 
 /* ---- what visitors do ---- */
@@ -207,8 +208,8 @@ static void check_item(world *w, const krs_sched_item *item)
     assert_true(item->n_draft == 0 || (item->is_last_known && !w->states));
     const uint32_t n_known = item->n_rows - item->n_draft;
     assert_int_equal(item->is_last_known, item->n_past + n_known == item->seq->n_tokens);
-    assert_int_equal(item->n_wanted,
-                     item->seq->wants_all ? n_known : item->is_last_known + item->n_draft);
+    const uint32_t n_read = item->seq->is_draft_sure ? 0 : item->n_draft;
+    assert_int_equal(item->n_wanted, item->seq->wants_all ? n_known : item->is_last_known + n_read);
     assert_true(item->seq->n_cached < item->seq->n_tokens);
     v->last_step = UINT64_MAX; /* the promise is kept */
 }
@@ -238,6 +239,7 @@ static void run_item(world *w, const krs_sched_item *item, tally *sum)
         return;
     }
     const uint32_t n = item->seq->is_sampling ? say(v, item->n_draft) : 0;
+    assert_true(!item->seq->is_draft_sure || n == item->n_draft + 1 || v->n_got == v->n_answer);
     const bool is_over = v->n_got == v->n_answer || n == 0;
     if (n > 0 && !(is_over && draw(w, 2))) { /* an engine that fails to choose says nothing */
         krs_sched_append(w->sched, item->seq, n);
@@ -264,7 +266,7 @@ static bool somebody_could_run(const world *w)
     return false;
 }
 
-static void check_plan(world *w, const krs_sched_step *plan)
+static void check_plan(world *w, const krs_sched_step *plan, tally *sum)
 {
     assert_true(plan->n_rows <= w->limits.max_step_tokens);
     assert_true(plan->n_items <= w->limits.max_running);
@@ -274,8 +276,10 @@ static void check_plan(world *w, const krs_sched_step *plan)
     uint32_t n_samples = 0;
     uint32_t n_wanted = 0;
     uint32_t n_drafts = 0;
+    uint32_t n_guesses = 0;
     for (uint32_t i = 0; i < plan->n_items; i++) {
         n_drafts += plan->items[i].n_draft;
+        n_guesses += plan->items[i].seq->is_draft_sure ? 0 : plan->items[i].n_draft;
         check_item(w, &plan->items[i]);
         n_rows += plan->items[i].n_rows;
         n_samples += plan->items[i].is_last_known && plan->items[i].seq->is_sampling;
@@ -287,7 +291,8 @@ static void check_plan(world *w, const krs_sched_step *plan)
     assert_int_equal(n_samples, plan->n_samples);
     assert_int_equal(n_wanted, plan->n_wanted);
     assert_int_equal(n_drafts, plan->n_drafts);
-    assert_true(n_drafts == 0 || n_rows <= w->limits.max_draft_rows);
+    assert_true(n_guesses == 0 || n_rows <= w->limits.max_draft_rows);
+    sum->n_sure += n_drafts > 0 && n_rows > w->limits.max_draft_rows;
 }
 
 /* The next plan says the same again. With states, whoever ran has lost its own: all end, as an engine does it. */
@@ -323,7 +328,7 @@ static void run_step(world *w, tally *sum)
     check_blocks(w);
     check_promises(w);
     check_stats(w);
-    check_plan(w, &plan);
+    check_plan(w, &plan, sum);
     if (draw(w, 64) == 0) {
         fail_device(w);
         return;
@@ -388,17 +393,19 @@ static void random_worlds_keep_every_promise(void **state)
     }
     printf(
         "%llu plans, %llu preemptions, %llu plans with parked ones, %llu tokens found, %llu blocks "
-        "swapped, %llu evicted, %llu states copied, %llu proposals accepted, %llu rejected\n",
+        "swapped, %llu evicted, %llu states copied, %llu proposals accepted, %llu rejected, %llu "
+        "plans with sure ones beyond\n",
         (unsigned long long)sum.n_steps, (unsigned long long)sum.n_preempted,
         (unsigned long long)sum.n_parked, (unsigned long long)sum.n_found,
         (unsigned long long)sum.n_swapped, (unsigned long long)sum.n_evicted,
         (unsigned long long)sum.n_copies, (unsigned long long)sum.n_accepted,
-        (unsigned long long)sum.n_rejected);
+        (unsigned long long)sum.n_rejected, (unsigned long long)sum.n_sure);
     /* Else the worlds are too easy. */
     assert_true(sum.n_preempted > WORLDS && sum.n_found > 100 * WORLDS);
     assert_true(sum.n_swapped > WORLDS && sum.n_evicted > 100 * WORLDS && sum.n_parked > WORLDS);
     assert_true(sum.n_copies > 50 * WORLDS);
     assert_true(sum.n_accepted > 50 * WORLDS && sum.n_rejected > 50 * WORLDS);
+    assert_true(sum.n_sure > WORLDS);
 }
 
 int main(void)
