@@ -193,6 +193,14 @@ static void check_promises(world *w)
     }
 }
 
+/* Of how many of its rows are the results wanted? */
+static uint32_t n_wanted_of(const krs_sched_item *item)
+{
+    const uint32_t n_known = item->n_rows - item->n_draft;
+    const uint32_t n_read = item->seq->is_draft_sure ? 0 : item->n_draft;
+    return item->seq->wants_all ? n_known : item->is_last_known + n_read;
+}
+
 static void check_item(world *w, const krs_sched_item *item)
 {
     visitor *v = (visitor *)item->seq;
