@@ -216,8 +216,7 @@ static void check_item(world *w, const krs_sched_item *item)
     assert_true(item->n_draft == 0 || (item->is_last_known && !w->states));
     const uint32_t n_known = item->n_rows - item->n_draft;
     assert_int_equal(item->is_last_known, item->n_past + n_known == item->seq->n_tokens);
-    const uint32_t n_read = item->seq->is_draft_sure ? 0 : item->n_draft;
-    assert_int_equal(item->n_wanted, item->seq->wants_all ? n_known : item->is_last_known + n_read);
+    assert_int_equal(item->n_wanted, n_wanted_of(item));
     assert_true(item->seq->n_cached < item->seq->n_tokens);
     v->last_step = UINT64_MAX; /* the promise is kept */
 }
