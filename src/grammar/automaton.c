@@ -64,11 +64,11 @@ static krs_status add_dead_ends(krs_automaton *a)
     uint32_t at;
     krs_status status = krs_pool_push(&a->states, dead, 2, &at);
     if (status == KRS_OK) {
-        status = krs_pool_reserve(&a->rows, 2);
+        status = krs_rows_reserve(&a->rows); /* which is room for a chunk of them */
     }
     if (status == KRS_OK) {
-        memset(a->rows.items, 0, 2 * a->rows.item_bytes);
         a->rows.n = 2;
+        memset(krs_row_at(a, KRS_STATE_DEAD), 0, 2 * KRS_ROW_BYTES * sizeof(uint32_t));
     }
     return status;
 }
@@ -100,7 +100,7 @@ static void init_pools(krs_automaton *a)
     krs_pool_init(&a->configs, a->ledger, sizeof(uint64_t));
     krs_pool_init(&a->states, a->ledger, sizeof(krs_state));
     krs_intern_init(&a->state_table, a->ledger);
-    krs_pool_init(&a->rows, a->ledger, KRS_ROW_BYTES * sizeof(uint32_t));
+    krs_rows_init(&a->rows, a->ledger);
     krs_pool_init(&a->todo, a->ledger, sizeof(uint32_t));
     krs_pool_init(&a->work, a->ledger, sizeof(uint64_t));
     krs_pool_init(&a->slots, &a->mask_ledger, sizeof(krs_mask_slot));
@@ -176,7 +176,7 @@ void krs_automaton_free(krs_automaton *a)
     krs_pool_deinit(&a->configs);
     krs_pool_deinit(&a->states);
     krs_intern_deinit(&a->state_table);
-    krs_pool_deinit(&a->rows);
+    krs_rows_deinit(&a->rows);
     krs_pool_deinit(&a->todo);
     krs_pool_deinit(&a->work);
     krs_alloc_free(a->alloc, a->scratch_mask);

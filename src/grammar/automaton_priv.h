@@ -8,7 +8,7 @@
  * A configuration never has an EMPTY regex, but one: (EMPTY, end), which says that the text may end here.
  * From a state, byte c leads to the set of (D(r, c), k), with closure(k) wherever D(r, c) may be empty.
  *
- *   row of a state: 256 offsets of rows (id * 256), or UNKNOWN; DEAD is the row of state 0, all DEAD
+ *   row of a state: for each byte, 256 times the state that it leads to, or UNKNOWN
  *
  * Invariants: 1. members of states and closures are sorted and single; 2. what they hold can be finished
  * (is productive), but for regexes that were too hard to tell; 3. a node, continuation or state is only
@@ -27,6 +27,8 @@ enum {
 };
 
 #define KRS_ROW_BYTES      256u
+#define KRS_ROWS_IN_BLOCK  2048u /* 2 MiB: copying half of it takes 0.3 ms */
+#define KRS_ROWS_A_CHUNK   128u
 #define KRS_ROW_UNKNOWN    UINT32_MAX
 #define KRS_CONT_END       0u /* the continuation of a whole text */
 #define KRS_FORCED_UNKNOWN (-2)
@@ -63,6 +65,14 @@ typedef struct krs_state {
     krs_plain plain;
 } krs_state;
 
+/* Rows of KRS_ROW_BYTES each. The block moves when it grows; once there are chunks, nothing moves. */
+typedef struct krs_rows {
+    uint32_t *block; /* the first KRS_ROWS_IN_BLOCK */
+    krs_pool chunks; /* uint32_t *, to KRS_ROWS_A_CHUNK more each */
+    uint32_t n;
+    uint32_t cap;
+} krs_rows;
+
 typedef struct krs_mask_slot {
     uint64_t *words;
     uint32_t state;  /* whose mask, or KRS_NO_ID */
@@ -84,7 +94,7 @@ struct krs_automaton {
     krs_pool configs; /* uint64_t, regex << 32 | cont: members of closures and states */
     krs_pool states;  /* krs_state */
     krs_intern state_table;
-    krs_pool rows; /* uint32_t[KRS_ROW_BYTES] */
+    krs_rows rows;
     krs_pool todo; /* uint32_t, a stack of continuations */
     krs_pool work; /* uint64_t, a stack of configurations */
     uint32_t mark;
@@ -133,7 +143,12 @@ static inline krs_cont *krs_cont_at(const krs_automaton *a, uint32_t cont)
 
 static inline uint32_t *krs_row_at(const krs_automaton *a, uint32_t state)
 {
-    return (uint32_t *)a->rows.items + (size_t)state * KRS_ROW_BYTES;
+    if (state < KRS_ROWS_IN_BLOCK) {
+        return a->rows.block + (size_t)state * KRS_ROW_BYTES;
+    }
+    const uint32_t at = state - KRS_ROWS_IN_BLOCK;
+    return ((uint32_t *const *)a->rows.chunks.items)[at / KRS_ROWS_A_CHUNK] +
+           (size_t)(at % KRS_ROWS_A_CHUNK) * KRS_ROW_BYTES;
 }
 
 static inline const uint64_t *krs_configs_at(const krs_automaton *a, uint32_t first)
@@ -163,6 +178,13 @@ void krs_automaton_begin(krs_automaton *a);
 /* End an attempt at a call: KRS_OK; KRS_EAGAIN: memory was dropped, try once more (only when is_first);
  * KRS_ETOOLARGE, KRS_ENOMEM, with the story in err. */
 KRS_MUST_USE krs_status krs_automaton_end(krs_automaton *a, bool is_first, krs_error *err);
+
+void krs_rows_init(krs_rows *r, krs_ledger *ledger);
+/* Room for one more. Errors: KRS_ETOOLARGE, KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_rows_reserve(krs_rows *r);
+/* Give back what is beyond the n rows there are. */
+void krs_rows_shrink(krs_rows *r);
+void krs_rows_deinit(krs_rows *r);
 
 /* The continuation of e and then next, made if it is new. */
 uint32_t krs_cont_of(krs_automaton *a, uint32_t e, uint32_t next);

@@ -229,7 +229,7 @@ static void move_states(drop *d)
         }
         move_configs(d, &state);
         states[d->states[i]] = state;
-        memset(krs_row_at(a, d->states[i]), 0xFF, a->rows.item_bytes);
+        memset(krs_row_at(a, d->states[i]), 0xFF, KRS_ROW_BYTES * sizeof(uint32_t));
         krs_intern_add(&a->state_table, krs_configs_hash(krs_configs_at(a, state.first), state.n),
                        d->states[i]);
     }
@@ -263,7 +263,7 @@ static void shrink(krs_automaton *a)
     krs_pool_shrink(&a->conts);
     krs_pool_shrink(&a->configs);
     krs_pool_shrink(&a->states);
-    krs_pool_shrink(&a->rows);
+    krs_rows_shrink(&a->rows);
 }
 
 /* Room for the next calls, beside what is held. */

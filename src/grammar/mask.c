@@ -15,34 +15,102 @@ static krs_mask_slot *slot_at(const krs_automaton *a, uint32_t slot)
     return (krs_mask_slot *)a->slots.items + slot;
 }
 
-/* Walk a tree from a state, setting bits. */
-static void walk(krs_automaton *a, uint32_t state, const krs_vocab_tree *tree, uint64_t *words)
+/* A walk of a tree, setting bits. */
+typedef struct walker {
+    const uint64_t *node;
+    const uint64_t *end;
+    uint64_t *words;
+    uint32_t rows_at[KRS_GRAMMAR_MAX_TOKEN_BYTES + 2]; /* by depth, 256 times states */
+} walker;
+
+static void set_bit(const walker *w, uint64_t node)
 {
-    uint32_t rows_at[KRS_GRAMMAR_MAX_TOKEN_BYTES + 2]; /* by depth, offsets of rows */
-    const uint32_t *rows = a->rows.items;
-    const uint64_t *node = tree->nodes;
-    const uint64_t *end = node + tree->n_nodes;
-    rows_at[0] = state * KRS_ROW_BYTES;
-    while (node < end) {
+    const uint32_t token = (uint32_t)(node >> KRS_NODE_TOKEN_SHIFT) & KRS_NODE_TOKEN_MASK;
+    w->words[token / 64] |= 1ull << token % 64;
+}
+
+static uint32_t depth_of(uint64_t node)
+{
+    return (uint32_t)(node >> KRS_NODE_DEPTH_SHIFT) & 0xFF;
+}
+
+/* Where the node's byte leads from there, as entries of rows say it; DEAD after a failure. */
+static uint32_t look_up(krs_automaton *a, uint32_t row_at, uint64_t node)
+{
+    return krs_state_next(a, row_at / KRS_ROW_BYTES, (uint8_t)node) * KRS_ROW_BYTES;
+}
+
+/* As far as all states are in the block of rows. */
+static void walk_block(krs_automaton *a, walker *w)
+{
+    const uint32_t *block = a->rows.block;
+    const uint64_t *node = w->node;
+    while (node < w->end) {
         const uint64_t v = *node;
-        const uint32_t depth = (uint32_t)(v >> KRS_NODE_DEPTH_SHIFT) & 0xFF;
-        uint32_t row = rows[rows_at[depth] + (uint8_t)v];
-        if (row == KRS_ROW_UNKNOWN) {
-            row = krs_state_next(a, rows_at[depth] / KRS_ROW_BYTES, (uint8_t)v) * KRS_ROW_BYTES;
+        const uint32_t depth = depth_of(v);
+        uint32_t next = block[w->rows_at[depth] + (uint8_t)v];
+        if (next == KRS_ROW_UNKNOWN) {
+            next = look_up(a, w->rows_at[depth], v);
+            block = a->rows.block; /* it may have moved */
             if (krs_automaton_status(a) != KRS_OK) {
-                return;
+                node = w->end;
+                break;
             }
-            rows = a->rows.items; /* they may have moved */
         }
-        if (row == KRS_STATE_DEAD) {
+        if (next == KRS_STATE_DEAD) {
             node += v >> KRS_NODE_SKIP_SHIFT;
             continue;
         }
-        rows_at[depth + 1] = row;
-        const uint32_t token = (uint32_t)(v >> KRS_NODE_TOKEN_SHIFT) & KRS_NODE_TOKEN_MASK;
-        words[token / 64] |= 1ull << token % 64;
+        if (next >= KRS_ROWS_IN_BLOCK * KRS_ROW_BYTES) {
+            break;
+        }
+        w->rows_at[depth + 1] = next;
+        set_bit(w, v);
         node++;
     }
+    w->node = node;
+}
+
+/* Wherever they are: there are chunks, so nothing moves. */
+static void walk_chunks(krs_automaton *a, walker *w)
+{
+    const uint32_t *rows[KRS_GRAMMAR_MAX_TOKEN_BYTES + 2];
+    const uint64_t *node = w->node;
+    for (uint32_t i = 0; node < w->end && i <= depth_of(*node); i++) {
+        rows[i] = krs_row_at(a, w->rows_at[i] / KRS_ROW_BYTES);
+    }
+    while (node < w->end) {
+        const uint64_t v = *node;
+        const uint32_t depth = depth_of(v);
+        uint32_t next = rows[depth][(uint8_t)v];
+        if (next == KRS_ROW_UNKNOWN) {
+            next = look_up(a, w->rows_at[depth], v);
+            if (krs_automaton_status(a) != KRS_OK) {
+                return;
+            }
+        }
+        if (next == KRS_STATE_DEAD) {
+            node += v >> KRS_NODE_SKIP_SHIFT;
+            continue;
+        }
+        w->rows_at[depth + 1] = next;
+        rows[depth + 1] = krs_row_at(a, next / KRS_ROW_BYTES);
+        set_bit(w, v);
+        node++;
+    }
+}
+
+static void walk(krs_automaton *a, uint32_t state, const krs_vocab_tree *tree, uint64_t *words)
+{
+    walker w;
+    w.node = tree->nodes;
+    w.end = tree->nodes + tree->n_nodes;
+    w.words = words;
+    w.rows_at[0] = state * KRS_ROW_BYTES;
+    if (state < KRS_ROWS_IN_BLOCK) {
+        walk_block(a, &w);
+    }
+    walk_chunks(a, &w);
 }
 
 /* The mask of a state by a walk over all that is in no slice. */

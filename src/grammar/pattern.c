@@ -171,9 +171,11 @@ static krs_regex compile_repeat(compiler *c, const krs_pattern_node *node, krs_r
     return whole;
 }
 
+/* What comes after the lookahead's own text may be any bytes: rest sees to it that they are characters. So a (?!x) is
+ * seen to have failed as soon as x has matched, and a (?=x) is done with there. */
 static krs_regex compile_ahead(compiler *c, const krs_pattern_node *node, krs_regex rest, place at)
 {
-    krs_regex ahead = compile(c, node->child, c->anything, at);
+    krs_regex ahead = compile(c, node->child, krs_regex_any(c->b), at);
     if (node->is_negated) {
         ahead = krs_regex_not(c->b, ahead);
     }

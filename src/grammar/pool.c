@@ -8,8 +8,7 @@
 #define FIRST_BYTES 1024 /* a small grammar has about ten pools, each of a few hundred bytes */
 #define FIRST_SLOTS 64
 
-/* Count n_bytes more, or say why not. */
-static krs_status charge(krs_ledger *ledger, size_t n_bytes)
+krs_status krs_ledger_charge(krs_ledger *ledger, size_t n_bytes)
 {
     if (ledger->n_bytes > ledger->max_bytes || n_bytes > ledger->max_bytes - ledger->n_bytes) {
         return KRS_ETOOLARGE;
@@ -41,10 +40,10 @@ static krs_status pool_grow(krs_pool *pool, size_t needed)
     if (cap >= KRS_NO_ID) {
         return KRS_ETOOLARGE;
     }
-    krs_status status = charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
+    krs_status status = krs_ledger_charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
     while (status != KRS_OK && cap > needed) {
         cap = needed + (cap - needed) / 4;
-        status = charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
+        status = krs_ledger_charge(pool->ledger, (cap - pool->cap) * pool->item_bytes);
     }
     if (status != KRS_OK) {
         return status;
@@ -136,7 +135,7 @@ krs_status krs_intern_reserve(krs_intern *table)
     }
     const size_t n_slots = table->slots ? ((size_t)table->mask + 1) * 2 : FIRST_SLOTS;
     const size_t n_bytes = n_slots * sizeof(*table->slots);
-    const krs_status status = charge(table->ledger, n_bytes);
+    const krs_status status = krs_ledger_charge(table->ledger, n_bytes);
     if (status != KRS_OK) {
         return status;
     }

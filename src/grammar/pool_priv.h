@@ -18,6 +18,9 @@ typedef struct krs_ledger {
     size_t max_bytes;
 } krs_ledger;
 
+/* Count n_bytes more. Errors: KRS_ETOOLARGE (the ceiling; nothing is counted). */
+KRS_MUST_USE krs_status krs_ledger_charge(krs_ledger *ledger, size_t n_bytes);
+
 typedef struct krs_pool {
     krs_ledger *ledger;
     void *items; /* [cap] of item_bytes each */

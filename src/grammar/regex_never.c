@@ -1,9 +1,13 @@
-/* grammar/regex_never.c - does a regex match nothing? A search for the shortest text it matches.
+/* grammar/regex_never.c - does a regex match nothing? A search for a text it matches.
  *
- * Only AND and NOT can hide that nothing matches, and only they are searched: breadth first over
- * derivatives, a class of bytes at a time, until one may be empty or is known to match. What was found out
- * is kept in the nodes' flags, for every node of the way, or for all that were visited when there is no
- * way; so following a text costs one search, not one a byte.
+ * Only AND and NOT can hide that nothing matches, and only they are searched: over derivatives, a class of
+ * bytes at a time, until one may be empty or is known to match. What was found out is kept in the nodes'
+ * flags, for every node of the way, or for all that were visited when there is no way; so following a text
+ * costs one search, not one a byte.
+ *
+ * Every other visit goes in breadth, which finds short texts, and every other one on from the last: a text
+ * that must be long (an address of at least 20 characters) is found in as many visits as it has bytes, where
+ * breadth alone looks at all that is shorter.
  *
  * What matched one regex often matches the next (the same pattern with a character less to come), so the latest
  * few texts that were found are tried first; a search is for what none of them fits.
@@ -18,16 +22,19 @@
 typedef struct visit {
     uint32_t regex;
     uint32_t from; /* index of the visit that led here; its own for the first */
-    uint32_t byte; /* by this byte */
+    uint32_t byte; /* by this byte; MADE is added when it is made */
 } visit;
 
 #define VISIT_WORDS 3
+#define MADE        0x100u
 #define LOOK_BACK   2 /* texts whose ends are tried as the end of a new one */
 
 typedef struct search {
     krs_regex_store *s;
     uint32_t base;     /* of the queue on the scratch stack */
     uint32_t n_visits; /* in the queue */
+    uint32_t first;    /* of those that are not made; n_visits: none */
+    uint32_t deep;     /* where to go on from the last; n_visits or made: nowhere */
 } search;
 
 static visit visit_at(const search *q, uint32_t i)
@@ -127,7 +134,7 @@ static void keep_witness(search *q, uint32_t i, uint8_t c, uint32_t left)
     uint8_t back[KRS_WITNESS_BYTES];
     back[--at] = c;
     for (; visit_at(q, i).from != i && at > 0; i = visit_at(q, i).from) {
-        back[--at] = (uint8_t)visit_at(q, i).byte;
+        back[--at] = (uint8_t)visit_at(q, i).byte; /* without MADE */
     }
     w.len = (uint8_t)(KRS_WITNESS_BYTES - at);
     memcpy(w.bytes, back + at, w.len);
@@ -202,20 +209,48 @@ static void mark_way(search *q, uint32_t last)
     }
 }
 
+static bool is_made(const search *q, uint32_t i)
+{
+    return (visit_at(q, i).byte & MADE) != 0;
+}
+
+/* Make visit i; true when something is known to match. */
+static bool make(search *q, uint32_t i)
+{
+    const uint32_t n = q->n_visits;
+    const bool is_deep = i == q->deep;
+    ((uint32_t *)q->s->scratch.items)[q->base + VISIT_WORDS * (size_t)i + 2] |= MADE;
+    if (expand(q, i)) {
+        mark_way(q, i);
+        return true;
+    }
+    if (is_deep || q->deep == n || is_made(q, q->deep)) {
+        q->deep = n; /* the first that it led to, if any */
+    }
+    while (q->first < q->n_visits && is_made(q, q->first)) {
+        q->first++;
+    }
+    return false;
+}
+
+/* Which visit is made as the n-th? */
+static uint32_t choose(const search *q, uint32_t n)
+{
+    const bool is_deep = n % 2 == 1 && q->deep < q->n_visits && !is_made(q, q->deep);
+    return is_deep ? q->deep : q->first;
+}
+
 /* Look until something is found, or nothing is left, or max_visits were made; was it found out? */
 static bool run(search *q, uint32_t max_visits, bool *is_some)
 {
-    uint32_t i = 0;
-    *is_some = false;
-    while (i < q->n_visits && i < max_visits && !*is_some && q->s->status == KRS_OK) {
-        *is_some = expand(q, i++);
-        if (*is_some) {
-            mark_way(q, i - 1);
-        } else if (i == 1) {
-            *is_some = fits_witness(q->s, visit_at(q, 0).regex);
+    *is_some = make(q, 0) || fits_witness(q->s, visit_at(q, 0).regex);
+    for (uint32_t n = 1; n < max_visits && q->first < q->n_visits && !*is_some; n++) {
+        if (q->s->status != KRS_OK) {
+            return false;
         }
+        *is_some = make(q, choose(q, n));
     }
-    return q->s->status == KRS_OK && (*is_some || i == q->n_visits);
+    return q->s->status == KRS_OK && (*is_some || q->first == q->n_visits);
 }
 
 bool krs_regex_is_never(krs_regex_store *s, uint32_t r, uint32_t max_visits, bool *is_known)

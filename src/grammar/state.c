@@ -44,7 +44,7 @@ static krs_status add_state(krs_automaton *a, uint64_t hash, const uint64_t *con
         status = krs_pool_reserve(&a->states, 1);
     }
     if (status == KRS_OK) {
-        status = krs_pool_reserve(&a->rows, 1);
+        status = krs_rows_reserve(&a->rows);
     }
     if (status == KRS_OK) {
         status = krs_pool_push(&a->configs, configs, n, &state.first);

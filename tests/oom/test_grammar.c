@@ -21,10 +21,11 @@ static krs_status make_vocab(const krs_alloc *alloc, void *ctx)
     return status;
 }
 
-/* Write {"name":"aa"} token by token; what fails is tried again, and must go on from where it was. */
+/* Write {"name":"aa..a"} token by token; what fails is tried again, and must go on from where it was. */
 static krs_status write_object(krs_automaton *a, bool *has_failed)
 {
-    static const uint32_t ids[] = {0, 1, 3, 4, 5, 2, 6, 7};
+    static const uint32_t ids[] = {0, 1, 3, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4,
+                                   5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5, 2, 6, 7};
     krs_matcher *m;
     krs_status status = krs_matcher_new(a, &m);
     if (status != KRS_OK) {
@@ -60,7 +61,7 @@ static krs_status build_and_follow(const krs_alloc *alloc, void *ctx)
         return status;
     }
     krs_automaton_options options = KRS_AUTOMATON_OPTIONS_INIT;
-    options.max_bytes = 32u << 10; /* so that memory is dropped, too */
+    options.max_bytes = 40u << 10; /* so that memory is dropped, too */
     options.max_mask_bytes = 16;
     status = krs_automaton_new(&grammar, ctx, &options, alloc, &a, NULL);
     assert_true((status == KRS_OK) == (grammar == NULL));

@@ -73,6 +73,23 @@ static void answers_are_written_in_one_way(void **state)
           LIST("\"\\ud83d\"", "\"\n\"", "\"\xFF\""));
 }
 
+/* What a lookahead forbids is refused where it has come, though a count of 253 characters hides that nothing can
+ * follow; and a text that must be long is found. */
+static void what_cannot_be_finished_is_not_begun(void **state)
+{
+    (void)state;
+    krs_automaton *a = automaton_of("{\"type\":\"string\",\"format\":\"hostname\"}", NULL);
+    krs_matcher *m;
+    assert_int_equal(krs_matcher_new(a, &m), KRS_OK);
+    assert_int_equal(krs_matcher_accept_bytes(m, KRS_STR("\"a.bc-")), KRS_OK);
+    assert_int_equal(krs_matcher_accept_bytes(m, KRS_STR("-")), KRS_EINVAL);
+    assert_int_equal(krs_matcher_accept_bytes(m, KRS_STR("d--e.fg\"")), KRS_OK);
+    krs_matcher_free(m);
+    krs_automaton_free(a);
+    check("{\"type\":\"string\",\"format\":\"iri-reference\",\"minLength\":20}", NULL,
+          LIST("\"http://abcdefghijklmnopq\""), LIST("\"http://short\""));
+}
+
 static void white_space_is_bounded(void **state)
 {
     (void)state;
@@ -274,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_written_in_one_way),
+        cmocka_unit_test(what_cannot_be_finished_is_not_begun),
         cmocka_unit_test(white_space_is_bounded),
         cmocka_unit_test(numbers_keep_to_their_bounds),
         cmocka_unit_test(a_name_written_twice_makes_no_count),
