@@ -159,6 +159,15 @@ static void twin_add(twin *t, const edge_token *token, uint32_t n_tokens)
     }
 }
 
+/* Bytes of the text, when it is over. */
+static size_t end_of(const twin *t)
+{
+    if (t->end == SIZE_MAX) {
+        return t->n_whole;
+    }
+    return t->stopping->has_stop_text ? t->end : t->stop_at;
+}
+
 static void check(const edge *e, const krs_stopping *stopping)
 {
     static twin t;
@@ -174,7 +183,7 @@ static void check(const edge *e, const krs_stopping *stopping)
             assert_int_equal(e->tokens[i].told, t.n_whole - held(&t));
         }
     }
-    const size_t want = t.end == SIZE_MAX ? t.n_whole : stopping->has_stop_text ? t.end : t.stop_at;
+    const size_t want = end_of(&t);
     if (e->n_text < want || memcmp(e->text, t.bytes, want) != 0) {
         fail_msg("told \"%.*s\", want \"%.*s\"", (int)e->n_text, e->text, (int)want, t.bytes);
     }
