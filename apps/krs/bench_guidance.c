@@ -29,6 +29,7 @@ typedef struct side {
     double tokens_ps[MAX_RUNS];
     double sampling_share[MAX_RUNS]; /* of the steps' time */
     uint64_t n_tokens;
+    uint64_t n_forced; /* of them */
     uint64_t n_steps;
 } side;
 
@@ -130,6 +131,7 @@ static krs_status run_round(bench *b, uint64_t seed, bool is_guided, uint32_t at
     b->meter.n_tokens = 0;
     const double sampling_s = seconds_in(b, KRS_METRIC_STEP_SAMPLING);
     const int64_t n_steps = krs_metrics_read(b->metrics, KRS_METRIC_STEPS);
+    const int64_t n_forced = krs_metrics_read(b->metrics, KRS_METRIC_GUIDANCE_FORCED);
     const uint64_t begin_ns = krs_os_now_ns();
     krs_status status = open_all(b, seed, is_guided, &sink, &n_open, err);
     wait_all(&b->meter, n_open);
@@ -142,6 +144,8 @@ static krs_status run_round(bench *b, uint64_t seed, bool is_guided, uint32_t at
         s->tokens_ps[at] = (double)b->meter.n_tokens / total_s;
         s->sampling_share[at] = (seconds_in(b, KRS_METRIC_STEP_SAMPLING) - sampling_s) / total_s;
         s->n_tokens += b->meter.n_tokens;
+        s->n_forced +=
+            (uint64_t)(krs_metrics_read(b->metrics, KRS_METRIC_GUIDANCE_FORCED) - n_forced);
         s->n_steps += (uint64_t)(krs_metrics_read(b->metrics, KRS_METRIC_STEPS) - n_steps);
     }
     return status;
@@ -192,7 +196,6 @@ static int print_report(const bench *b, uint32_t n_runs)
         ratios[i] = guided->tokens_ps[i] / plain->tokens_ps[i];
     }
     const double ratio = median(ratios, n_runs);
-    const int64_t n_forced = krs_metrics_read(b->metrics, KRS_METRIC_GUIDANCE_FORCED);
     if (krs_config_bool(b->config, KRS_OPTION_JSON)) {
         return krs_say_json(json_pack(
             "{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:i}", "streams", (int)b->n_streams,
@@ -200,8 +203,8 @@ static int print_report(const bench *b, uint32_t n_runs)
             median(guided->tokens_ps, n_runs), "ratio", ratio, "sampling_share",
             median(plain->sampling_share, n_runs), "guided_sampling_share",
             median(guided->sampling_share, n_runs), "tokens_per_step", tokens_a_step(plain),
-            "guided_tokens_per_step", tokens_a_step(guided), "forced_tokens", (json_int_t)n_forced,
-            "runs", (int)n_runs));
+            "guided_tokens_per_step", tokens_a_step(guided), "forced_tokens",
+            (json_int_t)guided->n_forced, "runs", (int)n_runs));
     }
     (void)printf("without    %.1f tokens/s, %.1f a step, %.1f %% of the time choosing\n",
                  median(plain->tokens_ps, n_runs), tokens_a_step(plain),
@@ -209,8 +212,8 @@ static int print_report(const bench *b, uint32_t n_runs)
     (void)printf("schema     %.1f tokens/s, %.1f a step, %.1f %% of the time choosing\n",
                  median(guided->tokens_ps, n_runs), tokens_a_step(guided),
                  100 * median(guided->sampling_share, n_runs));
-    (void)printf("ratio      %.3f (median of pairs); %lld forced tokens of %llu\n", ratio,
-                 (long long)n_forced, (unsigned long long)guided->n_tokens);
+    (void)printf("ratio      %.3f (median of pairs); %llu forced tokens of %llu\n", ratio,
+                 (unsigned long long)guided->n_forced, (unsigned long long)guided->n_tokens);
     (void)printf("runs       %u pairs of %u streams after one to warm up, medians\n", n_runs,
                  b->n_streams);
     return krs_say_flush();
