@@ -27,7 +27,7 @@ function withoutNeighbours(schema) {
 }
 
 function validatorOf(schema) {
-  const options = { strict: false, logger: false, multipleOfPrecision: 9 }; // 648110.97 / 0.01 is no integer in binary
+  const options = { strict: false, logger: false, multipleOfPrecision: 6 }; // 648110.97 / 0.01 is no integer in binary
   const name = String(schema.$schema ?? "");
   if (/draft-0[467]/.test(name)) schema = withoutNeighbours(schema);
   const ajv = name.includes("draft-04") ? new Ajv04.default(options)
