@@ -2,7 +2,10 @@
  * cached line; the next token of a stream is the best logit, so work cannot be skipped. */
 #include "bench.h"
 
+#include "base/check.h"
 #include "os/clock.h"
+
+#include <stdlib.h>
 
 struct krs_bench {
     krs_bench_options options;
@@ -183,4 +186,22 @@ krs_status krs_bench_run(krs_bench *bench, krs_bench_times *out, krs_error *err)
     }
     *out = (krs_bench_times){(double)(t1 - t0) / 1e9, (double)(krs_os_now_ns() - t1) / 1e9};
     return status;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x;
+    double y;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
+}
+
+double krs_bench_median(const double *values, uint32_t n)
+{
+    double sorted[KRS_BENCH_MAX_RUNS];
+    KRS_CHECK(n > 0 && n <= KRS_BENCH_MAX_RUNS);
+    memcpy(sorted, values, n * sizeof(*values));
+    qsort(sorted, n, sizeof(*sorted), compare);
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }

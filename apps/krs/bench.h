@@ -8,7 +8,8 @@
 #include "compute/backend.h"
 #include "model/model.h"
 
-#define KRS_BENCH_CHUNK_TOKENS 512 /* prompt tokens of one step, as a server would cut them */
+#define KRS_BENCH_MAX_RUNS     1000u /* --repeat ends there */
+#define KRS_BENCH_CHUNK_TOKENS 512   /* prompt tokens of one step, as a server would cut them */
 
 typedef struct krs_bench_options {
     uint32_t n_prompt_tokens;
@@ -32,3 +33,6 @@ typedef struct krs_bench_times {
 
 /* One run from an empty KV cache. */
 KRS_MUST_USE krs_status krs_bench_run(krs_bench *bench, krs_bench_times *out, krs_error *err);
+
+/* Of values[n], in any order; n: 1 .. KRS_BENCH_MAX_RUNS. */
+double krs_bench_median(const double *values, uint32_t n);

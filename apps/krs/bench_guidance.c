@@ -7,14 +7,12 @@
 #include "bench_guidance.h"
 
 #include "answer.h"
+#include "bench.h"
 #include "command.h"
 #include "local.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
-#include <stdlib.h>
-
-#define MAX_RUNS      100u
 #define SPARE_CONTEXT 16u /* of a sequence, beyond its prompt and answer */
 
 typedef struct meter {
@@ -26,8 +24,8 @@ typedef struct meter {
 } meter;
 
 typedef struct side {
-    double tokens_ps[MAX_RUNS];
-    double sampling_share[MAX_RUNS]; /* of the steps' time */
+    double tokens_ps[KRS_BENCH_MAX_RUNS];
+    double sampling_share[KRS_BENCH_MAX_RUNS]; /* of the steps' time */
     uint64_t n_tokens;
     uint64_t n_forced; /* of them */
     uint64_t n_steps;
@@ -121,7 +119,7 @@ static double seconds_in(const bench *b, krs_metric histogram)
     return (double)view.sum / 1e9;
 }
 
-/* One round; at: its place in the figures, or MAX_RUNS: it only warms up. */
+/* One round; at: its place in the figures, or KRS_BENCH_MAX_RUNS: it only warms up. */
 static krs_status run_round(bench *b, uint64_t seed, bool is_guided, uint32_t at, krs_error *err)
 {
     const krs_sink sink = {&b->meter, deliver};
@@ -140,7 +138,7 @@ static krs_status run_round(bench *b, uint64_t seed, bool is_guided, uint32_t at
         *err = b->meter.error;
         return err->status;
     }
-    if (status == KRS_OK && at < MAX_RUNS) {
+    if (status == KRS_OK && at < KRS_BENCH_MAX_RUNS) {
         s->tokens_ps[at] = (double)b->meter.n_tokens / total_s;
         s->sampling_share[at] = (seconds_in(b, KRS_METRIC_STEP_SAMPLING) - sampling_s) / total_s;
         s->n_tokens += b->meter.n_tokens;
@@ -160,26 +158,9 @@ static krs_status run_all(bench *b, uint32_t n_runs, krs_error *err)
             return krs_fail(err, KRS_ECANCELLED, "bench: stopped");
         }
         status = run_round(b, (uint64_t)run * b->n_streams, i % 2 == 1,
-                           run == 0 ? MAX_RUNS : run - 1, err);
+                           run == 0 ? KRS_BENCH_MAX_RUNS : run - 1, err);
     }
     return status;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x;
-    double y;
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, uint32_t n)
-{
-    double sorted[MAX_RUNS];
-    memcpy(sorted, values, n * sizeof(*values));
-    qsort(sorted, n, sizeof(*sorted), compare);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
 static double tokens_a_step(const side *s)
@@ -191,27 +172,27 @@ static int print_report(const bench *b, uint32_t n_runs)
 {
     const side *plain = &b->sides[0];
     const side *guided = &b->sides[1];
-    double ratios[MAX_RUNS];
+    double ratios[KRS_BENCH_MAX_RUNS];
     for (uint32_t i = 0; i < n_runs; i++) {
         ratios[i] = guided->tokens_ps[i] / plain->tokens_ps[i];
     }
-    const double ratio = median(ratios, n_runs);
+    const double ratio = krs_bench_median(ratios, n_runs);
     if (krs_config_bool(b->config, KRS_OPTION_JSON)) {
         return krs_say_json(json_pack(
             "{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:i}", "streams", (int)b->n_streams,
-            "tokens_per_s", median(plain->tokens_ps, n_runs), "guided_tokens_per_s",
-            median(guided->tokens_ps, n_runs), "ratio", ratio, "sampling_share",
-            median(plain->sampling_share, n_runs), "guided_sampling_share",
-            median(guided->sampling_share, n_runs), "tokens_per_step", tokens_a_step(plain),
-            "guided_tokens_per_step", tokens_a_step(guided), "forced_tokens",
+            "tokens_per_s", krs_bench_median(plain->tokens_ps, n_runs), "guided_tokens_per_s",
+            krs_bench_median(guided->tokens_ps, n_runs), "ratio", ratio, "sampling_share",
+            krs_bench_median(plain->sampling_share, n_runs), "guided_sampling_share",
+            krs_bench_median(guided->sampling_share, n_runs), "tokens_per_step",
+            tokens_a_step(plain), "guided_tokens_per_step", tokens_a_step(guided), "forced_tokens",
             (json_int_t)guided->n_forced, "runs", (int)n_runs));
     }
     (void)printf("without    %.1f tokens/s, %.1f a step, %.1f %% of the time choosing\n",
-                 median(plain->tokens_ps, n_runs), tokens_a_step(plain),
-                 100 * median(plain->sampling_share, n_runs));
+                 krs_bench_median(plain->tokens_ps, n_runs), tokens_a_step(plain),
+                 100 * krs_bench_median(plain->sampling_share, n_runs));
     (void)printf("schema     %.1f tokens/s, %.1f a step, %.1f %% of the time choosing\n",
-                 median(guided->tokens_ps, n_runs), tokens_a_step(guided),
-                 100 * median(guided->sampling_share, n_runs));
+                 krs_bench_median(guided->tokens_ps, n_runs), tokens_a_step(guided),
+                 100 * krs_bench_median(guided->sampling_share, n_runs));
     (void)printf("ratio      %.3f (median of pairs); %llu forced tokens of %llu\n", ratio,
                  (unsigned long long)guided->n_forced, (unsigned long long)guided->n_tokens);
     (void)printf("runs       %u pairs of %u streams after one to warm up, medians\n", n_runs,
@@ -251,8 +232,7 @@ int krs_bench_guidance(const krs_config *config)
 {
     static bench b;
     krs_error err = KRS_ERROR_INIT;
-    const uint32_t asked = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
-    const uint32_t n_runs = asked < MAX_RUNS ? asked : MAX_RUNS;
+    const uint32_t n_runs = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
     b = (bench){.config = config,
                 .signals = {-1},
                 .n_streams = (uint32_t)krs_config_int(config, KRS_OPTION_STREAMS)};

@@ -3,21 +3,19 @@
 #include "bench_speculation.h"
 
 #include "answer.h"
+#include "bench.h"
 #include "command.h"
 #include "local.h"
 
-#include <stdlib.h>
-
 #define PASSAGE_TOKENS 32u /* of the prompt that is said again and again */
 #define BENCH_WORDS    4u  /* tokens that a copied answer is made of */
-#define MAX_RUNS       100u
 
 static const char *const questions[] = {
     "Tell me a story about a fox.", "Write a story with an old map.",
     "Tell me a story about a bear, a boat and a long day.", "What is the capital of Norway?"};
 
 typedef struct side {
-    double tokens_ps[MAX_RUNS];
+    double tokens_ps[KRS_BENCH_MAX_RUNS];
     uint64_t n_accepted;
     uint64_t n_rejected;
     uint64_t n_tokens;
@@ -80,7 +78,7 @@ static krs_status make_request(const krs_config *config, uint32_t vocab, uint32_
     return KRS_OK;
 }
 
-/* One answer; at: its place in the figures, or MAX_RUNS: it only warms up. */
+/* One answer; at: its place in the figures, or KRS_BENCH_MAX_RUNS: it only warms up. */
 static krs_status run_one(krs_runtime *runtime, const krs_os_signals *signals, krs_request *request,
                           side *s, uint32_t at, krs_error *err)
 {
@@ -92,7 +90,7 @@ static krs_status run_one(krs_runtime *runtime, const krs_os_signals *signals, k
         krs_answer_deinit(&answer);
         return krs_fail(err, KRS_ECANCELLED, "bench: stopped");
     }
-    if (status == KRS_OK && at < MAX_RUNS) {
+    if (status == KRS_OK && at < KRS_BENCH_MAX_RUNS) {
         const double decode_s = (double)(u->total_ns - u->first_token_ns) / 1e9;
         s->tokens_ps[at] = decode_s > 0.0 ? (u->n_answer_tokens - 1) / decode_s : 0.0;
         s->n_accepted += u->n_accepted;
@@ -119,39 +117,22 @@ static krs_status run_all(const krs_config *config, krs_runtime *runtime,
         status = make_request(config, info.vocab, run, modes[i % 2], &request, err);
         if (status == KRS_OK) {
             status = run_one(runtime, signals, request, &sides[i % 2],
-                             run == 0 ? MAX_RUNS : run - 1, err);
+                             run == 0 ? KRS_BENCH_MAX_RUNS : run - 1, err);
         }
     }
     return status;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x;
-    double y;
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, uint32_t n)
-{
-    double sorted[MAX_RUNS];
-    memcpy(sorted, values, n * sizeof(*values));
-    qsort(sorted, n, sizeof(*sorted), compare);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-}
-
 static int print_report(const krs_config *config, const side sides[2], uint32_t n_runs)
 {
     const side *with = &sides[1];
-    double ratios[MAX_RUNS];
+    double ratios[KRS_BENCH_MAX_RUNS];
     for (uint32_t i = 0; i < n_runs; i++) {
         ratios[i] = sides[0].tokens_ps[i] > 0.0 ? with->tokens_ps[i] / sides[0].tokens_ps[i] : 0.0;
     }
-    const double a = median(sides[0].tokens_ps, n_runs);
-    const double b = median(with->tokens_ps, n_runs);
-    const double ratio = median(ratios, n_runs);
+    const double a = krs_bench_median(sides[0].tokens_ps, n_runs);
+    const double b = krs_bench_median(with->tokens_ps, n_runs);
+    const double ratio = krs_bench_median(ratios, n_runs);
     const char *mode = krs_config_text(config, KRS_OPTION_SPECULATION);
     const double share = with->n_tokens ? (double)with->n_accepted / (double)with->n_tokens : 0.0;
     if (krs_config_bool(config, KRS_OPTION_JSON)) {
@@ -176,8 +157,7 @@ int krs_bench_speculation(const krs_config *config)
     krs_runtime *runtime = NULL;
     krs_os_signals signals = {-1};
     const krs_engine_options options = krs_local_options(config, config->positionals[0]);
-    const uint32_t asked = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
-    const uint32_t n_runs = asked < MAX_RUNS ? asked : MAX_RUNS;
+    const uint32_t n_runs = (uint32_t)krs_config_int(config, KRS_OPTION_REPEAT);
     krs_status status = krs_os_signals_open(&signals, &err);
     if (status == KRS_OK) {
         status = krs_local_open(config, &options, &runtime, &err);

@@ -30,24 +30,10 @@ typedef struct report {
     double expert_share;  /* of experts that one token reads */
     double ops_per_token; /* of all linears but the head, which prefill runs for one row only */
     uint64_t kv_bytes_per_token;
-    double *prefill_s; /* [repeat], sorted */
-    double *decode_s;  /* [repeat], sorted */
+    double *prefill_s; /* [repeat] */
+    double *decode_s;  /* [repeat] */
     uint32_t n_runs;
 } report;
-
-static int compare(const void *a, const void *b)
-{
-    double x;
-    double y;
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return (x > y) - (x < y);
-}
-
-static double median(const double *sorted, uint32_t n)
-{
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-}
 
 static krs_bench_options options_of(const krs_config *config)
 {
@@ -73,8 +59,6 @@ static krs_status run_all(const krs_config *config, krs_bench *bench, report *r,
     }
     krs_progress_end(&progress);
     r->n_runs = n;
-    qsort(r->prefill_s, n, sizeof(double), compare);
-    qsort(r->decode_s, n, sizeof(double), compare);
     return status;
 }
 
@@ -117,8 +101,8 @@ typedef struct figures {
 static figures figures_of(const krs_config *config, const report *r)
 {
     const krs_bench_options o = options_of(config);
-    const double prefill_s = median(r->prefill_s, r->n_runs);
-    const double decode_s = median(r->decode_s, r->n_runs);
+    const double prefill_s = krs_bench_median(r->prefill_s, r->n_runs);
+    const double decode_s = krs_bench_median(r->decode_s, r->n_runs);
     /* A step reads all weights once, but of experts only those that some stream has chosen (as many as if
      * each chose by itself, which is what routers are trained towards), and each stream's KV so far. */
     const double mean_past = o.n_prompt_tokens + o.n_gen_tokens / 2.0;

@@ -9,25 +9,6 @@
 
 #include "base/check.h"
 
-/* DeepSeek's tags have U+FF5C and U+2581 in them. */
-#define DS_CALLS_BEGIN                                                                             \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "calls\xE2\x96\x81"                                                                            \
-    "begin\xEF\xBD\x9C>"
-#define DS_CALLS_END                                                                               \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "calls\xE2\x96\x81"                                                                            \
-    "end\xEF\xBD\x9C>"
-#define DS_CALL_BEGIN                                                                              \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "call\xE2\x96\x81"                                                                             \
-    "begin\xEF\xBD\x9C>"
-#define DS_CALL_END                                                                                \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "call\xE2\x96\x81"                                                                             \
-    "end\xEF\xBD\x9C>"
-#define DS_SEP "<\xEF\xBD\x9Ctool\xE2\x96\x81sep\xEF\xBD\x9C>"
-
 static const krs_reply_step leave_steps[] = {{KRS_REPLY_OP_LEAVE, 0, NULL}};
 
 static const krs_reply_step hermes_steps[] = {

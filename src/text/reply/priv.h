@@ -16,6 +16,25 @@
 
 #include "text/reply.h"
 
+/* DeepSeek's tags have U+FF5C and U+2581 in them. */
+#define DS_CALLS_BEGIN                                                                             \
+    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
+    "calls\xE2\x96\x81"                                                                            \
+    "begin\xEF\xBD\x9C>"
+#define DS_CALLS_END                                                                               \
+    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
+    "calls\xE2\x96\x81"                                                                            \
+    "end\xEF\xBD\x9C>"
+#define DS_CALL_BEGIN                                                                              \
+    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
+    "call\xE2\x96\x81"                                                                             \
+    "begin\xEF\xBD\x9C>"
+#define DS_CALL_END                                                                                \
+    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
+    "call\xE2\x96\x81"                                                                             \
+    "end\xEF\xBD\x9C>"
+#define DS_SEP "<\xEF\xBD\x9Ctool\xE2\x96\x81sep\xEF\xBD\x9C>"
+
 #define KRS_REPLY_SLICE_BYTES 4096u /* of a feeding eaten at a time: bounds `in` */
 #define KRS_REPLY_SPACE_BYTES 256u  /* white space held before what may be a tag; more is text */
 #define KRS_REPLY_MAX_RULES   3u    /* of a format */

@@ -8,24 +8,6 @@
 
 #define MAX_PIECES 10
 
-#define DS_CALLS_BEGIN                                                                             \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "calls\xE2\x96\x81"                                                                            \
-    "begin\xEF\xBD\x9C>"
-#define DS_CALLS_END                                                                               \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "calls\xE2\x96\x81"                                                                            \
-    "end\xEF\xBD\x9C>"
-#define DS_CALL_BEGIN                                                                              \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "call\xE2\x96\x81"                                                                             \
-    "begin\xEF\xBD\x9C>"
-#define DS_CALL_END                                                                                \
-    "<\xEF\xBD\x9Ctool\xE2\x96\x81"                                                                \
-    "call\xE2\x96\x81"                                                                             \
-    "end\xEF\xBD\x9C>"
-#define DS_SEP "<\xEF\xBD\x9Ctool\xE2\x96\x81sep\xEF\xBD\x9C>"
-
 typedef enum piece_kind {
     PIECE_END,
     PIECE_WORD,   /* LITERAL */
