@@ -235,17 +235,27 @@ static void plan_prompts(krs_sched *sched, krs_sched_step *out)
 
 /* ---- rule 7 ---- */
 
-/* A sequence's state cannot go back behind a row, so with states nothing is tried. */
+/* A sequence's state cannot go back behind a row, so with states no guess is tried. */
 static bool wants_drafts(const krs_sched *sched, const krs_sched_item *item, bool is_sure)
 {
     return item->seq->n_draft > 0 && item->seq->is_draft_sure == is_sure && item->is_last_known &&
-           item->n_rows == 1 && item->seq->is_sampling && !sched->states;
+           item->n_rows == 1 && item->seq->is_sampling && (is_sure || !sched->states);
+}
+
+/* Tokens to the end of its block, where a step has to end for its state to be kept. */
+static uint32_t room_in_block(const krs_sched *sched, const krs_sched_seq *seq)
+{
+    const uint32_t n_past = seq->n_computed % sched->limits.block_tokens;
+    return n_past > 0 ? sched->limits.block_tokens - n_past : 0;
 }
 
 /* How many of n proposed tokens its length, its credit and the blocks allow; the blocks are taken. */
 static uint32_t fit_drafts(krs_sched *sched, krs_sched_seq *seq, uint32_t n)
 {
     const uint32_t block_tokens = sched->limits.block_tokens;
+    if (sched->states && n > room_in_block(sched, seq)) {
+        n = room_in_block(sched, seq);
+    }
     const uint32_t n_credit = seq->credit - 1; /* a row has been given, so there is one */
     const uint32_t n_left = sched->limits.max_seq_tokens - seq->n_tokens;
     n = n < n_credit ? n : n_credit;

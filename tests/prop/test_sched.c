@@ -213,7 +213,8 @@ static void check_item(world *w, const krs_sched_item *item)
     assert_int_equal(item->n_past, v->expected);
     assert_true(item->n_rows > 0 && item->seq->credit > 0);
     assert_true(item->n_rows > item->n_draft && item->n_draft < item->seq->credit);
-    assert_true(item->n_draft == 0 || (item->is_last_known && !w->states));
+    assert_true(item->n_draft == 0 ||
+                (item->is_last_known && (!w->states || item->seq->is_draft_sure)));
     const uint32_t n_known = item->n_rows - item->n_draft;
     assert_int_equal(item->is_last_known, item->n_past + n_known == item->seq->n_tokens);
     assert_int_equal(item->n_wanted, n_wanted_of(item));
