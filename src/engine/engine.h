@@ -71,8 +71,8 @@ typedef struct krs_engine_options {
     uint64_t memory_bytes;       /* refuse a plan above it; 0: the machine's memory */
     uint64_t process_bytes;      /* counted for the process itself; 0: what it holds at opening */
     uint32_t max_step_tokens;    /* 0: KRS_ENGINE_STEP_TOKENS, at least max_seqs */
-    uint32_t n_prep_threads;     /* 1 .. KRS_ENGINE_MAX_PREP_THREADS */
-    bool has_no_prefix_cache;    /* every prompt is computed from its first token */
+    uint32_t n_prep_threads;  /* 1 .. KRS_ENGINE_MAX_PREP_THREADS; and as many for guided answers */
+    bool has_no_prefix_cache; /* every prompt is computed from its first token */
     const char *tool_format; /* of answers (text/reply.h); "auto": by the template; "none": plain */
     const char *draft_dir;   /* a draft model for speculation; NULL: none */
     krs_speculation

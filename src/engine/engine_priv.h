@@ -94,13 +94,15 @@ typedef struct krs_engine {
 
     krs_controls controls;
     krs_os_queue *prep_queue;
+    krs_os_queue *form_queue; /* those whose answers are guided: compiling may take a while */
     krs_os_queue *inbox;
     krs_engine_shared shared;
-    krs_guides *guides;                                 /* NULL: the model gives no answers */
-    krs_encoder *forced_encoder;                        /* the engine thread's */
-    krs_encoder *encoders[KRS_ENGINE_MAX_PREP_THREADS]; /* one a prep thread */
-    krs_os_thread *prep_threads[KRS_ENGINE_MAX_PREP_THREADS];
-    uint32_t n_prep_threads;
+    krs_guides *guides;          /* NULL: the model gives no answers */
+    krs_encoder *forced_encoder; /* the engine thread's */
+    /* [0, n_prep_threads) serve prep_queue, as many behind them form_queue, if there are guides. */
+    krs_encoder *encoders[2 * KRS_ENGINE_MAX_PREP_THREADS]; /* one a prep thread */
+    krs_os_thread *prep_threads[2 * KRS_ENGINE_MAX_PREP_THREADS];
+    uint32_t n_prep_threads;       /* of each queue */
     _Atomic uint32_t next_encoder; /* each prep thread takes one at its start */
     krs_os_thread *thread;
 

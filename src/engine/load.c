@@ -220,9 +220,15 @@ static krs_status load_guides(krs_engine *engine, krs_error *err)
         .n_eos = engine->n_eos,
         .metrics = engine->metrics,
     };
-    const krs_status status = krs_guides_new(&options, engine->alloc, &engine->guides, err);
-    return status == KRS_OK ? krs_encoder_new(engine->tokenizer, &engine->forced_encoder, err)
-                            : status;
+    krs_status status = krs_guides_new(&options, engine->alloc, &engine->guides, err);
+    if (status == KRS_OK) {
+        status = krs_encoder_new(engine->tokenizer, &engine->forced_encoder, err);
+    }
+    for (uint32_t i = 0; status == KRS_OK && i < engine->n_prep_threads; i++) {
+        status =
+            krs_encoder_new(engine->tokenizer, &engine->encoders[engine->n_prep_threads + i], err);
+    }
+    return status;
 }
 
 static krs_status load_model(krs_engine *engine, const krs_engine_options *options, krs_error *err)
@@ -371,6 +377,9 @@ static krs_status make_queues(krs_engine *engine, uint32_t n_streams)
         status = krs_os_queue_new(n_streams, engine->alloc, &engine->prep_queue);
     }
     if (status == KRS_OK) {
+        status = krs_os_queue_new(n_streams, engine->alloc, &engine->form_queue);
+    }
+    if (status == KRS_OK) {
         /* Each stream opened and home, and a wake. */
         status = krs_os_queue_new(2 * n_streams + 1, engine->alloc, &engine->inbox);
     }
@@ -439,6 +448,7 @@ void krs_engine_unload(krs_engine *engine)
 {
     const krs_alloc *alloc = engine->alloc;
     krs_os_queue_free(engine->inbox);
+    krs_os_queue_free(engine->form_queue);
     krs_os_queue_free(engine->prep_queue);
     krs_controls_deinit(&engine->controls);
     krs_alloc_free(alloc, engine->by_slot);
@@ -458,7 +468,7 @@ void krs_engine_unload(krs_engine *engine)
     krs_exec_free(engine->exec);
     krs_draft_close(engine->draft);
     krs_backend_close(engine->backend);
-    for (uint32_t i = 0; i < KRS_ENGINE_MAX_PREP_THREADS; i++) {
+    for (uint32_t i = 0; i < 2 * KRS_ENGINE_MAX_PREP_THREADS; i++) {
         krs_encoder_free(engine->encoders[i]);
     }
     krs_encoder_free(engine->forced_encoder);

@@ -1,7 +1,10 @@
 /* engine/prep.c - prep threads: chat template and tokenizer, away from the engine thread.
  *
  * A long prompt costs milliseconds here that would otherwise stand between two tokens of everybody
- * else. What fails here ends the stream through the engine thread like any other end; only tasks that
+ * else. Prompts whose answers are guided have threads of their own: forms of answers are compiled there, and
+ * a schema that takes half a second to be refused holds up nobody who asked for none.
+ *
+ * What fails here ends the stream through the engine thread like any other end; only tasks that
  * take no step are answered from here (texts.c). A stream cancelled while it waits here is passed on
  * unprepared; one cancelled while it is being prepared has been ended by the engine thread already when
  * it comes home.
@@ -155,8 +158,9 @@ void krs_engine_prep_main(void *arg)
 {
     krs_engine *engine = arg;
     const uint32_t index = atomic_fetch_add(&engine->next_encoder, 1);
+    krs_os_queue *queue = index < engine->n_prep_threads ? engine->prep_queue : engine->form_queue;
     void *item = NULL;
-    while (krs_os_queue_pop(engine->prep_queue, UINT64_MAX, &item) == KRS_OK) {
+    while (krs_os_queue_pop(queue, UINT64_MAX, &item) == KRS_OK) {
         krs_stream *stream = item;
         handle(engine, stream, engine->encoders[index]);
         /* The inbox has a place for every stream there can be, twice. */

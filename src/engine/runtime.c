@@ -191,8 +191,11 @@ static krs_status start_stream(krs_engine *engine, krs_request *request, const k
     }
     stream->has_place = true;
     *stream_id = stream->id;
+    krs_os_queue *queue = request->guidance.kind == KRS_GUIDANCE_NONE || !engine->guides
+                              ? engine->prep_queue
+                              : engine->form_queue;
     KRS_CHECK(krs_os_queue_push(engine->inbox, stream) == KRS_OK);
-    KRS_CHECK(krs_os_queue_push(engine->prep_queue, stream) == KRS_OK);
+    KRS_CHECK(krs_os_queue_push(queue, stream) == KRS_OK);
     return KRS_OK;
 }
 
@@ -282,7 +285,8 @@ static void stop(krs_engine *engine)
     runtime_drain(&engine->runtime);
     atomic_store(&engine->shared.is_stopping, true);
     krs_os_queue_close(engine->prep_queue);
-    for (uint32_t i = 0; i < engine->n_prep_threads; i++) {
+    krs_os_queue_close(engine->form_queue);
+    for (uint32_t i = 0; i < 2 * engine->n_prep_threads; i++) {
         krs_os_thread_join(engine->prep_threads[i]);
     }
     krs_os_queue_close(engine->inbox);
@@ -314,7 +318,8 @@ static krs_status start_threads(krs_engine *engine, krs_error *err)
     atomic_store(&engine->shared.state, KRS_RUNTIME_READY);
     krs_status status =
         krs_os_thread_start("krs-engine", krs_engine_loop_main, engine, &engine->thread, err);
-    for (uint32_t i = 0; status == KRS_OK && i < engine->n_prep_threads; i++) {
+    const uint32_t n_preparing = (engine->guides ? 2 : 1) * engine->n_prep_threads;
+    for (uint32_t i = 0; status == KRS_OK && i < n_preparing; i++) {
         status = krs_os_thread_start("krs-prep", krs_engine_prep_main, engine,
                                      &engine->prep_threads[i], err);
     }

@@ -224,3 +224,33 @@ static inline void fixture_answer(engine_fixture *f, krs_request *request, heard
     fixture_ask(f, request, h);
     fixture_wait(f, h);
 }
+
+/* A sink that hears but never waits, and one that holds its thread until the gate is opened. */
+static inline void fixture_hear_only(void *ctx, const krs_stream_event *events, uint32_t n)
+{
+    engine_fixture *f = ctx;
+    krs_os_mutex_lock(f->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        fixture_hear(f, &events[i]);
+    }
+    krs_os_cond_broadcast(f->changed);
+    krs_os_mutex_unlock(f->lock);
+}
+
+static inline void fixture_hear_and_hold(void *ctx, const krs_stream_event *events, uint32_t n)
+{
+    engine_fixture *f = ctx;
+    krs_os_mutex_lock(f->lock);
+    f->is_gate_shut = true;
+    krs_os_mutex_unlock(f->lock);
+    fixture_deliver(ctx, events, n);
+}
+
+static inline void fixture_ask_with(engine_fixture *f, krs_request *r, const krs_sink *sink,
+                                    heard *h)
+{
+    krs_error err = KRS_ERROR_INIT;
+    if (krs_runtime_open(f->runtime, r, sink, h, &h->id, &err) != KRS_OK) {
+        fail_msg("ask: %s", err.message);
+    }
+}

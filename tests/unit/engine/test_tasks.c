@@ -283,48 +283,19 @@ static void the_models_own_pooling_is_kept(void **state)
     assert_int_equal(embed_with_file(file, KRS_POOLING_LAST, &own, &err), KRS_OK);
 }
 
-/* A sink that hears but never waits, and one that holds its thread until the gate is opened. */
-static void hear_only(void *ctx, const krs_stream_event *events, uint32_t n)
-{
-    engine_fixture *f = ctx;
-    krs_os_mutex_lock(f->lock);
-    for (uint32_t i = 0; i < n; i++) {
-        fixture_hear(f, &events[i]);
-    }
-    krs_os_cond_broadcast(f->changed);
-    krs_os_mutex_unlock(f->lock);
-}
-
-static void hear_and_hold(void *ctx, const krs_stream_event *events, uint32_t n)
-{
-    engine_fixture *f = ctx;
-    krs_os_mutex_lock(f->lock);
-    f->is_gate_shut = true;
-    krs_os_mutex_unlock(f->lock);
-    fixture_deliver(ctx, events, n);
-}
-
-static void ask_with(engine_fixture *f, krs_request *r, const krs_sink *sink, heard *h)
-{
-    krs_error err = KRS_ERROR_INIT;
-    if (krs_runtime_open(f->runtime, r, sink, h, &h->id, &err) != KRS_OK) {
-        fail_msg("ask: %s", err.message);
-    }
-}
-
 static void text_is_answered_while_a_step_is_running(void **state)
 {
     (void)state;
     const krs_engine_options options = fixture_options();
     engine_fixture f = fixture_open(&options);
-    const krs_sink quick = {&f, hear_only};
+    const krs_sink quick = {&f, fixture_hear_only};
     static heard slow;
     static heard text;
     slow = (heard){.shut_at = 2};
     text = (heard){0};
     fixture_ask(&f, question("What is 12 + 7?"), &slow);
     fixture_wait_gate(&f); /* the engine thread is held, as by a long step */
-    ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &quick, &text);
+    fixture_ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &quick, &text);
     fixture_wait(&f, &text);
     assert_int_equal(text.finish, KRS_FINISH_STOP);
     assert_int_equal(slow.n_ends, 0);
@@ -341,7 +312,7 @@ static void a_crowd_of_texts_keeps_no_question_out(void **state)
     krs_engine_options options = fixture_options();
     options.max_waiting = 2;
     engine_fixture f = fixture_open(&options);
-    const krs_sink quick = {&f, hear_only};
+    const krs_sink quick = {&f, fixture_hear_only};
     static heard slow;
     static heard text;
     static heard asked;
@@ -364,7 +335,7 @@ static void a_crowd_of_texts_keeps_no_question_out(void **state)
     }
     assert_int_equal(status, KRS_EBUSY);
     assert_int_equal(n - 1, options.max_waiting + KRS_ENGINE_TEXTS_BESIDE);
-    ask_with(&f, question("What is 12 + 7?"), &quick, &asked);
+    fixture_ask_with(&f, question("What is 12 + 7?"), &quick, &asked);
     fixture_open_gate(&f);
     fixture_wait(&f, &slow);
     fixture_wait(&f, &asked);
@@ -377,20 +348,20 @@ static void a_stream_ends_while_its_prompt_waits_to_be_read(void **state)
     (void)state;
     const krs_engine_options options = fixture_options(); /* one prep thread */
     engine_fixture f = fixture_open(&options);
-    const krs_sink quick = {&f, hear_only};
-    const krs_sink holding = {&f, hear_and_hold};
+    const krs_sink quick = {&f, fixture_hear_only};
+    const krs_sink holding = {&f, fixture_hear_and_hold};
     static heard holder;
     static heard h[4];
     holder = (heard){0};
     memset(h, 0, sizeof(h));
-    ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &holder);
+    fixture_ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &holder);
     fixture_wait_gate(&f); /* the prep thread is held, as by a long prompt */
-    ask_with(&f, question("What is 12 + 7?"), &quick, &h[0]);
-    ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &quick, &h[1]);
+    fixture_ask_with(&f, question("What is 12 + 7?"), &quick, &h[0]);
+    fixture_ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &quick, &h[1]);
     krs_request *late = question("What is 12 + 7?");
     late->deadline_ns = krs_os_now_ns() + 5 * KRS_NS_PER_MS;
-    ask_with(&f, late, &quick, &h[2]);
-    ask_with(&f, question("What is 12 + 7?"), &quick, &h[3]);
+    fixture_ask_with(&f, late, &quick, &h[2]);
+    fixture_ask_with(&f, question("What is 12 + 7?"), &quick, &h[3]);
     krs_runtime_cancel(f.runtime, h[0].id);
     krs_runtime_cancel(f.runtime, h[1].id);
     for (int i = 0; i < 3; i++) {
@@ -405,6 +376,33 @@ static void a_stream_ends_while_its_prompt_waits_to_be_read(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(h[i].n_ends, 1);
     }
+    fixture_close(&f);
+}
+
+/* Forms are compiled by threads of their own, so neither kind of prompt waits for the other. */
+static void a_guided_answer_does_not_wait_for_other_prompts(void **state)
+{
+    (void)state;
+    const krs_engine_options options = fixture_options(); /* one prep thread of each kind */
+    engine_fixture f = fixture_open(&options);
+    const krs_sink quick = {&f, fixture_hear_only};
+    const krs_sink holding = {&f, fixture_hear_and_hold};
+    static const krs_guide word = {.kind = KRS_GUIDE_LITERAL, .text = {"sunny", 5}};
+    static heard holder;
+    static heard h;
+    holder = (heard){0};
+    h = (heard){0};
+    fixture_ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &holder);
+    fixture_wait_gate(&f); /* the prep thread is held, as by a long prompt */
+    krs_request *r = question("How is the weather?");
+    r->guidance = (krs_guidance){
+        .kind = KRS_GUIDANCE_CHOICE,
+        .root = {.kind = KRS_GUIDE_ALT, .parts = &word, .n_parts = 1},
+    };
+    fixture_ask_with(&f, r, &quick, &h);
+    fixture_wait(&f, &h);
+    assert_string_equal(h.text, "sunny");
+    fixture_open_gate(&f);
     fixture_close(&f);
 }
 
@@ -433,8 +431,8 @@ static void a_batch_is_encoded_by_all_prep_threads(void **state)
     krs_engine_options options = fixture_options();
     options.n_prep_threads = 4;
     engine_fixture f = fixture_open(&options);
-    const krs_sink quick = {&f, hear_only};
-    const krs_sink holding = {&f, hear_and_hold};
+    const krs_sink quick = {&f, fixture_hear_only};
+    const krs_sink holding = {&f, fixture_hear_and_hold};
     static heard alone[6]; /* static memory is zero */
     static heard together[N_BATCH];
     static heard held;
@@ -442,10 +440,10 @@ static void a_batch_is_encoded_by_all_prep_threads(void **state)
         fixture_answer(fixture_of(state), batch_item(i),
                        &alone[i]); /* another engine's one thread */
     }
-    ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &held);
+    fixture_ask_with(&f, task(KRS_TASK_TOKENIZE, "Hello"), &holding, &held);
     fixture_wait_gate(&f);
     for (int i = 0; i < N_BATCH; i++) {
-        ask_with(&f, batch_item(i), &quick, &together[i]);
+        fixture_ask_with(&f, batch_item(i), &quick, &together[i]);
     }
     for (int i = 0; i < N_BATCH; i++) {
         fixture_wait(&f, &together[i]);
@@ -465,12 +463,12 @@ static void free_ends_what_prep_threads_hold(void **state)
     krs_engine_options options = fixture_options();
     options.n_prep_threads = 2;
     engine_fixture f = fixture_open(&options);
-    const krs_sink quick = {&f, hear_only};
+    const krs_sink quick = {&f, fixture_hear_only};
     static heard h[20];
     memset(h, 0, sizeof(h));
     for (int i = 0; i < 20; i++) {
-        ask_with(&f, i % 2 ? embedding(KRS_POOLING_MEAN) : task(KRS_TASK_TOKENIZE, "Hello"), &quick,
-                 &h[i]);
+        fixture_ask_with(&f, i % 2 ? embedding(KRS_POOLING_MEAN) : task(KRS_TASK_TOKENIZE, "Hello"),
+                         &quick, &h[i]);
     }
     fixture_close(&f);
     for (int i = 0; i < 20; i++) {
@@ -492,6 +490,7 @@ int main(void)
         cmocka_unit_test(text_is_answered_while_a_step_is_running),
         cmocka_unit_test(a_crowd_of_texts_keeps_no_question_out),
         cmocka_unit_test(a_stream_ends_while_its_prompt_waits_to_be_read),
+        cmocka_unit_test(a_guided_answer_does_not_wait_for_other_prompts),
         cmocka_unit_test(a_batch_is_encoded_by_all_prep_threads),
         cmocka_unit_test(free_ends_what_prep_threads_hold),
     };
