@@ -52,7 +52,7 @@ typedef struct krs_reply_demand {
 /* The shape of an answer behind its reasoning (krs_reply_style_tags).
  * is_after_reasoning: Harmony's answers begin with another header behind reasoning: give the shape for it.
  * Errors: KRS_EUNSUPPORTED (err names the format, or the tool and parameter that its syntax cannot
- * constrain), KRS_EINVAL (no tools), KRS_ETOOLARGE (a name, KRS_REPLY_MAX_NAME_BYTES; the tree), KRS_ENOMEM. */
+ * constrain), KRS_EINVAL (no tools; parameters that are no object), KRS_ETOOLARGE (a name, KRS_REPLY_MAX_NAME_BYTES; the tree), KRS_ENOMEM. */
 KRS_MUST_USE krs_status krs_reply_shape_calls(krs_reply_style style, const krs_reply_demand *demand,
                                               bool is_after_reasoning, krs_arena *arena,
                                               krs_reply_shape *out, krs_error *err);

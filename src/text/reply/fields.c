@@ -38,7 +38,7 @@ static uint32_t type_of_name(const char *name)
     return 0;
 }
 
-static uint32_t type_of_value(const json_t *value)
+uint32_t krs_reply_type_of_value(const json_t *value)
 {
     static const uint32_t types[] = {
         [JSON_OBJECT] = KRS_REPLY_TYPE_OBJECT, [JSON_ARRAY] = KRS_REPLY_TYPE_ARRAY,
@@ -65,10 +65,10 @@ static uint32_t plain_types(const json_t *schema)
         return types;
     }
     const json_t *only = json_object_get(schema, "const");
-    types = only ? type_of_value(only) : 0;
+    types = only ? krs_reply_type_of_value(only) : 0;
     json_array_foreach(json_object_get(schema, "enum"), i, item)
     {
-        types |= type_of_value(item);
+        types |= krs_reply_type_of_value(item);
     }
     return types;
 }
@@ -223,7 +223,7 @@ static void tell_value(krs_reply_parser *p)
     const krs_str text = as_json(trim(raw));
     json_t *tree = NULL;
     const bool is_json = krs_json_parse(text, &limits, &tree, NULL) == KRS_OK;
-    if (is_json && (p->types == 0 || (p->types & type_of_value(tree)) != 0)) {
+    if (is_json && (p->types == 0 || (p->types & krs_reply_type_of_value(tree)) != 0)) {
         krs_reply_tell(p, KRS_REPLY_CALL_TEXT, text);
     } else {
         tell_quoted(p, raw);

@@ -263,5 +263,6 @@ enum {
     KRS_REPLY_TYPE_ARRAY = 32,
 };
 uint32_t krs_reply_types_of(const json_t *schema);
+uint32_t krs_reply_type_of_value(const json_t *value);
 
 extern const krs_reply_step krs_reply_harmony_steps[];

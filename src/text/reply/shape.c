@@ -264,6 +264,21 @@ krs_reply_shape krs_reply_shape_schema(krs_reply_builder *b, const json_t *schem
     return krs_reply_shape_leaf(KRS_REPLY_SHAPE_SCHEMA, text);
 }
 
+/* The whole schema of the tool's parameters, which may leave open what every call has: an object. */
+static krs_reply_shape build_arguments(krs_reply_builder *b)
+{
+    if (!b->tool->parameters) {
+        return krs_reply_shape_leaf(KRS_REPLY_SHAPE_OBJECT, KRS_STR(""));
+    }
+    json_t *schema = json_copy((json_t *)(uintptr_t)b->tool->parameters);
+    if (!schema || json_object_set_new(schema, "type", json_string("object")) != 0) {
+        krs_reply_builder_fail(b, KRS_ENOMEM);
+    }
+    const krs_str text = krs_reply_builder_json(b, schema);
+    json_decref(schema);
+    return krs_reply_shape_leaf(KRS_REPLY_SHAPE_SCHEMA, text);
+}
+
 static krs_reply_shape build_piece(krs_reply_builder *b, krs_reply_format format, const piece *part)
 {
     const krs_str text = krs_str_of(part->text);
@@ -276,8 +291,7 @@ static krs_reply_shape build_piece(krs_reply_builder *b, krs_reply_format format
         return krs_reply_shape_leaf(KRS_REPLY_SHAPE_LITERAL,
                                     krs_reply_builder_text(b, b->tool->name));
     case PIECE_JSON:
-        return b->tool->parameters ? krs_reply_shape_schema(b, b->tool->parameters)
-                                   : krs_reply_shape_leaf(KRS_REPLY_SHAPE_OBJECT, KRS_STR(""));
+        return build_arguments(b);
     case PIECE_FIELDS:
         return krs_reply_shape_fields(b, krs_reply_form_of(format)->fields);
     case PIECE_BRACES:
@@ -302,10 +316,7 @@ static krs_reply_shape build_call(krs_reply_builder *b, krs_reply_format format,
     krs_reply_parts any = krs_reply_parts_room(b, demand->n_tools);
     for (uint32_t i = 0; i < demand->n_tools && b->status == KRS_OK; i++) {
         b->tool = &demand->tools[i];
-        if (b->tool->name.len > KRS_REPLY_MAX_NAME_BYTES) {
-            b->status = krs_fail(b->err, KRS_ETOOLARGE, "tool %u: a name of %zu bytes, limit %u", i,
-                                 b->tool->name.len, KRS_REPLY_MAX_NAME_BYTES);
-        }
+        krs_reply_shape_check_tool(b, i);
         krs_reply_parts parts = krs_reply_parts_room(b, MAX_PIECES);
         add_pieces(b, format, forms[format].call, &parts);
         krs_reply_parts_add(&any, krs_reply_parts_end(KRS_REPLY_SHAPE_SEQ, &parts));

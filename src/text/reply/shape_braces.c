@@ -37,8 +37,12 @@ static krs_reply_shape marked(const brace_builder *g, krs_reply_shape_kind kind,
     return seq(g, items, 3);
 }
 
-static krs_reply_shape build_choice(const brace_builder *g, const char *key, const json_t *values)
+/* One of the values; schema: what else it says must bind none of them. */
+static krs_reply_shape build_choice(const brace_builder *g, const char *key, const json_t *values,
+                                    const json_t *schema)
 {
+    static const char *const followed[] = {"enum", "const", NULL};
+    krs_reply_shape_check(g->b, key, schema, krs_reply_types_of(schema), followed);
     size_t i;
     const json_t *value;
     krs_reply_parts parts = krs_reply_parts_room(g->b, json_array_size(values));
@@ -79,9 +83,10 @@ static krs_reply_shape build_list(const brace_builder *g, const char *key, const
 {
     const uint32_t min = count_of(g, key, schema, "minItems", 0);
     const uint32_t max = count_of(g, key, schema, "maxItems", KRS_REPLY_SHAPE_INF);
-    if (json_object_get(schema, "prefixItems") || json_object_get(schema, "uniqueItems") ||
-        json_object_get(schema, "contains") || max < min) {
-        krs_reply_builder_refuse(g->b, key, "a list with more to it than items and their number");
+    static const char *const followed[] = {"items", "minItems", "maxItems", NULL};
+    krs_reply_shape_check(g->b, key, schema, KRS_REPLY_TYPE_ARRAY, followed);
+    if (max < min) {
+        krs_reply_builder_refuse(g->b, key, "maxItems below minItems");
     }
     if (max == 0) {
         return krs_reply_shape_literal("[]");
@@ -188,44 +193,57 @@ static krs_reply_shape build_any(const brace_builder *g)
 
 static krs_reply_shape build_string(const brace_builder *g, const char *key, const json_t *schema)
 {
-    if (json_object_get(schema, "pattern") || json_object_get(schema, "minLength") ||
-        json_object_get(schema, "maxLength") || json_object_get(schema, "format")) {
-        krs_reply_builder_refuse(
-            g->b, key, "the model's format of calls cannot hold a string to more than an enum");
-    }
+    static const char *const followed[] = {NULL};
+    krs_reply_shape_check(g->b, key, schema, KRS_REPLY_TYPE_STRING, followed);
     return marked(g, KRS_REPLY_SHAPE_FREE, g->mark);
+}
+
+/* Numbers, booleans and null are JSON here, too. */
+static krs_reply_shape build_plain(const brace_builder *g, const char *key, const json_t *schema,
+                                   uint32_t types)
+{
+    const uint32_t plain = KRS_REPLY_TYPE_NUMBER | KRS_REPLY_TYPE_BOOLEAN | KRS_REPLY_TYPE_NULL;
+    if ((types & ~plain) != 0) {
+        krs_reply_builder_refuse(g->b, key, "only one type, or some of number, boolean and null");
+    }
+    return krs_reply_shape_schema(g->b, schema);
+}
+
+static krs_reply_shape build_untyped(const brace_builder *g, const char *key, const json_t *schema)
+{
+    const bool is_empty = json_is_object(schema) && json_object_size(schema) == 0;
+    if (schema && !json_is_true(schema) && !is_empty) {
+        krs_reply_builder_refuse(g->b, key, "only one type, or some of number, boolean and null");
+    }
+    return build_any(g);
 }
 
 static krs_reply_shape build_value(const brace_builder *g, const char *key, const json_t *schema,
                                    uint32_t levels)
 {
-    const uint32_t plain = KRS_REPLY_TYPE_NUMBER | KRS_REPLY_TYPE_BOOLEAN | KRS_REPLY_TYPE_NULL;
     const uint32_t types = krs_reply_types_of(schema);
-    const json_t *values = json_object_get(schema, "enum");
     if (levels == 0 || g->b->status != KRS_OK) {
         krs_reply_builder_refuse(g->b, key, "objects and lists nested too deep for this format");
         return krs_reply_shape_literal("");
     }
+    json_t *values = krs_reply_shape_values(g->b, key, schema, types);
     if (values) {
-        return build_choice(g, key, values);
+        const krs_reply_shape choice = build_choice(g, key, values, schema);
+        json_decref(values);
+        return choice;
     }
-    if (types == KRS_REPLY_TYPE_OBJECT) {
+    switch (types) {
+    case KRS_REPLY_TYPE_OBJECT:
         return build_object(g, key, schema, levels);
-    }
-    if (types == KRS_REPLY_TYPE_ARRAY) {
+    case KRS_REPLY_TYPE_ARRAY:
         return build_list(g, key, schema, levels);
-    }
-    if (types == KRS_REPLY_TYPE_STRING) {
+    case KRS_REPLY_TYPE_STRING:
         return build_string(g, key, schema);
+    case 0:
+        return build_untyped(g, key, schema);
+    default:
+        return build_plain(g, key, schema, types);
     }
-    if (types != 0 && (types & ~plain) == 0) {
-        return krs_reply_shape_schema(g->b, schema);
-    }
-    if (json_object_size(schema) == 0) { /* NULL: 0 */
-        return build_any(g);
-    }
-    krs_reply_builder_refuse(g->b, key, "only one type, or some of number, boolean and null");
-    return krs_reply_shape_literal("");
 }
 
 /* Any names, plain values. */

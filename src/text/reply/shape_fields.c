@@ -5,54 +5,6 @@
  * refused, for fields.c would not know where a value with the closing tag in it ends. */
 #include "text/reply/shape_priv.h"
 
-bool krs_reply_shape_is_required(const json_t *schema, const char *key)
-{
-    size_t i;
-    const json_t *item;
-    json_array_foreach(json_object_get(schema, "required"), i, item)
-    {
-        if (json_is_string(item) && strcmp(json_string_value(item), key) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void krs_reply_shape_check_object(krs_reply_builder *b, const char *name, const json_t *schema)
-{
-    static const char *const others[] = {
-        "$ref",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-        "minProperties",
-        "maxProperties",
-        "dependentRequired",
-        "dependentSchemas",
-        "propertyNames",
-        "enum",
-        "const",
-    };
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (json_object_get(schema, others[i])) {
-            krs_reply_builder_refuse(b, name,
-                                     "the model's format of calls can hold an object to its "
-                                     "properties and to what is required, and to nothing else");
-        }
-    }
-    size_t i;
-    const json_t *item;
-    json_array_foreach(json_object_get(schema, "required"), i, item)
-    {
-        const char *key = json_string_value(item);
-        if (!key || !json_object_get(json_object_get(schema, "properties"), key)) {
-            krs_reply_builder_refuse(b, key ? key : name, "required, and not among the properties");
-        }
-    }
-}
-
 /* One of the strings that enum or const allow. */
 static krs_reply_shape build_choice(krs_reply_builder *b, const char *key, const json_t *values,
                                     krs_str end)
@@ -63,9 +15,6 @@ static krs_reply_shape build_choice(krs_reply_builder *b, const char *key, const
     json_array_foreach(values, i, value)
     {
         const krs_str text = {json_string_value(value), json_string_length(value)};
-        if (!text.ptr) {
-            continue; /* no string is that */
-        }
         if (krs_str_find(text, end, 0) != SIZE_MAX) {
             krs_reply_builder_refuse(b, key, "a value with the closing tag of the format in it");
         }
@@ -78,16 +27,9 @@ static krs_reply_shape build_choice(krs_reply_builder *b, const char *key, const
 static krs_reply_shape build_string(krs_reply_builder *b, const char *key, const json_t *schema,
                                     krs_str end)
 {
-    static const char *const others[] = {"pattern", "minLength", "maxLength", "format",
-                                         "allOf",   "anyOf",     "oneOf",     "not"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (json_object_get(schema, others[i])) {
-            krs_reply_builder_refuse(
-                b, key, "the model's format of calls cannot hold a string to more than an enum");
-        }
-    }
-    json_t *one = json_object_get(schema, "const");
-    json_t *values = one ? json_pack("[O]", one) : json_incref(json_object_get(schema, "enum"));
+    static const char *const followed[] = {"enum", "const", NULL};
+    krs_reply_shape_check(b, key, schema, KRS_REPLY_TYPE_STRING, followed);
+    json_t *values = krs_reply_shape_values(b, key, schema, KRS_REPLY_TYPE_STRING);
     const krs_reply_shape shape = values ? build_choice(b, key, values, end)
                                          : krs_reply_shape_leaf(KRS_REPLY_SHAPE_FREE, end);
     json_decref(values);

@@ -49,7 +49,15 @@ krs_str krs_reply_builder_text(krs_reply_builder *b, krs_str text);
 /* value as compact JSON. */
 krs_str krs_reply_builder_json(krs_reply_builder *b, const json_t *value);
 
-/* shape_fields.c: is the property among what `required` names? */
+/* shape_check.c: refuse a tool (b->tool, the i-th) whose name is too long, or whose parameters are no object. */
+void krs_reply_shape_check_tool(krs_reply_builder *b, uint32_t i);
+/* Refuse every keyword that binds values of these types and is none of followed (NULL ends it). */
+void krs_reply_shape_check(krs_reply_builder *b, const char *key, const json_t *schema,
+                           uint32_t types, const char *const *followed);
+/* The values of these types that enum or const allow, a new reference; NULL: there is neither. None is refused. */
+json_t *krs_reply_shape_values(krs_reply_builder *b, const char *key, const json_t *schema,
+                               uint32_t types);
+/* Is the property among what `required` names? */
 bool krs_reply_shape_is_required(const json_t *schema, const char *key);
 /* Refuse what a format without JSON's syntax cannot hold an object to. */
 void krs_reply_shape_check_object(krs_reply_builder *b, const char *name, const json_t *schema);

@@ -246,12 +246,84 @@ static void what_a_format_cannot_hold_to_is_refused(void **state)
     check_refused(coder, "{\"properties\":{\"k\":{\"enum\":[\"</parameter>\"]}}}", "closing tag");
     check_refused(coder, "{\"properties\":{\"k>\":{}}}", "cannot stand in a tag");
     check_refused(coder, "{\"required\":[\"z\"]}", "\"z\"");
-    check_refused(coder, "{\"anyOf\":[{}]}", "nothing else");
+    check_refused(coder, "{\"anyOf\":[{}]}", "anyOf");
     check_refused(gemma, "{\"properties\":{\"k\":{\"type\":\"string\",\"minLength\":2}}}", "\"k\"");
     check_refused(gemma, "{\"properties\":{\"k\":{\"type\":\"array\",\"uniqueItems\":true}}}",
-                  "list");
+                  "uniqueItems");
     check_refused(gemma, "{\"properties\":{\"a b\":{\"type\":\"null\"}}}", "bare");
     check_refused(gemma, "{\"properties\":{\"k\":{\"$ref\":\"#/x\"}}}", "one type");
+}
+
+/* What a shape would pass over, and with it arguments that the schema refuses. */
+static void nothing_that_binds_is_passed_over(void **state)
+{
+    static const char *const both[] = {
+        "{\"patternProperties\":{\"k\":{\"type\":\"null\"}},\"properties\":{\"k\":{\"type\":"
+        "\"string\"}}}",
+        "{\"dependencies\":{\"k\":[\"x\"]},\"properties\":{\"k\":{\"type\":\"string\"}}}",
+        "{\"properties\":{\"k\":{\"type\":\"string\",\"$ref\":\"#/$defs/a\"}}}",
+        "{\"properties\":{\"k\":{\"type\":\"string\",\"enum\":[1,2]}}}",
+        "{\"properties\":{\"k\":{\"type\":\"string\",\"const\":\"a\",\"enum\":[\"b\"]}}}",
+    };
+    static const char *const braces[] = {
+        "{\"properties\":{\"k\":{\"type\":\"string\",\"not\":{\"const\":\"a\"}}}}",
+        "{\"properties\":{\"k\":{\"type\":\"array\",\"const\":[1]}}}",
+        "{\"properties\":{\"k\":{\"type\":\"array\",\"items\":[{\"type\":\"null\"}]}}}",
+        "{\"properties\":{\"k\":{\"type\":\"array\",\"items\":false}}}",
+        "{\"properties\":{\"k\":{\"type\":\"integer\",\"enum\":[\"a\"]}}}",
+        "{\"properties\":{\"k\":{\"enum\":[1,5],\"maximum\":2}}}",
+        "{\"properties\":{\"k\":false}}",
+    };
+    (void)state;
+    const krs_reply_style coder = CODER;
+    const krs_reply_style gemma = GEMMA;
+    for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+        check_refused(coder, both[i], "tool \"f\"");
+        check_refused(gemma, both[i], "tool \"f\"");
+    }
+    for (size_t i = 0; i < sizeof(braces) / sizeof(braces[0]); i++) {
+        check_refused(gemma, braces[i], "tool \"f\"");
+    }
+}
+
+static bool is_held_to_objects(const krs_reply_shape *shape)
+{
+    bool is_held = krs_str_find(shape->text, KRS_STR("\"type\":\"object\""), 0) != SIZE_MAX;
+    for (uint32_t i = 0; i < shape->n_parts; i++) {
+        is_held = is_held || is_held_to_objects(&shape->parts[i]);
+    }
+    return is_held;
+}
+
+/* Calls have objects for arguments, whatever the schema leaves open; where it allows none it is refused. */
+static void arguments_are_objects(void **state)
+{
+    static const struct {
+        const char *schema;
+        krs_status status;
+    } cases[] = {
+        {"{}", KRS_OK},
+        {"{\"anyOf\":[{\"type\":\"string\"},{}]}", KRS_OK},
+        {"{\"type\":[\"object\",\"null\"]}", KRS_OK},
+        {"{\"type\":\"string\"}", KRS_EINVAL},
+        {"{\"type\":[\"array\",\"null\"]}", KRS_EINVAL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const krs_reply_style style = HERMES;
+        krs_arena arena;
+        krs_reply_shape shape = {0};
+        krs_error err = KRS_ERROR_INIT;
+        json_t *tree = json_loads(cases[i].schema, 0, NULL);
+        const krs_reply_tool tool = {KRS_STR("f"), tree};
+        const krs_reply_demand demand = {&tool, 1, true, false};
+        krs_arena_init(&arena, NULL, 4096, 1u << 20);
+        assert_int_equal(krs_reply_shape_calls(style, &demand, false, &arena, &shape, &err),
+                         cases[i].status);
+        assert_true(is_held_to_objects(&shape) == (cases[i].status == KRS_OK));
+        krs_arena_deinit(&arena);
+        json_decref(tree);
+    }
 }
 
 static void no_tools_and_long_names_are_errors(void **state)
@@ -300,6 +372,8 @@ int main(void)
         cmocka_unit_test(what_shapes_allow_is_read_as_calls),
         cmocka_unit_test(formats_of_their_own_syntax_hold_to_schemas),
         cmocka_unit_test(what_a_format_cannot_hold_to_is_refused),
+        cmocka_unit_test(nothing_that_binds_is_passed_over),
+        cmocka_unit_test(arguments_are_objects),
         cmocka_unit_test(no_tools_and_long_names_are_errors),
         cmocka_unit_test(content_of_harmony_has_a_head),
     };
