@@ -11,7 +11,7 @@
  *   row of a state: for each byte, 256 times the state that it leads to, or UNKNOWN
  *
  * Invariants: 1. members of states and closures are sorted and single; 2. what they hold can be finished
- * (is productive), but for regexes that were too hard to tell; 3. a node, continuation or state is only
+ * (is productive): a call for which that is too hard to tell fails; 3. a node, continuation or state is only
  * kept when everything it came of succeeded.
  *
  * Thread: one owner, with its matchers. */
@@ -38,7 +38,7 @@ enum {
 /* Visits of regex nodes and continuations that one call may cost: 10 to 30 ms. What needs more is a grammar gone
  * wrong, and holds up every other request. Of 1,782 public schemas one has a mask of more than 2^15 (under 2^20). */
 #define KRS_AUTOMATON_MAX_STEPS (1u << 20)
-/* Derivatives to look at before a regex with AND and NOT counts as matching something. */
+/* Derivatives to look at before a slice of plain texts is given up for a walk. */
 #define KRS_AUTOMATON_MAX_SEARCH 2048
 
 typedef struct krs_cont {

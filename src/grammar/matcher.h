@@ -78,8 +78,8 @@ void krs_matcher_reset(krs_matcher *m);
 
 /* The tokens that may come next: *words = [krs_grammar_vocab_n_words] bits, token t is bit t % 64 of word t / 64.
  * Text tokens whose bytes may come; end tokens where the text may end; after an end token, end tokens only.
- * Borrowed until this matcher's next call of _mask, or its end. Never all zero, but where a regex with AND and NOT
- * was too hard to see through (then no answer of this grammar can be finished: end it).
+ * Borrowed until this matcher's next call of _mask, or its end. Every text it lets come can be finished, byte by byte: never
+ * all zero, if each byte is a token.
  * Errors: KRS_ETOOLARGE (the grammar is too ambiguous, or a mask would cost too much; the request should fail),
  * KRS_ENOMEM. The matcher is unchanged after an error.
  * Cost: a kept mask nothing; a new one 5 to 130 us for 128 thousand tokens, rarely 10 ms (docs/performance.md). */

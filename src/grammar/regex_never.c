@@ -12,8 +12,8 @@
  * What matched one regex often matches the next (the same pattern with a character less to come), so the latest
  * few texts that were found are tried first; a search is for what none of them fits.
  *
- * A search that is too long ends with "matches": then a text may be led where it cannot be finished, which
- * is found out there, and not here. All that was visited is taken for matching then, too. */
+ * What is kept is certain: a search that is cut short leaves nothing behind but the marks of ways it found. So what
+ * a mask says does not depend on which texts were followed before. */
 #include "grammar/regex_priv.h"
 
 #include <string.h>
@@ -264,10 +264,7 @@ bool krs_regex_is_never(krs_regex_store *s, uint32_t r, uint32_t max_visits, boo
     enqueue(&q, r, 0, 0);
     bool is_some;
     *is_known = run(&q, max_visits, &is_some);
-    unsigned flag = *is_known ? KRS_REGEX_NEVER : KRS_REGEX_SOME;
-    if (is_some || s->status != KRS_OK) {
-        flag = 0; /* the way has its marks, the others are not known */
-    }
-    conclude(&q, flag);
+    /* A way has its marks. Without one, and without an end, nothing is known. */
+    conclude(&q, *is_known && !is_some ? KRS_REGEX_NEVER : 0);
     return *is_known && !is_some;
 }

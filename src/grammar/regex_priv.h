@@ -46,7 +46,7 @@ typedef enum krs_regex_kind {
 enum {
     KRS_REGEX_NULLABLE = 1,    /* matches the empty text */
     KRS_REGEX_HARD = 2,        /* AND or NOT in it: may match nothing, unseen */
-    KRS_REGEX_SOME = 4,        /* known to match something (or too hard to tell) */
+    KRS_REGEX_SOME = 4,        /* known to match something */
     KRS_REGEX_NEVER = 8,       /* known to match nothing */
     KRS_REGEX_SEEN = 16,       /* of the search that is under way */
     KRS_REGEX_PLAIN = 32,      /* known to match every plain character (plain.c) */

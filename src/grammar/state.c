@@ -113,9 +113,9 @@ static void settle(krs_automaton *a, uint32_t regex, uint32_t cont)
 static bool is_never(krs_automaton *a, uint32_t regex)
 {
     bool is_known;
-    return regex == KRS_REGEX_NONE ||
-           (krs_regex_has(a->regexes, regex, KRS_REGEX_HARD) &&
-            krs_regex_is_never(a->regexes, regex, KRS_AUTOMATON_MAX_SEARCH, &is_known));
+    return regex == KRS_REGEX_NONE || (krs_regex_has(a->regexes, regex, KRS_REGEX_HARD) &&
+                                       krs_regex_is_never(a->regexes, regex, UINT32_MAX,
+                                                          &is_known)); /* or no steps are left */
 }
 
 static void fill_row(krs_automaton *a, uint32_t state, const krs_byte_set *bytes, uint32_t to)
