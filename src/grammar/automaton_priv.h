@@ -151,9 +151,10 @@ static inline uint32_t *krs_row_at(const krs_automaton *a, uint32_t state)
            (size_t)(at % KRS_ROWS_A_CHUNK) * KRS_ROW_BYTES;
 }
 
+/* NULL while there are none. */
 static inline const uint64_t *krs_configs_at(const krs_automaton *a, uint32_t first)
 {
-    return (const uint64_t *)a->configs.items + first;
+    return first > 0 ? (const uint64_t *)a->configs.items + first : a->configs.items;
 }
 
 static inline uint64_t krs_cont_hash(uint32_t e, uint32_t next)

@@ -108,9 +108,10 @@ static inline const krs_expr_node *krs_expr_at(const krs_expr_store *s, uint32_t
     return (const krs_expr_node *)s->nodes.items + e;
 }
 
+/* NULL while there are none. */
 static inline const uint32_t *krs_expr_list_at(const krs_expr_store *s, uint32_t offset)
 {
-    return (const uint32_t *)s->lists.items + offset;
+    return offset > 0 ? (const uint32_t *)s->lists.items + offset : s->lists.items;
 }
 
 static inline const krs_rule_node *krs_rule_at(const krs_expr_store *s, uint32_t rule)

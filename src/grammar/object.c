@@ -65,8 +65,11 @@ uint32_t krs_object_nothing_come(krs_expr_store *s, const krs_object_node *objec
 
 static bool has_come(const krs_automaton *a, const progress *p, uint32_t property)
 {
+    if (!p->object.is_any_order) {
+        return false; /* what has come is a number then, and no list */
+    }
     const uint32_t *list = krs_expr_list_at(a->exprs, p->come);
-    return p->object.is_any_order && (list[HEAD + property / BITS] >> property % BITS & 1) != 0;
+    return (list[HEAD + property / BITS] >> property % BITS & 1) != 0;
 }
 
 /* What has come after member `which`. */

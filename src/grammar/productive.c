@@ -38,12 +38,11 @@ static unsigned list_flags(const krs_expr_store *s, const krs_expr_node *node)
 /* Note which members are usable; how many declared ones are, and how many required ones are not. */
 static uint32_t count_usable(krs_expr_store *s, krs_object_node *object)
 {
-    krs_member *members = (krs_member *)s->members.items + object->members;
     uint32_t n_missing = 0;
     object->n_usable = object->n_required = 0;
     object->has_further = false;
     for (uint32_t i = object->n_properties + object->n_further; i-- > 0;) {
-        krs_member *member = &members[i];
+        krs_member *member = (krs_member *)s->members.items + object->members + i;
         const bool is_usable =
             has(s, member->key, KRS_EXPR_PRODUCTIVE) && has(s, member->value, KRS_EXPR_PRODUCTIVE);
         const bool is_required = (member->flags & KRS_MEMBER_REQUIRED) != 0;
