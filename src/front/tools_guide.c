@@ -105,13 +105,13 @@ static krs_status make_calls(const krs_tools *tools, bool is_alone, bool is_afte
         krs_reply_shape_calls(tools->style, &demand, is_after_reasoning, arena, &shape, err);
     if (status == KRS_OK) {
         status = copy_shape(&shape, KRS_GUIDANCE_MAX_DEPTH, arena, out, err);
+        out->field = "tools";
     }
     if (status != KRS_OK && err && err->field[0] == '\0') {
         const krs_error why = *err;
         const char *field = is_demanded(tools) ? "tool_choice" : "tools";
         return krs_fail_field(err, status, field, "%s: %s", field, why.message);
     }
-    out->field = "tools";
     return status;
 }
 
@@ -127,8 +127,11 @@ static krs_status make_content(const krs_tools *tools, const krs_guidance *form,
 {
     krs_guide *parts = krs_arena_array(arena, 2, sizeof(*parts));
     krs_guide *heads = krs_arena_array(arena, MAX_WAYS, sizeof(*heads));
-    krs_status status = parts && heads ? KRS_OK : no_memory(err);
     const uint32_t n = n_ways(tools);
+    krs_status status = KRS_OK;
+    if (!parts || !heads) {
+        return no_memory(err);
+    }
     for (uint32_t i = 0; status == KRS_OK && i < n; i++) {
         krs_reply_shape head;
         status = krs_reply_shape_content_head(tools->style, i == 1, arena, &head);
@@ -150,8 +153,11 @@ static krs_status make_root(const krs_tools *tools, const krs_guidance *form, bo
                             krs_arena *arena, krs_guide *out, krs_error *err)
 {
     krs_guide *ways = krs_arena_array(arena, MAX_WAYS + 1, sizeof(*ways));
-    krs_status status = ways ? KRS_OK : no_memory(err);
     const bool is_alone = form || is_demanded(tools);
+    krs_status status = KRS_OK;
+    if (!ways) {
+        return no_memory(err);
+    }
     const uint32_t n_calls = has_calls ? n_ways(tools) : 0;
     uint32_t n = 0;
     while (status == KRS_OK && n < n_calls) {
