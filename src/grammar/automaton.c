@@ -30,6 +30,8 @@ void krs_automaton_begin(krs_automaton *a)
 krs_status krs_automaton_end(krs_automaton *a, bool is_first, krs_error *err)
 {
     krs_status status = krs_automaton_status(a);
+    const uint32_t n_steps = KRS_AUTOMATON_MAX_STEPS - a->regexes->steps_left;
+    a->most_steps = n_steps > a->most_steps ? n_steps : a->most_steps;
     if (status == KRS_ETOOLARGE && is_first) {
         status = krs_automaton_drop(a);
         if (status == KRS_OK) {
@@ -41,7 +43,7 @@ krs_status krs_automaton_end(krs_automaton *a, bool is_first, krs_error *err)
         return KRS_OK;
     case KRS_EDEADLINE:
         return krs_fail(err, KRS_ETOOLARGE,
-                        "grammar: too ambiguous, more than %d ways at once or %u steps",
+                        "grammar: too costly to follow, more than %d ways at once or %u steps",
                         KRS_AUTOMATON_MAX_CONFIGS, KRS_AUTOMATON_MAX_STEPS);
     case KRS_EUNSUPPORTED:
         return krs_fail(err, KRS_ETOOLARGE, "grammar: a regex nested deeper than %d",
@@ -192,6 +194,7 @@ void krs_automaton_stats_get(const krs_automaton *a, krs_automaton_stats *out)
         .made_states = a->made_states,
         .made_masks = a->made_masks,
         .drops = a->drops,
+        .most_steps = a->most_steps,
     };
     for (uint32_t i = 0; i < a->slots.n; i++) {
         const krs_mask_slot *slot = (const krs_mask_slot *)a->slots.items + i;

@@ -60,7 +60,8 @@ typedef struct krs_automaton_stats {
     size_t n_bytes;       /* now, with the grammar and the masks */
     uint64_t made_states; /* ever */
     uint64_t made_masks;
-    uint64_t drops; /* times the memory was dropped */
+    uint64_t drops;      /* times the memory was dropped */
+    uint32_t most_steps; /* of one call, of KRS_AUTOMATON_MAX_STEPS */
 } krs_automaton_stats;
 
 void krs_automaton_stats_get(const krs_automaton *a, krs_automaton_stats *out);
@@ -82,7 +83,7 @@ void krs_matcher_reset(krs_matcher *m);
  * all zero, if each byte is a token.
  * Errors: KRS_ETOOLARGE (the grammar is too ambiguous, or a mask would cost too much; the request should fail),
  * KRS_ENOMEM. The matcher is unchanged after an error.
- * Cost: a kept mask nothing; a new one 5 to 130 us for 128 thousand tokens, rarely 10 ms (docs/performance.md). */
+ * Cost: a kept mask nothing; a new one 5 to 130 us for 128 thousand tokens, rarely 1 ms (docs/performance.md). */
 KRS_MUST_USE krs_status krs_matcher_mask(krs_matcher *m, const uint64_t **words);
 
 /* Is this one token allowed? Costs its bytes, no mask. Errors: KRS_EINVAL (it is not), KRS_ETOOLARGE, KRS_ENOMEM. */

@@ -10,8 +10,9 @@
  * at a time, but not far: it would cost more than the walk that it saves. */
 #include "grammar/automaton_priv.h"
 
-#define MAX_LAYER  8 /* different states after one character; strings have one or two */
-#define MAX_LAYERS 6 /* to look ahead */
+#define MAX_LAYER  8   /* different states after one character; strings have one or two */
+#define MAX_LAYERS 6   /* to look ahead */
+#define MAX_SEARCH 256 /* derivatives, for a slice: beyond it a walk costs less */
 
 /* States or regexes, each once. */
 typedef struct layer {
@@ -188,7 +189,7 @@ static bool goes_on(krs_automaton *a, const krs_regex_node *node, int n)
     }
     const uint32_t rest = krs_regex_list_of(s, KRS_REGEX_KIND_AND, base);
     bool is_known;
-    return !krs_regex_is_never(s, rest, KRS_AUTOMATON_MAX_SEARCH, &is_known) && is_known;
+    return !krs_regex_is_never(s, rest, MAX_SEARCH, &is_known) && is_known;
 }
 
 /* Members that take as many each; or, beside those that leave out finitely many words, one that has no end. */

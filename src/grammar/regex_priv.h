@@ -192,6 +192,5 @@ uint32_t krs_regex_derive(krs_regex_store *s, uint32_t r, uint8_t c);
 /* Take out of *bytes those after which something else than after c may remain of r. Counts steps. */
 void krs_regex_narrow(krs_regex_store *s, uint32_t r, uint8_t c, krs_byte_set *bytes);
 
-/* Does r match nothing? Searches at most max_visits derivatives; what is not found out counts as
- * matching, and is told in *is_known. */
+/* Does r match nothing? Searches at most max_visits derivatives; *is_known: was it found out? (else false) */
 bool krs_regex_is_never(krs_regex_store *s, uint32_t r, uint32_t max_visits, bool *is_known);

@@ -339,6 +339,38 @@ static void dead_ends_are_never_offered(void **state)
     krs_grammar_vocab_free(vocab);
 }
 
+/* Where it cannot be found out in time whether a text can be finished, the call fails, the first time and later. */
+static void what_is_too_hard_fails_each_time(void **state)
+{
+    (void)state;
+    krs_grammar_vocab *vocab = new_vocab();
+    krs_grammar_builder *b = new_builder();
+    const uint64_t ab[4] = {0, 3ull << ('a' - 64), 0, 0};
+    const krs_regex any = krs_regex_repeat(b, krs_regex_bytes(b, ab), 0, KRS_REGEX_INF);
+    const krs_regex parts[] = {any, krs_regex_literal(b, KRS_STR("a")),
+                               krs_regex_repeat(b, krs_regex_bytes(b, ab), 30, 30)};
+    const krs_regex r = krs_regex_cat(b, parts, 3); /* its complement has 2^30 states */
+    const krs_regex hard = krs_regex_cat2(b, krs_regex_literal(b, KRS_STR("c")),
+                                          krs_regex_and2(b, r, krs_regex_not(b, r)));
+    const krs_regex easy = krs_regex_literal(b, KRS_STR("cz"));
+    krs_automaton *a =
+        new_automaton(b, krs_expr_lexeme(b, krs_regex_or2(b, hard, easy)), vocab, NULL);
+    krs_matcher *m;
+    assert_int_equal(krs_matcher_new(a, &m), KRS_OK);
+    for (int i = 0; i < 3; i++) {
+        const uint64_t *mask;
+        assert_int_equal(krs_matcher_accept_token(m, 'c'), KRS_OK);
+        assert_int_equal(krs_matcher_mask(m, &mask), KRS_ETOOLARGE);
+        assert_int_equal(krs_matcher_accept_token(m, 'a'), KRS_ETOOLARGE);
+        assert_int_equal(krs_matcher_accept_token(m, 'z'), KRS_OK);
+        assert_true(krs_matcher_is_finished(m));
+        krs_matcher_reset(m);
+    }
+    krs_matcher_free(m);
+    krs_automaton_free(a);
+    krs_grammar_vocab_free(vocab);
+}
+
 /* A grammar that needs more ways at once than there may be ends in an error, not in a long pause. */
 static void ambiguity_is_bounded(void **state)
 {
@@ -402,6 +434,7 @@ int main(void)
         cmocka_unit_test(parts_of_characters_may_come),
         cmocka_unit_test(what_cannot_be_followed_is_refused_by_name),
         cmocka_unit_test(dead_ends_are_never_offered),
+        cmocka_unit_test(what_is_too_hard_fails_each_time),
         cmocka_unit_test(ambiguity_is_bounded),
         cmocka_unit_test(a_nearby_state_is_not_looked_for_without_end),
     };
