@@ -181,22 +181,34 @@ krs_status krs_chat_add_call(krs_chat_builder *builder, krs_str id, krs_str name
     return json_array_append_new(calls_of(builder), call) == 0 ? KRS_OK : no_memory(builder);
 }
 
-krs_status krs_chat_parse_arguments(krs_chat_builder *builder, const json_t *text,
-                                    const char *field, json_t **out)
+krs_status krs_chat_parse_arguments(const json_t *text, const char *field, size_t *n_values,
+                                    json_t **out, krs_error *err)
 {
     const krs_json_limits limits = {KRS_CHAT_MAX_ARGUMENTS, false};
     const krs_str given = {json_string_value(text), json_string_length(text)};
+    krs_error why = KRS_ERROR_INIT;
     *out = NULL;
-    builder->n_values += krs_json_count_values(given);
-    if (builder->n_values > KRS_CALL_MAX_CHAT_VALUES) {
-        return krs_call_refuse(builder->err, field, "arguments hold too many values, limit %u",
+    if (!text || json_is_null(text) || (json_is_string(text) && given.len == 0)) {
+        *out = json_object(); /* as clients write what a call without arguments streamed */
+        return *out ? KRS_OK : krs_fail(err, KRS_ENOMEM, "messages: no memory");
+    }
+    if (!json_is_string(text)) {
+        return krs_call_refuse(err, field, "arguments must be a JSON object in a string");
+    }
+    *n_values += krs_json_count_values(given);
+    if (*n_values > KRS_CALL_MAX_CHAT_VALUES) {
+        return krs_call_refuse(err, field, "arguments hold too many values, limit %u",
                                KRS_CALL_MAX_CHAT_VALUES);
     }
-    if (!json_is_string(text) || krs_json_parse(given, &limits, out, NULL) != KRS_OK ||
-        !json_is_object(*out)) {
+    if (krs_json_parse(given, &limits, out, &why) != KRS_OK) {
+        return krs_call_refuse(err, field, "arguments must be a JSON object in a string; %s",
+                               why.message);
+    }
+    if (!json_is_object(*out)) {
         json_decref(*out);
         *out = NULL;
-        return krs_call_refuse(builder->err, field, "arguments must be a JSON object in a string");
+        return krs_call_refuse(
+            err, field, "arguments must be a JSON object in a string, not \"%.20s\"", given.ptr);
     }
     return KRS_OK;
 }

@@ -46,10 +46,11 @@ KRS_MUST_USE krs_status krs_chat_add_reasoning(krs_chat_builder *builder, krs_st
 /* A call of the assistant in its message. arguments: copied. */
 KRS_MUST_USE krs_status krs_chat_add_call(krs_chat_builder *builder, krs_str id, krs_str name,
                                           const json_t *arguments);
-/* The arguments of a call that came as text. *out: a new reference to an object.
- * Errors: KRS_EINVAL naming `field` (no JSON object, or more values than a chat may have). */
-KRS_MUST_USE krs_status krs_chat_parse_arguments(krs_chat_builder *builder, const json_t *text,
-                                                 const char *field, json_t **out);
+/* The arguments of a call that came as text; none, null and an empty text are no arguments, {}. *out: a new reference to
+ * an object. *n_values: that arguments unfolded to so far; counted on. Errors: KRS_EINVAL naming `field` (no JSON
+ * object, or more values than a chat may have), KRS_ENOMEM. */
+KRS_MUST_USE krs_status krs_chat_parse_arguments(const json_t *text, const char *field,
+                                                 size_t *n_values, json_t **out, krs_error *err);
 
 /* Does the message being made hold a text, or calls? */
 bool krs_chat_has_content(const krs_chat_builder *builder);

@@ -13,6 +13,7 @@
 #define ROLE_MAX_BYTES    32
 #define EFFORT_MAX_BYTES  32 /* "medium" */
 #define FIELD_TEXT_BYTES  64 /* "messages[4095].tool_calls" */
+#define ENTRY_TEXT_BYTES  24 /* "[131071]" behind it */
 #define CONTENT_MAX_BYTES KRS_REQUEST_MAX_BYTES
 
 /* Which message, and where to complain. */
@@ -89,26 +90,21 @@ static krs_status fix_content(json_t *message, const place *at)
 }
 
 /* "arguments": "{\"a\": 1}" becomes {"a": 1}. */
-static krs_status fix_arguments(json_t *function, const place *at)
+static krs_status fix_arguments(json_t *function, size_t i, const place *at)
 {
-    const json_t *arguments = json_object_get(function, "arguments");
-    if (!arguments || json_is_object(arguments)) {
+    const json_t *given = json_object_get(function, "arguments");
+    char field[FIELD_TEXT_BYTES + ENTRY_TEXT_BYTES];
+    json_t *arguments = NULL;
+    if (json_is_object(given)) {
         return KRS_OK;
     }
-    const krs_json_limits limits = {KRS_CHAT_MAX_ARGUMENTS, false};
-    json_t *parsed = NULL;
-    const krs_str text = {json_string_value(arguments), json_string_length(arguments)};
-    *at->n_values += krs_json_count_values(text);
-    if (*at->n_values > KRS_CALL_MAX_CHAT_VALUES) {
-        return krs_call_refuse(at->err, at->field, "arguments hold too many values, limit %u",
-                               KRS_CALL_MAX_CHAT_VALUES);
+    (void)snprintf(field, sizeof(field), "%s[%zu]", at->field, i);
+    const krs_status status =
+        krs_chat_parse_arguments(given, field, at->n_values, &arguments, at->err);
+    if (status != KRS_OK) {
+        return status;
     }
-    if (!json_is_string(arguments) || krs_json_parse(text, &limits, &parsed, NULL) != KRS_OK ||
-        !json_is_object(parsed)) {
-        json_decref(parsed);
-        return krs_call_refuse(at->err, at->field, "arguments must be a JSON object in a string");
-    }
-    return json_object_set_new(function, "arguments", parsed) == 0 ? KRS_OK : no_memory(at->err);
+    return json_object_set_new(function, "arguments", arguments) == 0 ? KRS_OK : no_memory(at->err);
 }
 
 static krs_status fix_tool_calls(json_t *message, const place *at)
@@ -126,7 +122,7 @@ static krs_status fix_tool_calls(json_t *message, const place *at)
         if (!json_is_string(json_object_get(function, "name"))) {
             return krs_call_refuse(at->err, at->field, "entry %zu has no function.name", i);
         }
-        status = fix_arguments(function, at);
+        status = fix_arguments(function, i, at);
     }
     return status;
 }

@@ -109,8 +109,8 @@ static krs_status add_call(krs_chat_builder *builder, const json_t *item, size_t
                                "a function_call must hold strings `call_id` and `name`");
     }
     (void)snprintf(field, sizeof(field), "input[%zu].arguments", i);
-    krs_status status =
-        krs_chat_parse_arguments(builder, json_object_get(item, "arguments"), field, &arguments);
+    krs_status status = krs_chat_parse_arguments(json_object_get(item, "arguments"), field,
+                                                 &builder->n_values, &arguments, builder->err);
     if (status == KRS_OK) {
         status = krs_chat_begin(builder, "assistant", true);
     }

@@ -29,7 +29,10 @@ static const bad_case bad_chats[] = {
      "messages[0].tool_calls"},
     {"\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
      "\"arguments\":\"[1]\"}}]}]",
-     "messages[0].tool_calls"},
+     "messages[0].tool_calls[0]"},
+    {"\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\"}},"
+     "{\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}]",
+     "messages[0].tool_calls[1]"},
     {"\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"function_call\":{}}]",
      "messages[0].function_call"},
     {MSG ",\"temperature\":-0.1", "temperature"},
@@ -252,6 +255,13 @@ static void chats_become_what_templates_expect(void **state)
                 "\"f\"},\"id\":\"1\",\"type\":\"function\"}]},{\"content\":\"2\",\"role\":"
                 "\"tool\",\"tool_call_id\":\"1\"}],\"think\":false,\"tools\":[{\"function\":"
                 "{\"name\":\"f\"},\"type\":\"function\"}]}");
+    /* A call without arguments, as clients may send it back. */
+    expect_chat(
+        "\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+        "\"arguments\":\"\"}},{\"function\":{\"name\":\"g\"}}]}]",
+        "{\"add_generation_prompt\":true,\"messages\":[{\"role\":\"assistant\",\"tool_calls\":"
+        "[{\"function\":{\"arguments\":{},\"name\":\"f\"}},{\"function\":{\"arguments\":{},"
+        "\"name\":\"g\"}}]}]}");
     expect_chat(MSG ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
                     "\"tool_choice\":\"none\"",
                 "{\"add_generation_prompt\":true,\"messages\":[{\"content\":\"hi\",\"role\":"
@@ -314,7 +324,7 @@ static void values_are_bounded_where_bytes_are_not(void **state)
                  "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}\"}},",
                  KRS_CALL_MAX_CHAT_VALUES / 32, "{\"function\":{\"name\":\"f\"}}]}]}");
     assert_int_equal(parse(KRS_CALL_CHAT, calls, &call, &err), KRS_EINVAL);
-    assert_string_equal(err.field, "messages[0].tool_calls");
+    assert_string_equal(err.field, "messages[0].tool_calls[3855]");
     assert_non_null(strstr(err.message, "too many values"));
     free(calls);
 }
