@@ -46,9 +46,10 @@ typedef struct krs_guide {
     krs_str text;                  /* of a leaf */
     const struct krs_guide *parts; /* [n_parts] of a branch */
     uint32_t n_parts;
-    uint32_t min;      /* of REPEAT */
-    uint32_t max;      /* of REPEAT; KRS_GUIDANCE_REPEAT_INF: no end */
-    const char *field; /* what errors about this part name; NULL: as the part it is in; a literal */
+    uint32_t min; /* of REPEAT */
+    uint32_t max; /* of REPEAT; KRS_GUIDANCE_REPEAT_INF: no end */
+    const char *
+        field; /* what errors about this part name; NULL: as the part it is in. A literal, or of the request's arena */
 } krs_guide;
 
 /* What it was asked for as: for metrics, logs and whoever reads a request. */

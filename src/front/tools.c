@@ -210,6 +210,7 @@ krs_status krs_tools_read(krs_tools *tools, const json_t *body, const krs_tools_
     if (n > form->max) {
         return krs_call_refuse(err, "tools", "%zu tools, limit %zu", n, form->max);
     }
+    tools->form = form;
     tools->list = json_array();
     tools->offered = krs_alloc_array(tools->alloc, n, sizeof(*tools->offered));
     if (!tools->list || !tools->offered) {

@@ -31,9 +31,10 @@ typedef enum krs_tool_choice {
 
 typedef struct krs_tools {
     const krs_alloc *alloc;
-    json_t *list;            /* [{"type": "function", "function": {..}}]; NULL: none */
-    krs_reply_tool *offered; /* [n], into list */
-    uint32_t n;              /* 0: none, or the choice is NONE */
+    const struct krs_tools_form *form; /* in which they came */
+    json_t *list;                      /* [{"type": "function", "function": {..}}]; NULL: none */
+    krs_reply_tool *offered;           /* [n], into list */
+    uint32_t n;                        /* 0: none, or the choice is NONE */
     krs_tool_choice choice;
     uint32_t named;                /* which, of NAMED */
     bool is_single;                /* no more than one call */

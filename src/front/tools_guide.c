@@ -16,6 +16,8 @@
 #include "front/turn.h"
 #include "text/reply_shape.h"
 
+#include <stdio.h>
+
 _Static_assert((int)KRS_REPLY_SHAPE_LITERAL == (int)KRS_GUIDE_LITERAL &&
                    (int)KRS_REPLY_SHAPE_SCHEMA == (int)KRS_GUIDE_SCHEMA &&
                    (int)KRS_REPLY_SHAPE_REPEAT == (int)KRS_GUIDE_REPEAT,
@@ -29,15 +31,35 @@ static krs_status no_memory(krs_error *err)
     return krs_fail(err, KRS_ENOMEM, "tools: no memory");
 }
 
+/* What an error in a schema of this tool's parameters names: "tools[3].function.parameters". NULL: no memory. */
+static const char *field_of(const krs_tools *tools, krs_str name, krs_arena *arena)
+{
+    char field[KRS_ERROR_FIELD_BYTES];
+    uint32_t i = 0;
+    while (i + 1 < tools->n && !krs_str_equal(tools->offered[i].name, name)) {
+        i++;
+    }
+    const char *inner = tools->form->inner;
+    (void)snprintf(field, sizeof(field), "tools[%u].%s%s%s", i, inner ? inner : "",
+                   inner ? "." : "", tools->form->schema);
+    return krs_arena_copy(arena, (krs_str){field, strlen(field) + 1}).ptr;
+}
+
 /* depth: levels that may still be below. */
-static krs_status copy_shape(const krs_reply_shape *shape, uint32_t depth, krs_arena *arena,
-                             krs_guide *out, krs_error *err)
+static krs_status copy_shape(const krs_tools *tools, const krs_reply_shape *shape, uint32_t depth,
+                             krs_arena *arena, krs_guide *out, krs_error *err)
 {
     *out = (krs_guide){.kind = (krs_guide_kind)shape->kind,
                        .text = shape->text,
                        .n_parts = shape->n_parts,
                        .min = shape->min,
                        .max = shape->max};
+    if (shape->tool.len > 0) {
+        out->field = field_of(tools, shape->tool, arena);
+    }
+    if (shape->tool.len > 0 && !out->field) {
+        return no_memory(err);
+    }
     if (shape->n_parts == 0) {
         return KRS_OK;
     }
@@ -48,7 +70,7 @@ static krs_status copy_shape(const krs_reply_shape *shape, uint32_t depth, krs_a
     }
     krs_status status = KRS_OK;
     for (uint32_t i = 0; status == KRS_OK && i < shape->n_parts; i++) {
-        status = copy_shape(&shape->parts[i], depth - 1, arena, &parts[i], err);
+        status = copy_shape(tools, &shape->parts[i], depth - 1, arena, &parts[i], err);
     }
     out->parts = parts;
     return status;
@@ -104,7 +126,7 @@ static krs_status make_calls(const krs_tools *tools, bool is_alone, bool is_afte
     krs_status status =
         krs_reply_shape_calls(tools->style, &demand, is_after_reasoning, arena, &shape, err);
     if (status == KRS_OK) {
-        status = copy_shape(&shape, KRS_GUIDANCE_MAX_DEPTH, arena, out, err);
+        status = copy_shape(tools, &shape, KRS_GUIDANCE_MAX_DEPTH, arena, out, err);
         out->field = "tools";
     }
     if (status != KRS_OK && err && err->field[0] == '\0') {
@@ -135,8 +157,9 @@ static krs_status make_content(const krs_tools *tools, const krs_guidance *form,
     for (uint32_t i = 0; status == KRS_OK && i < n; i++) {
         krs_reply_shape head;
         status = krs_reply_shape_content_head(tools->style, i == 1, arena, &head);
-        status = status == KRS_OK ? copy_shape(&head, KRS_GUIDANCE_MAX_DEPTH, arena, &heads[i], err)
-                                  : no_memory(err);
+        status = status == KRS_OK
+                     ? copy_shape(tools, &head, KRS_GUIDANCE_MAX_DEPTH, arena, &heads[i], err)
+                     : no_memory(err);
     }
     if (status == KRS_OK) {
         parts[0] = (krs_guide){.kind = KRS_GUIDE_ALT, .parts = heads, .n_parts = n};

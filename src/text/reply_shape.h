@@ -37,6 +37,7 @@ typedef struct krs_reply_shape {
     krs_reply_shape_kind kind;
     uint32_t n_parts;
     krs_str text;
+    krs_str tool; /* of SCHEMA: whose parameters it is from; borrowed from the demand */
     const struct krs_reply_shape *parts; /* [n_parts] */
     uint32_t min;                        /* of REPEAT */
     uint32_t max;                        /* of REPEAT; KRS_REPLY_SHAPE_INF: no end */

@@ -244,6 +244,13 @@ krs_str krs_reply_builder_json(krs_reply_builder *b, const json_t *value)
     return copy;
 }
 
+static krs_reply_shape schema_leaf(krs_reply_builder *b, const json_t *schema)
+{
+    return (krs_reply_shape){.kind = KRS_REPLY_SHAPE_SCHEMA,
+                             .text = krs_reply_builder_json(b, schema),
+                             .tool = b->tool->name};
+}
+
 krs_reply_shape krs_reply_shape_schema(krs_reply_builder *b, const json_t *schema)
 {
     static const char *const homes[] = {"$defs", "definitions"};
@@ -259,9 +266,9 @@ krs_reply_shape krs_reply_shape_schema(krs_reply_builder *b, const json_t *schem
             krs_reply_builder_fail(b, KRS_ENOMEM);
         }
     }
-    const krs_str text = krs_reply_builder_json(b, whole);
+    const krs_reply_shape shape = schema_leaf(b, whole);
     json_decref(whole);
-    return krs_reply_shape_leaf(KRS_REPLY_SHAPE_SCHEMA, text);
+    return shape;
 }
 
 /* The whole schema of the tool's parameters, which may leave open what every call has: an object. */
@@ -274,9 +281,9 @@ static krs_reply_shape build_arguments(krs_reply_builder *b)
     if (!schema || json_object_set_new(schema, "type", json_string("object")) != 0) {
         krs_reply_builder_fail(b, KRS_ENOMEM);
     }
-    const krs_str text = krs_reply_builder_json(b, schema);
+    const krs_reply_shape shape = schema_leaf(b, schema);
     json_decref(schema);
-    return krs_reply_shape_leaf(KRS_REPLY_SHAPE_SCHEMA, text);
+    return shape;
 }
 
 static krs_reply_shape build_piece(krs_reply_builder *b, krs_reply_format format, const piece *part)

@@ -96,6 +96,33 @@ static void a_strict_tool_binds_its_own_arguments_only(void **state)
     krs_call_free(call);
 }
 
+/* The field of the first schema in the tree. */
+static const char *schema_field(const krs_guide *guide)
+{
+    const char *field = guide->kind == KRS_GUIDE_SCHEMA ? guide->field : NULL;
+    for (uint32_t i = 0; i < guide->n_parts && !field; i++) {
+        field = schema_field(&guide->parts[i]);
+    }
+    return field;
+}
+
+static void what_is_wrong_in_a_schema_names_its_tool(void **state)
+{
+    (void)state;
+    krs_call *call = hermes_call(
+        KRS_CALL_CHAT,
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a\"}},{\"type\":\"function\","
+        "\"function\":{\"name\":\"b\",\"strict\":true,\"parameters\":{\"minLength\":\"x\"}}}]"
+        "," USER);
+    assert_string_equal(schema_field(&call->requests[0]->guidance.root),
+                        "tools[1].function.parameters");
+    krs_call_free(call);
+    call = hermes_call(KRS_CALL_MESSAGES, MESSAGES_TOOLS
+                       ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"add\"}," USER);
+    assert_non_null(strstr(schema_field(&call->requests[0]->guidance.root), "].input_schema"));
+    krs_call_free(call);
+}
+
 static void what_is_no_tool_is_refused_by_its_place(void **state)
 {
     (void)state;
@@ -401,6 +428,7 @@ int main(void)
         cmocka_unit_test(tools_not_to_be_called_are_hidden),
         cmocka_unit_test(a_promise_constrains_the_answer),
         cmocka_unit_test(a_strict_tool_binds_its_own_arguments_only),
+        cmocka_unit_test(what_is_wrong_in_a_schema_names_its_tool),
         cmocka_unit_test(what_is_no_tool_is_refused_by_its_place),
         cmocka_unit_test(a_whole_chat_has_calls_and_reasoning),
         cmocka_unit_test(a_call_alone_leaves_content_null),
