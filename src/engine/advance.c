@@ -86,17 +86,21 @@ static void observe_tokens(krs_engine *engine, krs_stream *stream, uint32_t n, u
 /* No token could be chosen. */
 static void fail_pick(krs_stream *stream)
 {
-    krs_error error;
+    krs_error error = KRS_ERROR_INIT;
+    const char *field = stream->request->guidance.field;
+    field = field ? field : "guidance";
     if (!krs_guided_is_on(&stream->guided)) {
         (void)krs_fail(&error, stream->picked,
                        "sampling: no token has a finite logit at position %u", stream->n_tokens);
     } else if (stream->picked == KRS_EFORMAT) {
         (void)krs_fail(&error, stream->picked,
-                       "guidance: no token that may come has a finite logit at position %u",
+                       "%s: no token that may come has a finite logit at position %u", field,
                        stream->n_tokens);
     } else {
-        (void)krs_fail(&error, stream->picked, "guidance: %s at position %u",
-                       krs_status_sentence(stream->picked), stream->n_tokens);
+        (void)krs_fail_field(&error, stream->picked, field,
+                             "%s: too hard to follow beyond token %u of the answer: %s", field,
+                             stream->n_tokens - stream->n_prompt,
+                             krs_status_sentence(stream->picked));
     }
     krs_stream_end(stream, KRS_FINISH_ERROR, &error);
 }

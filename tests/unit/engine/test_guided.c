@@ -236,7 +236,8 @@ static void what_cannot_be_followed_fails_alone(void **state)
         fixture_wait(f, &wild[i]);
         assert_int_equal(wild[i].finish, KRS_FINISH_ERROR);
         assert_int_equal(wild[i].error.status, KRS_ETOOLARGE);
-        assert_non_null(strstr(wild[i].error.message, "guidance"));
+        assert_string_equal(wild[i].error.field, "response_format");
+        assert_non_null(strstr(wild[i].error.message, "response_format: too hard to follow"));
         assert_true(wild[i].n_text <= 3); /* and nothing that is not of the grammar */
         expect_same(&wild[i], &wild[0]);
     }
