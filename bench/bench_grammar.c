@@ -111,7 +111,12 @@ static void load_vocab(bench *b, const char *path)
     }
     const uint32_t n = krs_tokenizer_vocab_size(tokenizer);
     krs_grammar_token *tokens = calloc(n, sizeof(*tokens));
-    for (uint32_t i = 0; i < n && tokens; i++) {
+    if (!tokens) {
+        (void)snprintf(err.message, sizeof(err.message), "no memory for %u tokens", n);
+        fail(path, &err);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
         tokens[i].bytes = krs_tokenizer_token_bytes(tokenizer, i);
         tokens[i].kind =
             krs_tokenizer_is_special(tokenizer, i) ? KRS_TOKEN_SPECIAL : KRS_TOKEN_TEXT;

@@ -102,11 +102,10 @@ static void walk_chunks(krs_automaton *a, walker *w)
 
 static void walk(krs_automaton *a, uint32_t state, const krs_vocab_tree *tree, uint64_t *words)
 {
-    walker w;
-    w.node = tree->nodes;
-    w.end = tree->nodes + tree->n_nodes;
-    w.words = words;
-    w.rows_at[0] = state * KRS_ROW_BYTES;
+    walker w = {.node = tree->nodes,
+                .end = tree->nodes + tree->n_nodes,
+                .words = words,
+                .rows_at = {state * KRS_ROW_BYTES}};
     if (state < KRS_ROWS_IN_BLOCK) {
         walk_block(a, &w);
     }
