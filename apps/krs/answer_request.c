@@ -41,7 +41,7 @@ static krs_status guide(krs_request *request, krs_guidance_kind kind, krs_guide_
                         const char *field, krs_str text)
 {
     request->guidance = (krs_guidance){
-        .kind = kind, .root = {.kind = leaf}, .space = KRS_GUIDANCE_SPACE_COMPACT, .field = field};
+        .kind = kind, .root = {.kind = leaf}, .space = KRS_GUIDANCE_SPACE_SINGLE, .field = field};
     request->guidance.root.text = krs_arena_copy(&request->arena, text);
     return request->guidance.root.text.ptr ? KRS_OK : KRS_ENOMEM;
 }

@@ -66,7 +66,8 @@ typedef enum krs_guidance_kind {
 
 /* White space between the tokens of JSON. Inside strings, and in LITERAL, nothing changes. */
 typedef enum krs_guidance_space {
-    KRS_GUIDANCE_SPACE_ANY,     /* as models write it: a bounded run of blanks and line ends */
+    KRS_GUIDANCE_SPACE_ANY, /* as models write it: a bounded run of blanks and line ends */
+    KRS_GUIDANCE_SPACE_SINGLE, /* behind a colon and a comma a blank, or none: what nearly all JSON on one line has */
     KRS_GUIDANCE_SPACE_COMPACT, /* none: fewest tokens, longest forced runs */
     KRS_GUIDANCE_SPACE_COUNT
 } krs_guidance_space;

@@ -50,8 +50,12 @@ static krs_status compile_schema(const krs_guide_compiler *c, krs_str text, krs_
 {
     const krs_json_limits limits = {.max_bytes = KRS_GUIDANCE_MAX_BYTES};
     krs_schema_options options = KRS_SCHEMA_OPTIONS_INIT;
-    options.space = c->guidance->space == KRS_GUIDANCE_SPACE_ANY ? KRS_JSON_SPACE_FLEXIBLE
-                                                                 : KRS_JSON_SPACE_NONE;
+    static const krs_json_space spaces[] = {
+        [KRS_GUIDANCE_SPACE_ANY] = KRS_JSON_SPACE_FLEXIBLE,
+        [KRS_GUIDANCE_SPACE_SINGLE] = KRS_JSON_SPACE_SINGLE,
+        [KRS_GUIDANCE_SPACE_COMPACT] = KRS_JSON_SPACE_NONE,
+    };
+    options.space = spaces[c->guidance->space];
     options.is_any_order = c->guidance->is_any_order;
     json_t *schema = NULL;
     krs_status status = krs_json_parse(text, &limits, &schema, err);

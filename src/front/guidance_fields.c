@@ -29,7 +29,7 @@ static krs_status set(const form *f, krs_guidance_kind kind, krs_guide root)
     g->root = root;
     g->field = f->field;
     const bool is_json = kind == KRS_GUIDANCE_JSON_SCHEMA;
-    g->space = is_json ? KRS_GUIDANCE_SPACE_COMPACT : KRS_GUIDANCE_SPACE_ANY;
+    g->space = is_json ? KRS_GUIDANCE_SPACE_SINGLE : KRS_GUIDANCE_SPACE_ANY;
     return KRS_OK;
 }
 

@@ -208,8 +208,10 @@ static krs_status constrain(const krs_tools *tools, krs_request *request, krs_er
     const krs_guidance asked = *guidance;
     const bool has_form = asked.kind != KRS_GUIDANCE_NONE && !is_demanded(tools);
     const bool has_calls = is_constrained(tools) || (tools->n > 0 && has_format(tools));
-    krs_guidance made =
-        has_form ? asked : (krs_guidance){.kind = KRS_GUIDANCE_CALLS, .field = "tools"};
+    krs_guidance made = has_form ? asked
+                                 : (krs_guidance){.kind = KRS_GUIDANCE_CALLS,
+                                                  .space = KRS_GUIDANCE_SPACE_SINGLE,
+                                                  .field = "tools"};
     krs_reply_style_tags(tools->style, &made.reasoning_open, &made.reasoning_close);
     const krs_status status =
         make_root(tools, has_form ? &asked : NULL, has_calls, &request->arena, &made.root, err);

@@ -28,7 +28,8 @@
     20 /* blanks in a row, where they are allowed; a bound ends endless runs */
 
 typedef enum krs_json_space {
-    KRS_JSON_SPACE_NONE,     /* {"a":1,"b":[2,3]} */
+    KRS_JSON_SPACE_NONE,   /* {"a":1,"b":[2,3]} */
+    KRS_JSON_SPACE_SINGLE, /* {"a": 1, "b": [2, 3]}: behind a colon and a comma a blank, or none */
     KRS_JSON_SPACE_FLEXIBLE, /* up to max_space blanks, tabs and line ends around every sign */
 } krs_json_space;
 

@@ -9,7 +9,13 @@ krs_expr krs_schema_sign(krs_schema *s, const char *sign, bool is_before, bool i
     static const uint64_t blanks[4] = {1ull << ' ' | 1ull << '\t' | 1ull << '\n' | 1ull << '\r', 0,
                                        0, 0};
     const krs_regex text = krs_regex_literal(s->b, krs_str_of(sign));
-    if (s->options.space == KRS_JSON_SPACE_NONE) {
+    if (s->options.space == KRS_JSON_SPACE_SINGLE && is_before && is_after) {
+        return krs_expr_lexeme(
+            s->b,
+            krs_regex_cat2(s->b, text,
+                           krs_regex_repeat(s->b, krs_regex_literal(s->b, KRS_STR(" ")), 0, 1)));
+    }
+    if (s->options.space != KRS_JSON_SPACE_FLEXIBLE) {
         return krs_expr_lexeme(s->b, text);
     }
     const uint32_t max =

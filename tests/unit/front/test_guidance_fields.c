@@ -83,6 +83,9 @@ static void white_space_is_a_choice(void **state)
     krs_call *call = parse_of(KRS_CALL_CHAT, MSG ",\"structured_outputs\":{\"json_object\":true}");
     assert_int_equal(call->requests[0]->guidance.space, KRS_GUIDANCE_SPACE_ANY);
     krs_call_free(call);
+    call = parse_of(KRS_CALL_CHAT, MSG ",\"guided_json\":{\"type\":\"null\"}");
+    assert_int_equal(call->requests[0]->guidance.space, KRS_GUIDANCE_SPACE_SINGLE);
+    krs_call_free(call);
     call = parse_of(KRS_CALL_CHAT, MSG ",\"structured_outputs\":{\"json_object\":true,"
                                        "\"disable_any_whitespace\":true}");
     assert_int_equal(call->requests[0]->guidance.space, KRS_GUIDANCE_SPACE_COMPACT);

@@ -98,6 +98,10 @@ static void white_space_is_bounded(void **state)
     options.max_space = 2;
     check("{\"type\":\"array\",\"items\":{\"type\":\"null\"}}", &options,
           LIST("[ null ,\n null]", "[]", "[  null]"), LIST("[   null]", " [null]"));
+    options.space = KRS_JSON_SPACE_SINGLE;
+    check("{\"properties\":{\"a\":{\"items\":{\"type\":\"null\"}}},\"type\":\"object\"}", &options,
+          LIST("{\"a\": [null, null], \"b\":1}", "{\"a\":[null,null]}", "{}"),
+          LIST("{ \"a\":1}", "{\"a\" :1}", "{\"a\":  1}", "{\"b\":1 }", "{\"b\":\n1}"));
 }
 
 static void numbers_keep_to_their_bounds(void **state)
