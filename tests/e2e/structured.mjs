@@ -114,6 +114,16 @@ await test("structured: our schemas give valid answers at temperature 1.5", asyn
   equal(tally.refused, 0, "refused");
   check(tally.valid > schemas.length, `${tally.valid} valid answers of ${2 * schemas.length}`);
 });
+if (!process.env.MODEL) await test("structured: held to a form, the model says what it would have said", async () => {
+  const schema = JSON.parse(readFileSync(new URL("../../docs/person.schema.json", import.meta.url)));
+  const { json } = await post(server, "/v1/chat/completions", {
+    model: "m",
+    messages: [{ role: "user", content: "Write this as JSON: Tom is 7 years old and lives in Paris." }],
+    response_format: { type: "json_schema", json_schema: { name: "person", schema } },
+    temperature: 0,
+  });
+  equal(json.choices[0].message.content, '{"name": "Tom", "age": 7, "city": "Paris"}', "content");
+});
 await test("structured: a streamed answer is the same text", async () => {
   const whole = (await ask(schemas[0], 7)).json.choices[0].message.content;
   const response = await fetch(`${server.url}/v1/chat/completions`, {
