@@ -8,6 +8,7 @@
 
 #define ARENA_CHUNK_BYTES (16u << 10) /* a small schema fits in one */
 #define POINTER_BYTES     96          /* of a place in a message; longer ones keep their end */
+#define GOT_BYTES         60          /* of a wrong value, in an error */
 
 void *krs_schema_take(krs_schema *s, size_t n, size_t item_bytes)
 {
@@ -91,6 +92,21 @@ static bool find(const json_t *tree, const json_t *node, pointer *p, uint32_t de
     return false;
 }
 
+/* ", got 7" for a keyword that has another value than wanted; the beginning of a long one. */
+static void write_got(const json_t *node, const char *keyword, char out[GOT_BYTES])
+{
+    const json_t *value = json_object_get(node, keyword);
+    char text[GOT_BYTES] = {0}; /* what does not fit is left out */
+    const size_t n =
+        value ? json_dumpb(value, text, sizeof(text), JSON_COMPACT | JSON_ENCODE_ANY) : 0;
+    const size_t n_shown = n < GOT_BYTES - 12 ? n : GOT_BYTES - 12;
+    out[0] = '\0';
+    if (n > 0) {
+        (void)snprintf(out, GOT_BYTES, ", got %.*s%s", (int)n_shown, text,
+                       n > n_shown ? "..." : "");
+    }
+}
+
 void krs_schema_refuse(krs_schema *s, const json_t *node, const char *keyword, const char *format,
                        ...)
 {
@@ -106,9 +122,13 @@ void krs_schema_refuse(krs_schema *s, const json_t *node, const char *keyword, c
     va_start(args, format);
     (void)vsnprintf(why, sizeof(why), format, args);
     va_end(args);
+    char got[GOT_BYTES] = "";
+    if (strncmp(why, "want", 4) == 0) {
+        write_got(node, keyword, got);
+    }
     s->status =
-        krs_fail(s->err, KRS_EINVAL, "schema: %s at %s%.*s: %s", keyword, p.is_cut ? "..." : "#",
-                 (int)(POINTER_BYTES - p.begin), p.text + p.begin, why);
+        krs_fail(s->err, KRS_EINVAL, "schema: %s at %s%.*s: %s%s", keyword, p.is_cut ? "..." : "#",
+                 (int)(POINTER_BYTES - p.begin), p.text + p.begin, why, got);
 }
 
 void krs_schema_work(krs_schema *s, size_t n, const json_t *node)

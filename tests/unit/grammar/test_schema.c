@@ -162,7 +162,8 @@ static void what_is_refused_is_named_with_its_place(void **state)
         LIST("comes back"));
     refuse("{\"$ref\":\"http://example.com/x\"}", LIST("$ref", "not fetched"));
     refuse("{\"$ref\":\"#/$defs/none\"}", LIST("points to no schema"));
-    refuse("{\"type\":\"strin\"}", LIST("type"));
+    refuse("{\"type\":\"strin\"}", LIST("type", "got \"strin\""));
+    refuse("{\"minLength\":-3}", LIST("minLength", "got -3"));
     refuse("{\"anyOf\":[]}", LIST("anyOf", "at least one"));
     refuse("{\"minLength\":-1}", LIST("minLength"));
     refuse("{\"required\":[1]}", LIST("required"));
